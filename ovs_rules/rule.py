@@ -11,9 +11,8 @@ Values: integers; addresses as text, IPv4 and IPv6 with an optional `/prefix`, M
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
 
-Value = Union[int, str]
+Value = int | str
 
 ETH_IPV4, ETH_ARP, ETH_IPV6, ETH_LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
 PROTO_TCP, PROTO_UDP = 6, 17
@@ -52,7 +51,7 @@ class ToGroup:
     group_id: int
 
 
-Action = Union[Output, SetField, ToGroup]
+Action = Output | SetField | ToGroup
 
 
 @dataclass(frozen=True)
