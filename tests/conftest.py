@@ -1,0 +1,55 @@
+"""What all tests share: a test's tier follows from its folder, waiting is polling, random tests can be repeated."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import hypothesis
+import pytest
+
+T = TypeVar("T")
+
+TIERS = ("ovs", "lab")  # tests/<tier>/ carries the marker of that name
+POLL_S = 0.02
+
+hypothesis.settings.register_profile("howdah", deadline=None)  # shared machines pause; a pause is no failure
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "howdah")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        tier = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
+        if tier in TIERS:
+            item.add_marker(tier)
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., object]:
+    """`eventually(condition, timeout=10.0)`: poll until the condition is truthy and return that value.
+
+    An AssertionError inside the condition counts as "not yet"; at the end it is the failure that the test shows.
+    """
+
+    def wait(condition: Callable[[], T], timeout: float = 10.0) -> T:
+        deadline = time.monotonic() + timeout
+        while True:
+            last = time.monotonic() >= deadline
+            try:
+                value = condition()
+            except AssertionError:
+                if last:
+                    raise
+            else:
+                if value:
+                    return value
+                if last:
+                    raise AssertionError(f"not true within {timeout:g} s; last value: {value!r}")
+            time.sleep(POLL_S)
+
+    return wait
