@@ -1,0 +1,73 @@
+"""The OpenFlow pipeline as named data: tables, priorities, cookies, group numbers.
+
+Table 0 holds the exceptions (elephants, replication), its miss goes on to table 1, which forwards. Every entry of
+ours carries a cookie that starts with MARK and names its kind and its control, so that a restarted controller
+recognises what it finds and nothing that is not ours is ever touched. Groups have no cookie in OpenFlow; ours are
+recognised by the upper byte of their number.
+
+    cookie:  | MARK, 24 bits | kind, 8 bits | control, 32 bits |
+    group:   | 0x48, 8 bits  | number of the destination edge, 24 bits |
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+EXCEPTIONS = 0
+FORWARDING = 1
+
+MARK = 0x486F77  # "How"
+MARK_MASK = 0xFFFFFF << 40
+OURS = MARK << 40
+GROUP_BASE = 0x48000000
+GROUP_MASK = 0xFF000000
+
+
+class Kind(IntEnum):
+    """What an entry of ours is for; stands in its cookie."""
+
+    BASE = 1
+    ARP = 2
+    DISCOVERY = 3
+    HOST = 4
+    TREE = 5
+    ELEPHANT = 6
+    REPLICATION = 7
+
+
+# Within a table the larger number wins. Replication copies a datagram that an elephant rule may match as well, and
+# goes on to forward it itself, so it stands above.
+PRIORITY = {
+    Kind.BASE: 0,
+    Kind.ELEPHANT: 1000,
+    Kind.REPLICATION: 2000,
+    Kind.ARP: 3000,
+    Kind.DISCOVERY: 4000,
+    Kind.TREE: 400,
+    Kind.HOST: 500,
+}
+
+
+def cookie(kind: Kind, control: int = 0) -> int:
+    """The cookie of an entry of `kind` that belongs to `control` (32 bits; 0 = to none)."""
+    return OURS | kind << 32 | control & 0xFFFFFFFF
+
+
+def is_ours(value: int) -> bool:
+    return value & MARK_MASK == OURS
+
+
+def kind_of(value: int) -> Kind | None:
+    """The kind in a cookie of ours; None where a later release of Howdah wrote a kind we do not know."""
+    try:
+        return Kind(value >> 32 & 0xFF)
+    except ValueError:
+        return None
+
+
+def control_of(value: int) -> int:
+    return value & 0xFFFFFFFF
+
+
+def is_our_group(group_id: int) -> bool:
+    return group_id & GROUP_MASK == GROUP_BASE

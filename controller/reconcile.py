@@ -1,0 +1,88 @@
+"""From what a switch holds to what it shall hold, in an order that never breaks forwarding.
+
+Groups come before the rules that point at them, rules are replaced in place (same table, priority and match: one
+atomic change), and what is no longer wanted goes last, rules before the groups they use. Only entries whose cookie or
+group number is ours are ever deleted; a foreign entry is not even looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controller.pipeline import is_our_group, is_ours
+from ovs_rules.rule import Group, Rule
+
+Identity = tuple[int, int, frozenset[tuple[str, int | str]]]
+
+
+@dataclass(frozen=True)
+class PutRule:
+    """Add the rule, or replace the one with the same table, priority and match."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class DropRule:
+    """Remove exactly this rule."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class PutGroup:
+    """Add the group, or replace the one of that number, always as a whole (Open vSwitch issue 357)."""
+
+    group: Group
+    exists: bool
+
+
+@dataclass(frozen=True)
+class DropGroup:
+    group_id: int
+
+
+Change = PutRule | DropRule | PutGroup | DropGroup
+
+
+@dataclass
+class Installed:
+    """What one switch holds of ours: as it reported on connecting, kept up with every change and every removal."""
+
+    rules: dict[Identity, Rule]
+    groups: dict[int, Group]
+
+    @classmethod
+    def reported(cls, rules: Iterable[Rule], groups: Iterable[Group]) -> Installed:
+        return cls(
+            {rule.identity: rule for rule in rules if is_ours(rule.cookie)},
+            {group.group_id: group for group in groups if is_our_group(group.group_id)},
+        )
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            match change:
+                case PutRule(rule):
+                    self.rules[rule.identity] = rule
+                case DropRule(rule):
+                    self.rules.pop(rule.identity, None)
+                case PutGroup(group, _):
+                    self.groups[group.group_id] = group
+                case DropGroup(group_id):
+                    self.groups.pop(group_id, None)
+
+
+def changes(installed: Installed, rules: Iterable[Rule], groups: Iterable[Group]) -> list[Change]:
+    """The changes that turn `installed` into exactly `rules` and `groups`, in safe order; none if nothing differs."""
+    wanted_rules = {rule.identity: rule for rule in rules}
+    wanted_groups = {group.group_id: group for group in groups}
+    out: list[Change] = [
+        PutGroup(group, group_id in installed.groups)
+        for group_id, group in wanted_groups.items()
+        if installed.groups.get(group_id) != group
+    ]
+    out += [PutRule(rule) for identity, rule in wanted_rules.items() if installed.rules.get(identity) != rule]
+    out += [DropRule(rule) for identity, rule in installed.rules.items() if identity not in wanted_rules]
+    out += [DropGroup(group_id) for group_id in installed.groups if group_id not in wanted_groups]
+    return out
