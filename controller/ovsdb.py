@@ -14,7 +14,7 @@ import shlex
 import time
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 with warnings.catch_warnings():
@@ -43,7 +43,7 @@ class OvsdbError(Exception):
 
 @dataclass(frozen=True)
 class Sflow:
-    """The sFlow settings of one bridge; ValueError if one of them cannot work.
+    """The sFlow settings of one bridge (`checked` tells whether they can work).
 
     `collector` is IP:PORT (port 6343 if left out), `sampling` 1-in-N packets, `polling` the seconds between counter
     samples (0: none), `header` the bytes sent of each sampled packet, `agent` an IP address or an interface that has
@@ -56,14 +56,15 @@ class Sflow:
     header: int = HEADER_PROMPT
     agent: str | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "collector", _collector(self.collector))
+    def checked(self) -> Sflow:
+        """The same settings, the collector's port filled in; ValueError names one that cannot work."""
         if self.sampling < 1:
             raise ValueError(f"sampling: {self.sampling} is not 1 or more (1-in-N packets)")
         if self.polling < 0:
             raise ValueError(f"polling: {self.polling} is not 0 or more seconds")
         if not 14 <= self.header <= HEADER_MAX:
             raise ValueError(f"header: {self.header} is not within 14..{HEADER_MAX} (larger samples are never sent)")
+        return replace(self, collector=_collector(self.collector))
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,9 @@ class Ovsdb:
     def enable_sflow(self, settings: Mapping[str, Sflow]) -> list[str]:
         """Give each named bridge these settings, in one transaction; the ovs-vsctl command of each.
 
-        Asking for what is set already changes nothing.
+        Asking for what is set already changes nothing. ValueError if a setting cannot work.
         """
+        settings = {name: wanted.checked() for name, wanted in settings.items()}
         present = self._named(settings)
         txn = ovs.db.idl.Transaction(self._idl)
         for name, wanted in settings.items():
@@ -275,13 +277,10 @@ def _sflow(rows: Any) -> Sflow | None:
     if not rows:
         return None
     row = rows[0]
-    settings = object.__new__(Sflow)  # rows made by others may hold what we would refuse; they are shown as they are
-    for field, value in (
-        ("collector", ",".join(row.targets)),
-        ("sampling", row.sampling[0] if row.sampling else 400),
-        ("polling", row.polling[0] if row.polling else 30),
-        ("header", row.header[0] if row.header else 128),
-        ("agent", row.agent[0] if row.agent else None),
-    ):
-        object.__setattr__(settings, field, value)
-    return settings
+    return Sflow(
+        collector=",".join(row.targets),
+        sampling=row.sampling[0] if row.sampling else 400,
+        polling=row.polling[0] if row.polling else 30,
+        header=row.header[0] if row.header else 128,
+        agent=row.agent[0] if row.agent else None,
+    )

@@ -208,8 +208,10 @@ def test_any_json_is_read_or_refused(document):
         (lambda: leafspine(0, 4, 4), "spines: 0 is not within 1..255"),
         (lambda: leafspine(4, 4, 300), "hosts per leaf: 300 is not within 0..254"),
         (lambda: leafspine(link_mbps=0), "link rate: 0 Mbit/s is not within 0.1..100000"),
-        (lambda: leafspine(prefix="library-"), "node 'library-leaf1': interface name 'library-leaf1-eth8' exceeds Linux's 15 "
-         "characters"),
+        (
+            lambda: leafspine(prefix="library-"),
+            "node 'library-leaf1': interface name 'library-leaf1-eth8' exceeds Linux's 15 characters",
+        ),
         (lambda: fattree(3), "k: 3 is odd; a fat-tree halves its ports"),
         (lambda: fattree(18), "k: 18 is not within 2..16"),
     ],
