@@ -1,0 +1,71 @@
+"""Settings of the analytics process: frozen values with their defaults, from one YAML file and the command line.
+
+The file is the one that controller and analytics share; the section `analytics:` is ours, its keys are the fields of
+Settings. An option on the command line wins over the file, the file over the default. A key that does not exist is
+refused with its line by topologies.documents; a value that cannot work is refused here, by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from topologies import documents
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the process is told at start; never changes while it runs. Port 0 means any free port."""
+
+    host: str = "127.0.0.1"
+    """Address of the HTTP interface. Anything but loopback needs a token."""
+    port: int = 8008
+    sflow_host: str = "127.0.0.1"
+    """Address on which sFlow is received; 0.0.0.0 or :: for switches on other machines."""
+    sflow_port: int = 6343
+    receive_buffer: int = 16 * 1024 * 1024
+    """Bytes asked of the kernel for the UDP socket; it may grant less (net.core.rmem_max)."""
+    events: int = 1000
+    """Events kept for the feed; older ones are forgotten."""
+    token: str | None = None
+    """If set, PUT and DELETE need the header Authorization: Bearer <token>."""
+    replay: str | None = None
+    """A capture (pcap) to play instead of listening for sFlow."""
+
+    def __post_init__(self) -> None:
+        for name in ("port", "sflow_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise ValueError(f"{name} {getattr(self, name)} is not between 0 and 65535")
+        for name in ("receive_buffer", "events"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not at least 1")
+        if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or " " in self.token):
+            raise ValueError("token must be printable ASCII without spaces")
+        if self.token == "":
+            raise ValueError("token is empty")
+        if not is_loopback(self.host) and self.token is None:
+            raise ValueError(
+                f"host {self.host} can be reached from elsewhere: writing then needs a token; "
+                "set 'token' in the section 'analytics' of the configuration file, or use 127.0.0.1"
+            )
+
+
+def load(path: Path | None = None, **options: object) -> Settings:
+    """The settings of a configuration file (or the defaults), with the options that are not None put over them.
+
+    Raises ValueError with one line: documents.DocumentError for the file, plain ValueError for an option.
+    """
+    settings = documents.read(path, Settings, section="analytics") if path else Settings()
+    given = {name: value for name, value in options.items() if value is not None}
+    return dataclasses.replace(settings, **given)  # type: ignore[arg-type]
+
+
+def is_loopback(host: str) -> bool:
+    """Only this machine can reach the address. A name other than localhost may resolve to anything, so it does not
+    count."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

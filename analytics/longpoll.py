@@ -1,0 +1,74 @@
+"""Long polls: requests that wait until the engine has something newer than their cursor.
+
+The engine signals each new event through a file descriptor. The event loop watches it, empties it and rings the bell:
+every waiting request looks again. Nothing polls, so an event is answered in the time of one wake-up and a thousand
+waiting requests cost nothing. The future to wait on is taken before looking, so no event falls between the two.
+
+The contract towards clients (sFlow-RT's): an answer at once if there is something, otherwise after the full timeout
+and empty. Early empty answers make the published scripts spin, any status but 200 ends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class ShuttingDown(Exception):
+    """The program ends; the waiting request gets no answer from the engine any more."""
+
+
+class Bell:
+    """Wakes every waiting request when `fd` becomes readable. Inert until `start`, which needs a running loop."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._next: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._next = self._loop.create_future()
+        self._loop.add_reader(self._fd, self._on_readable)
+
+    def close(self) -> None:
+        """Ends all waits, now and later, with ShuttingDown."""
+        if self._loop is None or self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._fd)
+        self._ring()
+
+    async def wait(self, look: Callable[[], list[T]], timeout: float, gone: Awaitable[object]) -> list[T]:
+        """What `look` finds, as soon as it finds something; empty after `timeout` seconds or once `gone` is done."""
+        if self._loop is None:
+            raise RuntimeError("the bell was not started")
+        deadline = self._loop.time() + timeout
+        left_task = asyncio.ensure_future(gone)
+        try:
+            while True:
+                rung = self._next
+                assert rung is not None
+                if self._closed:
+                    raise ShuttingDown
+                found = look()
+                remaining = deadline - self._loop.time()
+                if found or remaining <= 0 or left_task.done():
+                    return found
+                await asyncio.wait((rung, left_task), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            left_task.cancel()
+
+    def _on_readable(self) -> None:
+        os.read(self._fd, 4096)  # an eventfd is emptied by this, a pipe rings again while bytes are left
+        self._ring()
+
+    def _ring(self) -> None:
+        assert self._loop is not None and self._next is not None
+        rung, self._next = self._next, self._loop.create_future()
+        rung.set_result(None)

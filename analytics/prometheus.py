@@ -1,0 +1,86 @@
+"""Prometheus text (exposition format 0.0.4) from the engine's answers: values in, text out.
+
+Metric and label names are sFlow-RT's, so existing scrape jobs and dashboards work: `sflow_<metric>` with the labels
+agent, datasource, ifname and host; `sflow_analyzer_<name>` for the engine itself. All of a metric's lines stand
+together under one TYPE line. Interface metrics are gauges although their names sound like counters: the engine has
+already turned them into rates per second, so they must not be wrapped in rate(); the analyzer's counters must.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+ANALYZER = (  # key of /analyzer/json, metric, type
+    ("sFlowAgents", "agent_count", "gauge"),
+    ("sFlowAgents", "agents", "gauge"),
+    ("sFlowBytesReceived", "received_bytes", "counter"),
+    ("sFlowDatagramsReceived", "received_datagrams", "counter"),
+    ("sFlowDatagramsDiscarded", "discarded_datagrams", "counter"),
+    ("sFlowParseErrors", "parse_errors", "counter"),
+    ("sFlowUnsupportedVersion", "unsupported_version", "counter"),
+    ("eventsGenerated", "events_generated", "counter"),
+    ("heapUsed", "heap_used_bytes", "gauge"),
+    ("heapMax", "heap_max_bytes", "gauge"),
+    ("cpuLoadProcess", "cpu_load_process", "gauge"),
+    ("httpMessagesReceived", "http_messages_received", "counter"),
+    ("httpBytesSent", "http_bytes_sent", "counter"),
+)
+LABEL_METRICS = ("ifname", "host_name")
+"""The metrics that become labels; ask the engine for them beside the ones that are exported."""
+
+
+def analyzer_text(statistics: Mapping[str, Any]) -> str:
+    """The text of /prometheus/analyzer/txt; what the engine does not know is left out."""
+    out = []
+    for key, name, kind in ANALYZER:
+        if _is_number(statistics.get(key)):
+            out.append(f"# TYPE sflow_analyzer_{name} {kind}\nsflow_analyzer_{name} {statistics[key]}\n")
+    return "".join(out)
+
+
+def metrics_text(cells: Iterable[Mapping[str, Any]], naming: Iterable[Mapping[str, Any]]) -> str:
+    """One line per numeric metric and data source. `cells` and `naming` (LABEL_METRICS) are dump's Metric objects."""
+    ifnames, hosts = _names(naming)
+    by_metric: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        value = cell.get("metricValue")
+        if not _is_number(value):
+            continue
+        agent, source = cell["agent"], cell["dataSource"]
+        labels = {
+            "agent": agent,
+            "datasource": source,
+            "ifname": ifnames.get((agent, source)),
+            "host": hosts.get(agent),
+        }
+        shown = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items() if text)
+        name = "sflow_" + re.sub(r"[^a-zA-Z0-9_]", "_", cell["metricName"])
+        by_metric.setdefault(name, {})[shown] = value
+    out = []
+    for name in sorted(by_metric):
+        out.append(f"# TYPE {name} gauge\n")
+        out.extend(f"{name}{{{labels}}} {value}\n" for labels, value in by_metric[name].items())
+    return "".join(out)
+
+
+def _names(naming: Iterable[Mapping[str, Any]]) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
+    """Interface names by (agent, data source); host names by agent, whichever of its data sources says it."""
+    ifnames: dict[tuple[str, str], str] = {}
+    hosts: dict[str, str] = {}
+    for cell in naming:
+        if cell["metricName"] == "ifname":
+            ifnames[cell["agent"], cell["dataSource"]] = str(cell.get("metricValue") or "")
+        elif cell["metricName"] == "host_name":
+            hosts[cell["agent"]] = str(cell.get("metricValue") or "")
+    return ifnames, hosts
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,81 @@
+"""analytics.config: defaults, file, options; refusals that name the key."""
+
+import dataclasses
+
+import pytest
+
+from analytics.config import Settings, is_loopback, load
+from topologies.documents import DocumentError
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / "howdah.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_defaults_are_loopback_and_the_well_known_ports():
+    assert load() == Settings(
+        host="127.0.0.1", port=8008, sflow_host="127.0.0.1", sflow_port=6343, events=1000, token=None, replay=None
+    )
+
+
+def test_options_win_over_the_file_and_the_file_over_defaults(file):
+    path = file("analytics:\n  port: 9000\n  events: 50\ncontroller:\n  anything: 1\n")
+    settings = load(path, port=9001, host=None)
+    assert (settings.port, settings.events, settings.host) == (9001, 50, "127.0.0.1")
+
+
+def test_a_file_without_our_section_gives_the_defaults(file):
+    assert load(file("controller: {}\n")) == Settings()
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().port = 1
+
+
+def test_a_token_opens_other_addresses(file):
+    settings = load(file("analytics: {host: 0.0.0.0, token: s3cret}\n"))
+    assert (settings.host, settings.token) == ("0.0.0.0", "s3cret")
+    assert load(file("analytics: {token: s3cret}\n"), host="10.0.0.1").host == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("analytics:\n  sflow_prot: 1\n", "howdah.yaml:2: unknown key 'sflow_prot' in 'analytics'; did you mean 'sflow_port'?"),
+        ("analytics:\n  port: high\n", "howdah.yaml:2: 'analytics.port': expected a whole number, got 'high'"),
+        ("analytics:\n  port: 70000\n", "howdah.yaml:2: 'analytics': port 70000 is not between 0 and 65535"),
+        ("analytics: {events: 0}\n", "howdah.yaml:1: 'analytics': events 0 is not at least 1"),
+        ("analytics: {token: ''}\n", "howdah.yaml:1: 'analytics': token is empty"),
+        ("analytics: {token: 'a b'}\n", "howdah.yaml:1: 'analytics': token must be printable ASCII without spaces"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_refused_with_its_line(file, text, complaint):
+    with pytest.raises(DocumentError) as refused:
+        load(file(text))
+    assert str(refused.value).endswith(complaint)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DocumentError, match=r"absent\.yaml"):
+        load(tmp_path / "absent.yaml")
+
+
+def test_another_address_without_a_token_is_refused():
+    with pytest.raises(ValueError, match=r"^host 0\.0\.0\.0 can be reached from elsewhere: writing then needs a token"):
+        load(host="0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True)]
+    + [("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("myhost", False)],
+)
+def test_loopback(host, loopback):
+    assert is_loopback(host) is loopback
