@@ -178,7 +178,7 @@ class Ovsdb:
     def _wait(self, done: Any, complaint: str) -> None:
         """Serve the connection until done() holds; OvsdbError with the complaint when the time is up."""
         deadline = time.monotonic() + self.timeout
-        while True:
+        while not done():  # asked before the first run(): an open transaction must be sent before that
             self._idl.run()
             if done():
                 return
