@@ -32,6 +32,7 @@ class Bell:
         self._next: asyncio.Future[None] | None = None
 
     def start(self) -> None:
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         self._next = self._loop.create_future()
         self._loop.add_reader(self._fd, self._on_readable)

@@ -18,8 +18,10 @@ from starlette.requests import Request
 from analytics import relaxed_json
 
 Number = TypeVar("Number", int, float)
-FLOW_NAME = re.compile(r"[\w+-]{1,128}")  # no '.', ':', ',', ';': a flow's name is also a metric's name in queries
-THRESHOLD_NAME = re.compile(r"[\w.+-]{1,128}")
+FLOW_NAME = re.compile(
+    r"[A-Za-z0-9_+-]{1,128}"
+)  # no '.', ':', ',', ';': a flow's name is also a metric's name in queries
+THRESHOLD_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,128}")
 
 
 def words(request: Request, parameter: str) -> list[str]:

@@ -1,0 +1,45 @@
+"""The command line of analytics: `howdah analytics` and `python -m analytics` are the same command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from analytics import config
+
+
+def analytics(
+    host: Annotated[Optional[str], typer.Option(help="Address of the HTTP interface.  [default: 127.0.0.1]")] = None,
+    port: Annotated[Optional[int], typer.Option(help="TCP port of the HTTP interface.  [default: 8008]")] = None,
+    sflow_host: Annotated[
+        Optional[str], typer.Option(help="Address to receive sFlow on.  [default: 127.0.0.1]")
+    ] = None,
+    sflow_port: Annotated[Optional[int], typer.Option(help="UDP port to receive sFlow on.  [default: 6343]")] = None,
+    replay: Annotated[Optional[str], typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
+    config_file: Annotated[
+        Optional[Path],
+        typer.Option("--config", envvar="HOWDAH_CONFIG", help="YAML file; its section 'analytics' is read."),
+    ] = None,
+    parent_pid: Annotated[
+        Optional[int], typer.Option(help="End when this process has ended (for whoever supervises us).")
+    ] = None,
+) -> None:
+    """Receive sFlow, follow flows and counters, answer over HTTP (sFlow-RT's REST API)."""
+    from analytics.__main__ import run  # noqa: PLC0415 - the native core and the web server only when they are wanted
+
+    try:
+        settings = config.load(
+            config_file, host=host, port=port, sflow_host=sflow_host, sflow_port=sflow_port, replay=replay
+        )
+        run(settings, parent_pid)
+    except (ValueError, OSError) as fault:
+        print(f"howdah analytics: {fault}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def register(app: typer.Typer) -> None:
+    """Add our command to the one app of scripts/howdah."""
+    app.command("analytics")(analytics)
