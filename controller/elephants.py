@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 from controller.topology import Fabric, Host, Link, Path, Port
 
+# After a start or a gap, analytics needs this many seconds until its rates tell who is quiet.
+GRACE = 5.0
 # A path is believed while one of its links was seen to carry the flow within this many seconds.
 EVIDENCE_AGE = 5.0
 
@@ -141,9 +143,16 @@ class Tracker:
             del self.live[elephant.flow]
         return over
 
-    def adopt(self, flow: FlowKey, entry: Port, now: float) -> Elephant:
+    def adopt(self, flow: FlowKey, number: int, entry: Port, now: float) -> Elephant:
         """Takes a flow in whose rule was found on a switch; it ends like any other if nothing more is seen of it."""
-        return self.live.get(flow) or self._start(flow, entry, 0.0, now)
+        self._count = max(self._count, number)
+        self.live[flow] = Elephant(flow, number, entry, 0.0, detected_at=now, last_loud=now + GRACE)
+        return self.live[flow]
+
+    def grace(self, now: float) -> None:
+        """Nobody ends within the next GRACE seconds."""
+        for elephant in self.live.values():
+            elephant.last_loud = max(elephant.last_loud, now + GRACE)
 
     def _at_edge(self, port: Port, sighting: Sighting) -> Elephant | None:
         elephant = self.live.get(sighting.flow)

@@ -30,7 +30,8 @@ HEADER_PROMPT = 600  # the smallest header with which each full-size sample push
 
 COLUMNS = {
     "Open_vSwitch": ["bridges", "next_cfg", "cur_cfg", "ovs_version"],
-    "Bridge": ["name", "ports", "sflow", "datapath_id", "datapath_type", "external_ids"],
+    "Bridge": ["name", "ports", "sflow", "datapath_id", "datapath_type", "external_ids", "controller"],
+    "Controller": ["target", "is_connected"],
     "Port": ["name", "interfaces"],
     "Interface": ["name", "ofport", "ifindex", "mac_in_use", "link_state", "type"],
     "sFlow": ["agent", "targets", "sampling", "polling", "header"],
@@ -80,13 +81,17 @@ class Interface:
 
 @dataclass(frozen=True)
 class Bridge:
-    """One bridge: `dpid` as 16 hex digits (None before ovs-vswitchd made it), its ports except its own LOCAL port."""
+    """One bridge: `dpid` as 16 hex digits (None before ovs-vswitchd made it), its ports except its own LOCAL port.
+
+    `controllers` tells of each OpenFlow controller's target whether it is connected.
+    """
 
     name: str
     dpid: str | None
     datapath_type: str
     ports: tuple[Interface, ...]
     sflow: Sflow | None
+    controllers: Mapping[str, bool]
     external_ids: Mapping[str, str]
 
 
@@ -257,6 +262,7 @@ def _bridge(row: Any) -> Bridge:
         datapath_type=row.datapath_type or "system",
         ports=tuple(sorted(interfaces, key=lambda one: (one.ofport or 0, one.name))),
         sflow=_sflow(row.sflow),
+        controllers={one.target: one.is_connected for one in row.controller},
         external_ids=dict(row.external_ids),
     )
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller.pipeline import is_our_group, is_ours
-from ovs_rules.rule import Group, Rule
+from ovs_rules.rule import Group, Rule, group_text
+from ovs_rules.rule import text as rule_text
 
 Identity = tuple[int, int, frozenset[tuple[str, int | str]]]
 
@@ -82,7 +83,24 @@ def changes(installed: Installed, rules: Iterable[Rule], groups: Iterable[Group]
         for group_id, group in wanted_groups.items()
         if installed.groups.get(group_id) != group
     ]
-    out += [PutRule(rule) for identity, rule in wanted_rules.items() if installed.rules.get(identity) != rule]
+    out += [
+        PutRule(rule)
+        for identity, rule in wanted_rules.items()
+        if identity not in installed.rules or installed.rules[identity].effect != rule.effect
+    ]
     out += [DropRule(rule) for identity, rule in installed.rules.items() if identity not in wanted_rules]
     out += [DropGroup(group_id) for group_id in installed.groups if group_id not in wanted_groups]
     return out
+
+
+def describe(change: Change) -> str:
+    """The change as an operator would write it."""
+    match change:
+        case PutRule(rule):
+            return f"add-flow {rule_text(rule)}"
+        case DropRule(rule):
+            return f"del-flow {rule_text(rule)}"
+        case PutGroup(group, exists):
+            return f"{'mod' if exists else 'add'}-group {group_text(group)}"
+        case DropGroup(group_id):
+            return f"del-group group_id={group_id}"

@@ -12,6 +12,7 @@ controller, which answers for hosts it knows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.elephants import FlowKey
 from controller.pipeline import EXCEPTIONS, FORWARDING, PRIORITY, Kind, control_of, cookie
@@ -44,8 +45,9 @@ def forwarding(fabric: Fabric, switch: str) -> tuple[list[Rule], list[Group]]:
         _to_controller(Kind.ARP, ETH_ARP),
         _to_controller(Kind.DISCOVERY, ETH_LLDP),
     ]
-    flood = sorted({port.number for port in fabric.edge_ports(switch)} | fabric.tree[switch])
-    rules.append(_forward(Kind.TREE, MULTICAST, tuple(Output(number) for number in flood)))
+    if fabric.flood:
+        ports = sorted({port.number for port in fabric.edge_ports(switch)} | fabric.tree[switch])
+        rules.append(_forward(Kind.TREE, MULTICAST, tuple(Output(number) for number in ports)))
     groups: dict[str, Group] = {}
     ids = ecmp.group_ids(fabric)
     for host in fabric.hosts:
@@ -103,8 +105,17 @@ def flow_match(flow: FlowKey) -> tuple[tuple[str, Value], ...]:
     )
 
 
-def adopted(rule: Rule) -> tuple[FlowKey, int, int | None, int | None] | None:
-    """(flow, control number, DSCP, output port) of an elephant rule found on a switch; None if it is not one."""
+class Found(NamedTuple):
+    """An elephant rule read back from a switch; `port` is where it steers the flow out, None if it only marks."""
+
+    flow: FlowKey
+    number: int
+    dscp: int | None
+    port: int | None
+
+
+def adopted(rule: Rule) -> Found | None:
+    """What an elephant rule found on a switch was for; None if its match is not a 5-tuple."""
     match = dict(rule.match)
     ports = "tcp" if match.get("ip_proto") == PROTO_TCP else "udp"
     try:
@@ -119,7 +130,7 @@ def adopted(rule: Rule) -> tuple[FlowKey, int, int | None, int | None] | None:
         return None
     dscp = next((int(a.value) for a in rule.actions if isinstance(a, SetField) and a.field == "ip_dscp"), None)
     port = next((a.port for a in rule.actions if isinstance(a, Output) and isinstance(a.port, int)), None)
-    return flow, control_of(rule.cookie), dscp, port
+    return Found(flow, control_of(rule.cookie), dscp, port)
 
 
 def _base(table: int, goto: int | None) -> Rule:

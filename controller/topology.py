@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import networkx as nx
+
+from topologies import spec
+from topologies.spec import Spec, SpecError
 
 
 @dataclass(frozen=True)
@@ -67,74 +69,51 @@ class Host:
 Path = tuple[Link, ...]
 
 
-class TopologyError(ValueError):
-    """A topology document that contradicts itself; the message names the node, port, link or host."""
-
-
 @dataclass(frozen=True)
 class Fabric:
-    """The network as the controller knows it. `links` hold both directions; `down` are (switch, port number)."""
+    """The network as the controller knows it.
+
+    `links` hold both directions; `down` are (switch, port number); `flood` says that all links are known, so that
+    broadcast over the tree cannot loop.
+    """
 
     switches: Mapping[str, Switch]
     links: tuple[Link, ...] = ()
     hosts: tuple[Host, ...] = ()
     down: frozenset[tuple[str, int]] = frozenset()
+    flood: bool = True
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Fabric:
-        """Reads a topology document. Raises TopologyError."""
-        switches = {name: _switch(name, node) for name, node in document.get("nodes", {}).items()}
-        if len({switch.dpid for switch in switches.values()}) != len(switches):
-            raise TopologyError("two nodes of the topology have the same dpid")
-        by_name = {(p.switch, p.name): p for s in switches.values() for p in s.ports.values()}
-
-        def port(what: str, switch: str, name: str) -> Port:
-            if (switch, name) not in by_name:
-                raise TopologyError(f"{what}: no port {name!r} on node {switch!r}")
-            return by_name[switch, name]
-
+    def from_spec(cls, description: Spec) -> Fabric:
+        """The fabric a description tells of. SpecError for a node without dpid or a port without OpenFlow number."""
+        switches = {name: _switch(node) for name, node in description.nodes.items()}
+        by_name = {(port.switch, port.name): port for port in _ports(switches)}
         links = []
-        for name, link in document.get("links", {}).items():
-            one = port(f"link {name!r}", link.get("node1"), link.get("port1"))
-            two = port(f"link {name!r}", link.get("node2"), link.get("port2"))
-            links += [Link(name, one, two), Link(name, two, one)]
+        for link in description.links.values():
+            one, two = (by_name[end] for end in link.ends)
+            links += [Link(link.name, one, two), Link(link.name, two, one)]
         hosts = tuple(
-            Host(name, h["mac"].lower(), h["ipv4"], h["node"], port(f"host {name!r}", h["node"], h["port"]).number)
-            for name, h in document.get("hosts", {}).items()
+            Host(host.name, host.mac, host.ipv4, host.node, by_name[host.node, host.port].number)
+            for host in description.hosts.values()
         )
         return cls(switches, tuple(links), hosts)
 
-    def to_document(self) -> dict[str, Any]:
-        """The topology document of this fabric, as analytics takes it."""
-        return {
-            "nodes": {
-                switch.name: {
-                    **({"agent": switch.agent} if switch.agent else {}),
-                    "dpid": f"{switch.dpid:016x}",
-                    **({"tags": {"role": switch.role}} if switch.role else {}),
-                    "ports": {port.name: _port_document(port) for port in switch.ports.values()},
-                }
-                for switch in self.switches.values()
+    def to_spec(self) -> Spec:
+        """The description of this fabric, whose JSON analytics takes; hosts not known by address are left out."""
+        cables = {link.name: link for link in reversed(self.links)}  # of both directions the first gives the ends
+        return Spec(
+            {switch.name: _node(switch) for switch in self.switches.values()},
+            {
+                name: spec.Link(name, link.source.switch, link.source.name, link.target.switch, link.target.name)
+                for name, link in cables.items()
             },
-            "links": {
-                link.name: {
-                    "node1": link.source.switch,
-                    "port1": link.source.name,
-                    "node2": link.target.switch,
-                    "port2": link.target.name,
-                }
-                for link in reversed(self.links)  # both directions carry the cable's name; the first one gives its ends
-            },
-            "hosts": {
-                host.name: {
-                    "node": host.switch,
-                    "port": self.switches[host.switch].ports[host.port].name,
-                    "mac": host.mac,
-                    "ipv4": host.ipv4,
-                }
+            {
+                host.name: spec.Host(
+                    host.name, host.switch, self.switches[host.switch].ports[host.port].name, host.mac, host.ipv4
+                )
                 for host in self.hosts
             },
-        }
+        )
 
     # What is where
 
@@ -245,7 +224,9 @@ class Fabric:
     # The same fabric, changed
 
     def with_port(self, switch: str, number: int, up: bool) -> Fabric:
-        """This fabric with that port up or down."""
+        """This fabric with that port up or down; the same object if it knew."""
+        if up != ((switch, number) in self.down):
+            return self
         one = frozenset({(switch, number)})
         return replace(self, down=self.down - one if up else self.down | one)
 
@@ -275,29 +256,25 @@ def switches_of(path: Path, ingress: str) -> list[str]:
     return [ingress, *(link.target.switch for link in path)]
 
 
-def ports_of(fabric: Fabric) -> Iterator[Port]:
-    for switch in fabric.switches.values():
+def _ports(switches: Mapping[str, Switch]) -> Iterator[Port]:
+    for switch in switches.values():
         yield from switch.ports.values()
 
 
-def _switch(name: str, node: Mapping[str, Any]) -> Switch:
-    try:
-        dpid = int(node["dpid"], 16)
-    except (KeyError, TypeError, ValueError):
-        raise TopologyError(f"node {name!r}: dpid {node.get('dpid')!r} is not 16 hex digits") from None
+def _switch(node: spec.Node) -> Switch:
+    if node.dpid is None:
+        raise SpecError(f"node {node.name!r} has no dpid, so no connecting switch can be told to be it")
     ports = {}
-    for label, port in node.get("ports", {}).items():
-        number = port.get("ofport")
-        if not isinstance(number, int):
-            raise TopologyError(f"node {name!r}: port {label!r} has no number `ofport`")
-        ports[number] = Port(name, number, label, int(port.get("speed", 0)), port.get("ifindex"))
-    return Switch(name, dpid, ports, node.get("agent"), node.get("tags", {}).get("role", ""))
+    for port in node.ports.values():
+        if port.ofport is None:
+            raise SpecError(f"node {node.name!r}: port {port.name!r} has no OpenFlow number (ofport)")
+        ports[port.ofport] = Port(node.name, port.ofport, port.name, port.speed or 0, port.ifindex)
+    return Switch(node.name, int(node.dpid, 16), ports, node.agent, node.role or "")
 
 
-def _port_document(port: Port) -> dict[str, Any]:
-    document: dict[str, Any] = {"ofport": port.number}
-    if port.ifindex:
-        document["ifindex"] = port.ifindex
-    if port.speed:
-        document["speed"] = port.speed
-    return document
+def _node(switch: Switch) -> spec.Node:
+    ports = {
+        port.name: spec.Port(port.name, port.number, port.speed or None, port.ifindex) for port in switch.ports.values()
+    }
+    tags = {"role": switch.role} if switch.role else {}
+    return spec.Node(switch.name, ports, switch.agent, f"{switch.dpid:016x}", tags)

@@ -1,0 +1,327 @@
+"""The Ryu application: `ryu-manager controller.app`. A shim: it turns events into values, hands them to the conductor
+with the time, and carries out what comes back. Nothing is decided here.
+
+    OpenFlow events ----\\                      /---- flow mods, group mods, packet outs, each batch with a barrier
+    feed of analytics ---> conductor (values) ->
+    HTTP requests ------/                      \\---- JSON
+
+Green threads, one per kind of periodic work: events and looks of the feed, port counters, discovery, the supervisor.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import requests
+from ryu import cfg
+from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
+from ryu.base import app_manager
+from ryu.controller import ofp_event
+from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.lib import hub
+
+from controller import config, discovery, openflow
+from controller.commands import Command, Emit, Send
+from controller.conductor import Report
+from controller.feed import FLOW, Feed
+from controller.load import Meter
+from controller.pipeline import Kind, kind_of
+from controller.reconcile import Change, DropRule, PutRule, describe
+from controller.rest import Health, Northbound
+from controller.supervisor import Supervisor
+from ovs_rules.rule import Group, Rule
+
+COUNTER_PERIOD = 1.0
+LOOK_PERIOD = 1.0
+TEND_PERIOD = 0.2
+RETRY_PERIOD = 0.5
+
+
+@dataclass
+class Session:
+    """One connection of a switch: what it reports at first, and what was sent and is not yet confirmed."""
+
+    datapath: Any
+    rules: list[Rule] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    sent: dict[int, Change] = field(default_factory=dict)
+    barriers: dict[int, list[int]] = field(default_factory=dict)
+
+
+def _settings() -> config.Settings:
+    try:
+        settings = config.load(os.environ)
+        config.conductor(settings)
+    except ValueError as error:
+        sys.exit(f"howdah: {error}")
+    cfg.CONF.set_default("wsapi_host", settings.listen)
+    return settings
+
+
+class Howdah(app_manager.RyuApp):
+    """See the module."""
+
+    OFP_VERSIONS: ClassVar = [openflow.OFP_VERSION]
+    _CONTEXTS: ClassVar = {"wsgi": WSGIApplication}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = _settings()
+        self.conductor = config.conductor(self.settings)
+        self.meter = Meter()
+        self.health = Health(analytics=self.settings.analytics.base)
+        self.northbound = Northbound(self.conductor, self.meter, self.health)
+        self.feed = Feed(self.settings.analytics.base, self.settings.analytics.token)
+        self.supervisor = None if self.settings.analytics.url else Supervisor(self.settings.analytics)
+        self.sessions: dict[int, Session] = {}
+        self._defined: Any = None
+        kwargs["wsgi"].register(Interface, {"app": self})
+
+    def start(self) -> None:
+        super().start()
+        work: list[tuple[Callable[[], None], float]] = [
+            (self._hear, 0.0),
+            (self._look, LOOK_PERIOD),
+            (self._poll_counters, COUNTER_PERIOD),
+        ]
+        if self.supervisor:
+            work.append((self._tend, TEND_PERIOD))
+        if self.conductor.discovery:
+            work.append((self._discover, discovery.PROBE_PERIOD))
+        self.threads += [hub.spawn(self._repeat, what, period) for what, period in work]
+
+    def stop(self) -> None:
+        if self.supervisor:
+            self.supervisor.stop()
+        super().stop()
+
+    def _repeat(self, what: Callable[[], None], period: float) -> None:
+        while self.is_active:
+            try:
+                what()
+            except (requests.RequestException, KeyError, ValueError) as error:
+                self._lost(error)
+                hub.sleep(RETRY_PERIOD)
+            hub.sleep(period)
+
+    # Analytics
+
+    def _define(self) -> None:
+        """Puts our definitions where analytics lacks them: at first, after its restart, when the fabric changed."""
+        fabric = self.conductor.fabric
+        if self._defined is fabric:
+            return
+        thresholds = {
+            port.speed: self.conductor.tracker.threshold(port)
+            for switch in fabric.switches
+            for port in fabric.edge_ports(switch)
+            if port.speed
+        }
+        self.feed.define(fabric.to_spec().to_json(), thresholds, self.settings.elephants.smoothing)
+        self._defined = fabric
+        if not self.health.analytics_alive:
+            self.health.analytics_alive = True
+            self.conductor.resumed(time.time())
+            self.logger.info("analytics at %s answers; flow %s defined", self.feed.base, FLOW)
+
+    def _lost(self, error: Exception) -> None:
+        self._defined = None
+        if self.health.analytics_alive:
+            self.health.analytics_alive = False
+            self.logger.warning("analytics at %s is lost: %s; forwarding stays as it is", self.feed.base, error)
+
+    def _hear(self) -> None:
+        if self._defined is None:
+            hub.sleep(RETRY_PERIOD)
+            return
+        sightings = self.feed.events()
+        if sightings:
+            self._run(self.conductor.observed(sightings, time.time(), complete=False))
+
+    def _look(self) -> None:
+        self._define()
+        if self.conductor.discovery:
+            known = self.conductor.discovery.identify(self.conductor.fabric, self.feed.ports())
+            self._run(self.conductor.set_fabric(known, time.time()))
+        now = time.time()
+        sightings = self.feed.look(now)
+        seen: dict[tuple[str, int], int] = {}
+        for sighting in sightings:
+            port = self.conductor.fabric.port_at(sighting.agent, sighting.ifindex)
+            if port is not None:
+                seen[port.switch, port.number] = seen.get((port.switch, port.number), 0) + 1
+        self.health.flows_on = seen
+        self._run(self.conductor.observed(sightings, now, complete=True))
+
+    def _tend(self) -> None:
+        if self.supervisor and (line := self.supervisor.tend(time.time())):
+            self.health.analytics_starts = self.supervisor.starts
+            self.logger.info("%s", line)
+
+    # Switches
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    def on_state(self, event: Any) -> None:
+        datapath = event.datapath
+        if event.state == MAIN_DISPATCHER:
+            self.sessions[datapath.id] = Session(datapath)
+            for request in openflow.state_requests(datapath):
+                datapath.send_msg(request)
+        elif datapath.id in self.sessions and self.sessions[datapath.id].datapath is datapath:
+            del self.sessions[datapath.id]
+            self.meter.forget(datapath.id)
+            self.conductor.switch_down(datapath.id)
+            self.logger.warning("switch %016x disconnected", datapath.id)
+
+    @set_ev_cls(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
+    def on_groups(self, event: Any) -> None:
+        if session := self._session(event):
+            session.groups += [openflow.group(entry) for entry in event.msg.body]
+
+    @set_ev_cls(ofp_event.EventOFPFlowDescStatsReply, MAIN_DISPATCHER)
+    def on_rules(self, event: Any) -> None:
+        """The last of what a switch reports on connecting: from here on it is ours."""
+        session = self._session(event)
+        if session is None:
+            return
+        session.rules += [openflow.rule(entry) for entry in event.msg.body]
+        if not openflow.is_last(event.msg):
+            return
+        datapath = session.datapath
+        ports = list(datapath.ports.values())
+        report = Report(
+            openflow.local_name(ports),
+            openflow.ports("", ports),
+            {port.port_no: openflow.is_up(port) for port in ports},
+            tuple(session.rules),
+            tuple(session.groups),
+        )
+        self._run(self.conductor.switch_up(datapath.id, report, time.time()))
+        if datapath.id in self.conductor.installed:
+            self.logger.info("switch %016x connected: %d of its rules are ours", datapath.id, len(report.rules))
+        else:
+            self.logger.warning("switch %016x is not in the topology and is left alone", datapath.id)
+
+    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
+    def on_barrier(self, event: Any) -> None:
+        if session := self._session(event):
+            done = [session.sent.pop(xid) for xid in session.barriers.pop(event.msg.xid, []) if xid in session.sent]
+            self.conductor.confirmed(session.datapath.id, done, time.time())
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def on_error(self, event: Any) -> None:
+        session = self._session(event)
+        change = session.sent.pop(event.msg.xid, None) if session else None
+        if session and change is not None:
+            self.conductor.refused(session.datapath.id, change)
+            self.logger.error(
+                "switch %016x refused %s (error type %d code %d)",
+                session.datapath.id, describe(change), event.msg.type, event.msg.code,
+            )  # fmt: skip
+
+    @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
+    def on_flow_removed(self, event: Any) -> None:
+        if session := self._session(event):
+            rule = openflow.rule(event.msg)
+            self._run(self.conductor.flow_removed(session.datapath.id, rule, time.time()))
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    def on_port(self, event: Any) -> None:
+        if session := self._session(event):
+            port = event.msg.desc
+            up = openflow.is_up(port) and not openflow.is_gone(event.msg)
+            self._run(self.conductor.port_changed(session.datapath.id, port.port_no, up, time.time()))
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def on_packet(self, event: Any) -> None:
+        if session := self._session(event):
+            port = event.msg.match["in_port"]
+            self._run(self.conductor.packet_in(session.datapath.id, port, event.msg.data, time.time()))
+
+    @set_ev_cls(ofp_event.EventOFPPortStatsReply, MAIN_DISPATCHER)
+    def on_port_counters(self, event: Any) -> None:
+        if session := self._session(event):
+            self.meter.ports(session.datapath.id, openflow.port_counters(event.msg.body), time.time())
+
+    @set_ev_cls(ofp_event.EventOFPGroupStatsReply, MAIN_DISPATCHER)
+    def on_group_counters(self, event: Any) -> None:
+        if session := self._session(event):
+            for group_id, members in openflow.group_counters(event.msg.body).items():
+                self.meter.members[session.datapath.id, group_id] = members
+
+    def _session(self, event: Any) -> Session | None:
+        """The session of the connection an event came by; None if that connection was replaced since."""
+        session = self.sessions.get(event.msg.datapath.id)
+        return session if session and session.datapath is event.msg.datapath else None
+
+    def _poll_counters(self) -> None:
+        for session in list(self.sessions.values()):
+            for request in openflow.counter_requests(session.datapath):
+                session.datapath.send_msg(request)
+
+    def _discover(self) -> None:
+        if self.conductor.discovery:
+            now = time.time()
+            self._run(self.conductor.set_fabric(self.conductor.discovery.settled(self.conductor.fabric, now), now))
+            self._run(self.conductor.discovery.probes(self.conductor.fabric))
+
+    # Out
+
+    def _run(self, commands: Iterable[Command]) -> None:
+        """Carries out what the conductor wants. Errors and barrier replies find their change by transaction id."""
+        for command in commands:
+            session = self.sessions.get(command.dpid)
+            if session is None:
+                continue
+            datapath = session.datapath
+            match command:
+                case Emit(_, port, frame):
+                    datapath.send_msg(openflow.packet_out(datapath, port, frame))
+                case Send(_, changes):
+                    xids = []
+                    for change in changes:
+                        message = openflow.message(datapath, change)
+                        datapath.set_xid(message)
+                        session.sent[message.xid] = change
+                        xids.append(message.xid)
+                        datapath.send_msg(message)
+                        self._announce(datapath.id, change)
+                    barrier = openflow.barrier(datapath)
+                    datapath.set_xid(barrier)
+                    session.barriers[barrier.xid] = xids
+                    datapath.send_msg(barrier)
+
+    def _announce(self, dpid: int, change: Change) -> None:
+        """Elephants' rules are news; the rest of the pipeline is only of interest when debugging."""
+        news = isinstance(change, PutRule | DropRule) and kind_of(change.rule.cookie) == Kind.ELEPHANT
+        self.logger.log(logging.INFO if news else logging.DEBUG, "switch %016x: %s", dpid, describe(change))
+
+
+class Interface(ControllerBase):
+    """The northbound interface on Ryu's HTTP server; see controller/rest.py."""
+
+    def __init__(self, req: Any, link: Any, data: Any, **config: Any) -> None:
+        super().__init__(req, link, data, **config)
+        self.app: Howdah = data["app"]
+
+    @route("howdah", "/v1/{path:.*}", methods=["GET", "PUT", "POST", "DELETE"])
+    def answer(self, req: Any, path: str, **_: Any) -> Any:
+        token = self.app.settings.token
+        if req.method != "GET" and token and req.headers.get("Authorization") != f"Bearer {token}":
+            return _response(401, {"error": "writing needs the header Authorization: Bearer <token>"})
+        answer = self.app.northbound.answer(req.method, path, req.params, req.body, time.time())
+        self.app._run(answer.commands)
+        return _response(answer.status, answer.body)
+
+
+def _response(status: int, body: Any) -> Any:
+    if body is None:
+        return Response(status=status)
+    return Response(status=status, content_type="application/json", charset="utf-8", text=json.dumps(body))

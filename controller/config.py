@@ -1,0 +1,127 @@
+"""Settings of the controller: frozen values with their defaults, from the section `controller:` of the YAML file.
+
+`ryu-manager controller.app` finds the file through the environment variable HOWDAH_CONFIG; without it the defaults
+hold. HOWDAH_TOPOLOGY names a topology file without any configuration file (the lab prints such a line).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from controller.conductor import Conductor, Policy
+from controller.discovery import Discovery
+from controller.elephants import Limits
+from controller.topology import Fabric
+from topologies import documents
+from topologies.spec import Spec, SpecError
+
+
+@dataclass(frozen=True)
+class Analytics:
+    """Where analytics is. Without `url` the controller starts one of its own on these addresses."""
+
+    url: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8008
+    sflow_host: str = "127.0.0.1"
+    sflow_port: int = 6343
+    token: str | None = None
+
+    @property
+    def base(self) -> str:
+        return (self.url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+@dataclass(frozen=True)
+class ElephantSettings:
+    """When a flow is an elephant and what its rules look like; see conductor.Policy and elephants.Limits."""
+
+    share: float = 0.10
+    release: float = 0.5
+    quiet: float = 2.0
+    smoothing: float = 1.0
+    marking: bool = True
+    steering: bool = True
+    dscp: int = 1
+    cap: int = 1000
+    idle_timeout: int = 5
+    hold: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share {self.share} is not between 0 and 1")
+        if not 0 <= self.dscp <= 63:
+            raise ValueError(f"dscp {self.dscp} is not between 0 and 63")
+        if not 1 <= self.idle_timeout <= 65535:
+            raise ValueError(f"idle_timeout {self.idle_timeout} is not between 1 and 65535 seconds")
+        if self.cap < 0:
+            raise ValueError(f"cap {self.cap} is negative")
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            Limits(self.share, self.release, self.quiet),
+            self.marking,
+            self.steering,
+            self.dscp,
+            self.cap,
+            self.idle_timeout,
+            self.hold,
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the controller is told at start.
+
+    `topology` is a topology file, none means discovery; `port_speed` (bits/s) then stands in for the speeds of ports;
+    `replication` lists, per switch name, the replication specs (ovs_rules/) to install there. `listen` is the address
+    of the northbound HTTP interface: `token` is required to write to it from elsewhere than this machine.
+    """
+
+    topology: str | None = None
+    port_speed: int = 0
+    analytics: Analytics = field(default_factory=Analytics)
+    elephants: ElephantSettings = field(default_factory=ElephantSettings)
+    replication: dict[str, list[str]] = field(default_factory=dict)
+    listen: str = "127.0.0.1"
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.listen not in ("127.0.0.1", "::1", "localhost") and not self.token:
+            raise ValueError(f"listen {self.listen} can be reached from elsewhere: set 'token' too, or use 127.0.0.1")
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """The settings that HOWDAH_CONFIG and HOWDAH_TOPOLOGY name. Raises documents.DocumentError, one line.
+
+    File names inside the configuration are relative to it.
+    """
+    path = environment.get("HOWDAH_CONFIG")
+    settings = Settings()
+    if path:
+        settings = documents.read(Path(path), Settings, section="controller")
+        beside = Path(path).parent
+        if settings.topology:
+            settings = replace(settings, topology=str(beside / settings.topology))
+        replication = {name: [str(beside / spec) for spec in specs] for name, specs in settings.replication.items()}
+        settings = replace(settings, replication=replication)
+    if environment.get("HOWDAH_TOPOLOGY"):
+        settings = replace(settings, topology=environment["HOWDAH_TOPOLOGY"])
+    return settings
+
+
+def conductor(settings: Settings) -> Conductor:
+    """The controller these settings describe: the fabric of the topology file, or discovery without one.
+
+    Raises ValueError, one line that names the file and what is wrong in it.
+    """
+    if settings.topology is None:
+        return Conductor(settings.elephants.policy, discovery=Discovery(settings.port_speed))
+    try:
+        fabric = Fabric.from_spec(Spec.from_json(documents.read(Path(settings.topology), dict)))
+    except SpecError as error:
+        raise ValueError(f"{settings.topology}: {error}") from None
+    return Conductor(settings.elephants.policy, fabric)

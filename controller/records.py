@@ -1,0 +1,101 @@
+"""The story of every elephant, for people and for measurements: when it was seen, marked, moved, and why.
+
+Kept apart from the decisions: nothing here is read by a policy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from controller.elephants import Elephant, FlowKey
+from controller.topology import Fabric, Path, switches_of
+
+# Ended elephants that the northbound API still tells about.
+REMEMBERED = 1000
+
+
+@dataclass
+class Record:
+    """One elephant. Times in s since the epoch, rate in bits/s, paths as switch names.
+
+    `marked_at` and `steered_at` are the switch's own confirmation (barrier reply) that the rule is in force;
+    `seen_moved_at` is the first sample of the flow on the path it was steered to.
+    """
+
+    flow: FlowKey
+    number: int
+    ingress: str
+    port: str
+    detected_at: float
+    rate: float = 0.0
+    marked_at: float | None = None
+    steered_at: float | None = None
+    seen_moved_at: float | None = None
+    ended_at: float | None = None
+    first_path: list[str] | None = None
+    path: list[str] | None = None
+    moves: int = 0
+    reason: str = ""
+    state: str = "seen"
+
+
+class Ledger:
+    """Records of live elephants by flow, and of the last ones that ended."""
+
+    def __init__(self) -> None:
+        self.live: dict[FlowKey, Record] = {}
+        self.past: deque[Record] = deque(maxlen=REMEMBERED)
+
+    def open(self, elephant: Elephant, state: str = "seen", reason: str = "") -> Record:
+        record = Record(
+            elephant.flow,
+            elephant.number,
+            elephant.entry.switch,
+            elephant.entry.name,
+            elephant.detected_at,
+            elephant.rate,
+            state=state,
+            reason=reason,
+        )
+        self.live[elephant.flow] = record
+        return record
+
+    def steer(self, flow: FlowKey, before: Path, reason: str) -> None:
+        """A decision to move the flow away from `before`."""
+        record = self.live[flow]
+        record.first_path = record.first_path or switches_of(before, record.ingress)
+        record.moves += 1
+        record.steered_at = record.seen_moved_at = None
+        record.reason = reason
+
+    def in_force(self, flow: FlowKey, now: float, *, marks: bool, pins: bool) -> None:
+        """The switch confirmed a rule of this flow."""
+        record = self.live.get(flow)
+        if record is None:
+            return
+        if marks:
+            record.marked_at = record.marked_at or now
+            record.state = "marked"
+        if pins:
+            record.steered_at = record.steered_at or now
+            record.state = "steered"
+
+    def see(self, elephant: Elephant, fabric: Fabric, steered_to: Path | None, moved_at: float) -> None:
+        """What the latest samples show of this elephant."""
+        record = self.live[elephant.flow]
+        record.rate = elephant.rate
+        path = elephant.path(fabric)
+        if path is None:
+            return
+        record.path = switches_of(path, record.ingress)
+        record.first_path = record.first_path or record.path
+        if steered_to is not None and path == steered_to and record.seen_moved_at is None:
+            since = elephant.first_seen_on(path)
+            record.seen_moved_at = None if since is None else max(since, moved_at)
+
+    def close(self, flow: FlowKey, now: float) -> None:
+        record = self.live.pop(flow, None)
+        if record is not None:
+            record.ended_at, record.state = now, "ended"
+            self.past.append(record)

@@ -1,0 +1,61 @@
+"""An analytics process of our own: started beside the controller, started again when it dies, ended with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from controller.config import Analytics
+
+# Seconds between a death and the next start: at once the first time, then doubling, so that a port in use does not
+# fill the log.
+FIRST_DELAY, LONGEST_DELAY = 0.2, 15.0
+# One that lived this long was healthy: its death starts the delays anew.
+HEALTHY = 10.0
+
+
+class Supervisor:
+    """Keeps one `python -m analytics` alive. `tend` is called a few times a second."""
+
+    def __init__(self, settings: Analytics) -> None:
+        self.settings = settings
+        self.process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+        self._delay = FIRST_DELAY
+        self._started = self._next_start = float("-inf")
+
+    def tend(self, now: float) -> str | None:
+        """Starts what is not running; returns a line for the log when something happened. `now` in seconds."""
+        if self.process is not None:
+            status = self.process.poll()
+            if status is None:
+                return None
+            self.process = None
+            self._delay = FIRST_DELAY if now - self._started > HEALTHY else min(self._delay * 2, LONGEST_DELAY)
+            self._next_start = now + self._delay
+            return f"analytics ended with status {status}; starting it again in {self._delay:.1f} s"
+        if now < self._next_start:
+            return None
+        self._started = now
+        self.starts += 1
+        self.process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL)
+        return f"analytics started as process {self.process.pid} on {self.settings.base}"
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def _command(self) -> list[str]:
+        where = self.settings
+        return [
+            sys.executable, "-m", "analytics", "--parent-pid", str(os.getpid()),
+            "--host", where.host, "--port", str(where.port),
+            "--sflow-host", where.sflow_host, "--sflow-port", str(where.sflow_port),
+        ]  # fmt: skip
