@@ -11,10 +11,11 @@ or "collision" by the number of elephants on it (0, 1, more), as sFlow-RT's fabr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from controller import rules
 from controller.commands import Command
@@ -39,6 +40,15 @@ class Health:
     analytics_starts: int = 0
     flows_on: dict[tuple[str, int], int] = field(default_factory=dict)
     """(switch, port number) -> distinct flows in the latest look, at most the top flows analytics keeps per port."""
+
+
+class PolicyChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The body of PUT /v1/policy: what is absent stays as it is."""
+
+    marking: bool | msgspec.UnsetType = msgspec.UNSET
+    steering: bool | msgspec.UnsetType = msgspec.UNSET
+    dscp: Annotated[int, msgspec.Meta(ge=0, le=63)] | msgspec.UnsetType = msgspec.UNSET
+    cap: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -97,18 +107,10 @@ class Northbound:
 
     def _set_policy(self, body: bytes, now: float) -> Answer:
         try:
-            wanted: Any = json.loads(body)
-        except ValueError as error:
-            return Answer(400, {"error": f"the body is not JSON: {error}"})
-        kinds = {"marking": bool, "steering": bool, "dscp": int, "cap": int}
-        if not isinstance(wanted, dict):
-            return Answer(400, {"error": "the body is not an object"})
-        for name, value in wanted.items():
-            if name not in kinds:
-                return Answer(400, {"error": f"unknown setting {name!r}; there are {', '.join(kinds)}"})
-            if type(value) is not kinds[name] or value < 0 or (name == "dscp" and value > 63):
-                return Answer(400, {"error": f"{name}: {value!r} is not possible"})
-        policy = replace(self.conductor.policy, **wanted)
+            wanted = msgspec.json.decode(body, type=PolicyChange)
+        except msgspec.MsgspecError as error:
+            return Answer(400, {"error": f"/v1/policy: {error}"})
+        policy = replace(self.conductor.policy, **msgspec.to_builtins(wanted))
         return Answer(204, None, tuple(self.conductor.set_policy(policy, now)))
 
     def _fabric(self, query: Mapping[str, str]) -> Any:
