@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,19 +12,17 @@ from analytics import config
 
 
 def analytics(
-    host: Annotated[Optional[str], typer.Option(help="Address of the HTTP interface.  [default: 127.0.0.1]")] = None,
-    port: Annotated[Optional[int], typer.Option(help="TCP port of the HTTP interface.  [default: 8008]")] = None,
-    sflow_host: Annotated[
-        Optional[str], typer.Option(help="Address to receive sFlow on.  [default: 127.0.0.1]")
-    ] = None,
-    sflow_port: Annotated[Optional[int], typer.Option(help="UDP port to receive sFlow on.  [default: 6343]")] = None,
-    replay: Annotated[Optional[str], typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the HTTP interface.  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port of the HTTP interface.  [default: 8008]")] = None,
+    sflow_host: Annotated[str | None, typer.Option(help="Address to receive sFlow on.  [default: 127.0.0.1]")] = None,
+    sflow_port: Annotated[int | None, typer.Option(help="UDP port to receive sFlow on.  [default: 6343]")] = None,
+    replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
     config_file: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option("--config", envvar="HOWDAH_CONFIG", help="YAML file; its section 'analytics' is read."),
     ] = None,
     parent_pid: Annotated[
-        Optional[int], typer.Option(help="End when this process has ended (for whoever supervises us).")
+        int | None, typer.Option(help="End when this process has ended (for whoever supervises us).")
     ] = None,
 ) -> None:
     """Receive sFlow, follow flows and counters, answer over HTTP (sFlow-RT's REST API)."""

@@ -188,9 +188,8 @@ class Api:
 
     async def put_threshold(self, request: Request) -> Response:
         name = new_name(request, "threshold", THRESHOLD_NAME)
-        spec = await spec_of(request, f"threshold '{name}'")
-        self.engine.set_threshold(name, spec)
-        metric = spec.get("metric")
+        self.engine.set_threshold(name, await spec_of(request, f"threshold '{name}'"))
+        metric = self.existing_threshold(request)["metric"]
         if metric not in self.engine.flows() and metric not in self.engine.metric_names(self.clock()):
             log.warning("threshold '%s' is on metric '%s', which no flow and no counter provides so far", name, metric)
         return NO_CONTENT
