@@ -94,8 +94,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as fault:
-        raise OSError(f"cannot listen for HTTP on {host} port {port}: {fault.strerror or fault}") from None
+    except OSError as fault:  # a failed look-up has a negative errno and its own words
+        why = os.strerror(fault.errno) if (fault.errno or 0) > 0 else fault.strerror
+        raise OSError(f"cannot listen for HTTP on {host} port {port}: {why}") from None
 
 
 async def serve(server: HttpServer, http: socket.socket, engine: Engine, parent_pid: int | None) -> None:

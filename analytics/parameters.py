@@ -67,17 +67,6 @@ def required(request: Request, parameter: str) -> str:
     return text
 
 
-def new_name(request: Request, kind: str, allowed: re.Pattern[str]) -> str:
-    """The name a client wants to give; 'ALL' would mean every metric in a query."""
-    name = request.path_params["name"]
-    if not allowed.fullmatch(name) or name == "ALL":
-        dot = ", '.'" if allowed is THRESHOLD_NAME else ""
-        raise HTTPException(
-            400, f"{kind} name '{name}': only letters, digits, '_', '-', '+'{dot}, at most 128; not ALL"
-        )
-    return name
-
-
 async def spec_of(request: Request, what: str) -> dict[str, Any]:
     """The JSON object in the body, whatever Content-Type says."""
     spec = relaxed_json.decode(await request.body())

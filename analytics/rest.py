@@ -32,7 +32,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from analytics import prometheus, relaxed_json, topology
 from analytics.engine import Engine, Invalid
 from analytics.longpoll import Bell, ShuttingDown
-from analytics.parameters import FLOW_NAME, THRESHOLD_NAME, new_name, number, pattern, required, spec_of, words
+from analytics.parameters import number, pattern, required, spec_of, words
 from analytics.vitals import Vitals
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Api:
         return answer(self.existing_flow(request))
 
     async def put_flow(self, request: Request) -> Response:
-        name = new_name(request, "flow", FLOW_NAME)
+        name = request.path_params["name"]
         self.engine.set_flow(name, await spec_of(request, f"flow '{name}'"))
         return NO_CONTENT
 
@@ -187,7 +187,7 @@ class Api:
         return answer(self.existing_threshold(request))
 
     async def put_threshold(self, request: Request) -> Response:
-        name = new_name(request, "threshold", THRESHOLD_NAME)
+        name = request.path_params["name"]
         self.engine.set_threshold(name, await spec_of(request, f"threshold '{name}'"))
         metric = self.existing_threshold(request)["metric"]
         if metric not in self.engine.flows() and metric not in self.engine.metric_names(self.clock()):
@@ -212,16 +212,8 @@ class Api:
         timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
         only = request.query_params.get("thresholdID")
         await request.body()  # what is received after the body is the disconnection
-        events = await self.bell.wait(lambda: self.events_after(after, count, only), timeout, request.receive())
+        events = await self.bell.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
         return answer(events)
-
-    def events_after(self, after: int, count: int, only: str | None) -> list[dict[str, Any]]:
-        """Events newer than the cursor, newest first. A cursor beyond the newest event is from before a restart, when
-        ids began anew; it would wait for events that are long past, so it counts as -1."""
-        newest = self.engine.events(None, 1, None)
-        if not newest or after > newest[0]["eventID"]:
-            after = -1
-        return self.engine.events(after, count, only)
 
     # Topology
 

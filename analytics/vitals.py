@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+Message = MutableMapping[str, Any]  # the types of ASGI 3 (asgi.readthedocs.io)
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
