@@ -95,7 +95,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as fault:  # a failed look-up has a negative errno and its own words
-        why = os.strerror(fault.errno) if (fault.errno or 0) > 0 else fault.strerror
+        why = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
         raise OSError(f"cannot listen for HTTP on {host} port {port}: {why}") from None
 
 

@@ -47,9 +47,9 @@ class Topology:
     _links: Mapping[tuple[str, str], str] = field(default_factory=dict)
     _agents: frozenset[str] = frozenset()
 
-    def agents(self) -> list[str]:
-        """Addresses of all agents of the nodes, sorted."""
-        return sorted(self._agents)
+    def agents(self) -> frozenset[str]:
+        """Addresses of all agents of the nodes."""
+        return self._agents
 
     def port(self, agent: str, ifindex: str) -> Port | None:
         return self._ports.get((agent, ifindex))

@@ -24,7 +24,7 @@ AGENT = "192.168.1.9"
 
 def test_ports_of_a_shared_agent_are_told_apart_by_ifindex():
     topology = parse(SHARED_AGENT)
-    assert topology.agents() == [AGENT]
+    assert topology.agents() == {AGENT}
     assert topology.port(AGENT, "4") == Port("s1", "s1-eth1", AGENT, "4", 10_000_000)
     assert [topology.link_name(AGENT, i) for i in "4567"] == [None, "s1-s2", "s1-s2", None]
     assert [topology.is_core(AGENT, i) for i in "4567"] == [False, True, True, False]
@@ -59,7 +59,7 @@ def test_an_unknown_token_is_refused():
 
 def test_the_empty_topology_knows_nothing():
     topology = Topology()
-    assert topology.agents() == []
+    assert topology.agents() == frozenset()
     assert not topology.is_edge(AGENT, "4")
     assert topology.document == {"nodes": {}, "links": {}}
 
@@ -72,7 +72,7 @@ def test_unknown_fields_are_kept():
 
 
 def test_nodes_and_links_are_optional():
-    assert parse({}).agents() == []
+    assert parse({}).agents() == frozenset()
     assert parse({"nodes": {"leaf1": {"agent": "10.0.0.1"}}}).is_edge("10.0.0.1", "3")
 
 
