@@ -11,12 +11,10 @@ Pure: a document goes in, a frozen Topology comes out.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-TOKENS = ("ALL", "TOPOLOGY", "EDGE", "CORE")
-"""Words that stand for many agents in queries; the last three are answered by `Topology.selects`."""
 
 
 class InvalidTopology(ValueError):
@@ -51,9 +49,6 @@ class Topology:
         """Addresses of all agents of the nodes."""
         return self._agents
 
-    def port(self, agent: str, ifindex: str) -> Port | None:
-        return self._ports.get((agent, ifindex))
-
     def speed(self, agent: str, ifindex: str) -> int | None:
         """The rate the port's link really has, bits/s, or None if the document does not say."""
         port = self._ports.get((agent, ifindex))
@@ -71,18 +66,6 @@ class Topology:
         """The agent is in the topology and this port of it ends no link: traffic enters and leaves the fabric here."""
         return agent in self._agents and (agent, ifindex) not in self._links
 
-    def selects(self, token: str, agent: str, ifindex: str) -> bool:
-        """Whether one of TOKENS, used in place of agent addresses, means this data source."""
-        if token == "ALL":
-            return True
-        if token == "TOPOLOGY":
-            return agent in self._agents
-        if token == "EDGE":
-            return self.is_edge(agent, ifindex)
-        if token == "CORE":
-            return self.is_core(agent, ifindex)
-        raise ValueError(f"'{token}' is none of {', '.join(TOKENS)}")
-
 
 def parse(document: object) -> Topology:
     """Check a topology document (decoded JSON) and index its ports; InvalidTopology names what is malformed."""
@@ -93,7 +76,7 @@ def parse(document: object) -> Topology:
     by_name: dict[tuple[str, str], Port] = {}
     agents: set[str] = set()
     for node_name, node in _objects(document, "nodes", "node"):
-        agent = _text(node, "agent", f"node '{node_name}'")
+        agent = _canonical(_text(node, "agent", f"node '{node_name}'"))
         if agent is not None:
             agents.add(agent)
         for port in _ports(node_name, node, agent):
@@ -163,6 +146,14 @@ def _text(parent: Mapping[str, Any], key: str, where: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise InvalidTopology(f"{where}: {key} must be a string, not {_kind(value)}")
     return value
+
+
+def _canonical(agent: str | None) -> str | None:
+    """An address as the engine writes it (2001:DB8:0::1 is 2001:db8::1); anything else as it is."""
+    try:
+        return str(ipaddress.ip_address(agent)) if agent else None
+    except ValueError:
+        return agent
 
 
 def _one_line(text: str) -> str:

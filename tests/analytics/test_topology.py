@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.topology import InvalidTopology, Port, Topology, parse
+from analytics.topology import InvalidTopology, Topology, parse
 
 # Two bridges of one Open vSwitch: same agent, told apart by ifIndex (what Mininet's sflow.py sends, plus our speed).
 SHARED_AGENT = {
@@ -25,7 +25,6 @@ AGENT = "192.168.1.9"
 def test_ports_of_a_shared_agent_are_told_apart_by_ifindex():
     topology = parse(SHARED_AGENT)
     assert topology.agents() == {AGENT}
-    assert topology.port(AGENT, "4") == Port("s1", "s1-eth1", AGENT, "4", 10_000_000)
     assert [topology.link_name(AGENT, i) for i in "4567"] == [None, "s1-s2", "s1-s2", None]
     assert [topology.is_core(AGENT, i) for i in "4567"] == [False, True, True, False]
     assert [topology.is_edge(AGENT, i) for i in "4567"] == [True, False, False, True]
@@ -35,26 +34,11 @@ def test_ports_of_a_shared_agent_are_told_apart_by_ifindex():
     assert topology.notes == ()
 
 
-@pytest.mark.parametrize(
-    ("token", "agent", "ifindex", "selected"),
-    [
-        ("ALL", "10.9.9.9", "1", True),
-        ("TOPOLOGY", "10.9.9.9", "1", False),
-        ("TOPOLOGY", AGENT, "99", True),
-        ("EDGE", AGENT, "4", True),
-        ("EDGE", AGENT, "5", False),
-        ("EDGE", "10.9.9.9", "4", False),
-        ("CORE", AGENT, "5", True),
-        ("CORE", AGENT, "99", False),
-    ],
-)
-def test_tokens_select_data_sources(token, agent, ifindex, selected):
-    assert parse(SHARED_AGENT).selects(token, agent, ifindex) is selected
-
-
-def test_an_unknown_token_is_refused():
-    with pytest.raises(ValueError, match="'SPINE' is none of ALL"):
-        Topology().selects("SPINE", AGENT, "4")
+def test_what_is_not_listed_is_an_edge_port_only_on_agents_of_the_topology():
+    topology = parse(SHARED_AGENT)
+    assert topology.is_edge(AGENT, "99")
+    assert not topology.is_edge("10.9.9.9", "4")
+    assert not topology.is_core("10.9.9.9", "5")
 
 
 def test_the_empty_topology_knows_nothing():
@@ -69,6 +53,11 @@ def test_unknown_fields_are_kept():
     document["nodes"]["s1"]["tag"] = "edge"
     document["hosts"] = {"h1": {"node": "s1", "port": "s1-eth1"}}
     assert parse(document).document == document
+
+
+def test_addresses_are_compared_as_addresses():
+    topology = parse({"nodes": {"s1": {"agent": "2001:DB8:0::1"}, "s2": {"agent": "leaf2.lab"}, "s3": {"agent": ""}}})
+    assert topology.agents() == {"2001:db8::1", "leaf2.lab"}
 
 
 def test_nodes_and_links_are_optional():
@@ -101,7 +90,7 @@ def test_a_link_with_a_missing_port_is_accepted_and_reported():
 
 def test_doubly_used_ports_are_reported_and_the_first_wins():
     document = copy.deepcopy(SHARED_AGENT)
-    document["nodes"]["s2"]["ports"]["s2-eth2"]["ifindex"] = "4"
+    document["nodes"]["s2"]["ports"]["s2-eth2"] = {"ifindex": "4", "speed": 1}
     document["links"]["again"] = {"node1": "s1", "port1": "s1-eth2", "node2": "s2", "port2": "s2-eth1"}
     topology = parse(document)
     assert topology.notes == (
@@ -109,7 +98,7 @@ def test_doubly_used_ports_are_reported_and_the_first_wins():
         "link 'again': node 's1' port 's1-eth2' already ends link 's1-s2'",
         "link 'again': node 's2' port 's2-eth1' already ends link 's1-s2'",
     )
-    assert topology.port(AGENT, "4").node == "s1"
+    assert topology.speed(AGENT, "4") == 10_000_000
 
 
 @pytest.mark.parametrize(
