@@ -20,12 +20,13 @@ from controller.commands import Command, Send
 from controller.discovery import Discovery
 from controller.elephants import FlowKey, Limits, Sighting, Tracker
 from controller.pipeline import Kind, control_of, kind_of
-from controller.policy import placement
+from controller.policy import placement, replication
 from controller.policy.marking import LOWER_EFFORT, within_cap
 from controller.reconcile import Change, DropGroup, DropRule, Identity, Installed, PutRule, changes
 from controller.records import Ledger
 from controller.rules import Control
 from controller.topology import Fabric, Link, Path, Port
+from ovs_rules.replication import Spec
 from ovs_rules.rule import Group, Output, Rule, SetField
 
 
@@ -66,17 +67,18 @@ class Counts:
 
 @dataclass
 class Conductor:
-    """The controller's state. `static` are rules that stand whatever happens (replication), by switch name."""
+    """The controller's state. `replications` are specs of ovs_rules/replication.py, placed wherever their hosts are."""
 
     policy: Policy = field(default_factory=Policy)
     fabric: Fabric = field(default_factory=lambda: Fabric({}))
     discovery: Discovery | None = None
-    static: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    replications: tuple[Spec, ...] = ()
 
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.policy.limits)
         self.ledger = Ledger()
         self.counts = Counts()
+        self.problems: list[str] = []
         self.controls: dict[FlowKey, Control] = {}
         self.installed: dict[int, Installed] = {}
         self._refusals: dict[int, dict[Identity, Rule]] = {}
@@ -279,7 +281,7 @@ class Conductor:
             switch = self.fabric.by_dpid[dpid].name
             forward, groups = self._forward(switch)
             refused = self._refusals[dpid]
-            wanted = (*forward, *self.static.get(switch, ()), *expressed.get(switch, ()))
+            wanted = (*forward, *expressed.get(switch, ()))
             todo = changes(self.installed[dpid], [r for r in wanted if refused.get(r.identity) != r], groups)
             if self.discovery is not None:
                 todo = [change for change in todo if not _forgets_hosts(change)]
@@ -289,8 +291,16 @@ class Conductor:
         return commands
 
     def _forward(self, switch: str) -> tuple[list[Rule], list[Group]]:
-        if switch not in self._forwarding:
-            self._forwarding[switch] = rules.forwarding(self.fabric, switch)
+        """What the switch holds whatever elephants do: forwarding and replication, worked out once per fabric."""
+        if not self._forwarding:
+            self._forwarding = {name: rules.forwarding(self.fabric, name) for name in self.fabric.switches}
+            self.problems = []
+            for number, spec in enumerate(self.replications, 1):
+                try:
+                    where, copies = replication.place(self.fabric, spec, number)
+                    self._forwarding[where][0].extend(copies)
+                except ValueError as error:
+                    self.problems.append(str(error))
         return self._forwarding[switch]
 
 

@@ -14,6 +14,7 @@ from controller.conductor import Conductor, Policy
 from controller.discovery import Discovery
 from controller.elephants import Limits
 from controller.topology import Fabric
+from ovs_rules import replication
 from topologies import documents
 from topologies.spec import Spec, SpecError
 
@@ -77,15 +78,15 @@ class Settings:
     """What the controller is told at start.
 
     `topology` is a topology file, none means discovery; `port_speed` (bits/s) then stands in for the speeds of ports;
-    `replication` lists, per switch name, the replication specs (ovs_rules/) to install there. `listen` is the address
-    of the northbound HTTP interface: `token` is required to write to it from elsewhere than this machine.
+    `replication` lists the files of replication specs (ovs_rules/) to install. `listen` is the address of the
+    northbound HTTP interface; one that can be reached from elsewhere requires a `token` for writing.
     """
 
     topology: str | None = None
     port_speed: int = 0
     analytics: Analytics = field(default_factory=Analytics)
     elephants: ElephantSettings = field(default_factory=ElephantSettings)
-    replication: dict[str, list[str]] = field(default_factory=dict)
+    replication: tuple[str, ...] = ()
     listen: str = "127.0.0.1"
     token: str | None = None
 
@@ -106,8 +107,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         beside = Path(path).parent
         if settings.topology:
             settings = replace(settings, topology=str(beside / settings.topology))
-        replication = {name: [str(beside / spec) for spec in specs] for name, specs in settings.replication.items()}
-        settings = replace(settings, replication=replication)
+        settings = replace(settings, replication=tuple(str(beside / spec) for spec in settings.replication))
     if environment.get("HOWDAH_TOPOLOGY"):
         settings = replace(settings, topology=environment["HOWDAH_TOPOLOGY"])
     return settings
@@ -118,10 +118,12 @@ def conductor(settings: Settings) -> Conductor:
 
     Raises ValueError, one line that names the file and what is wrong in it.
     """
+    specs = tuple(replication.read(Path(name)) for name in settings.replication)
+    policy = settings.elephants.policy
     if settings.topology is None:
-        return Conductor(settings.elephants.policy, discovery=Discovery(settings.port_speed))
+        return Conductor(policy, discovery=Discovery(settings.port_speed), replications=specs)
     try:
         fabric = Fabric.from_spec(Spec.from_json(documents.read(Path(settings.topology), dict)))
     except SpecError as error:
         raise ValueError(f"{settings.topology}: {error}") from None
-    return Conductor(settings.elephants.policy, fabric)
+    return Conductor(policy, fabric, replications=specs)

@@ -98,6 +98,7 @@ class Northbound:
             },
             "elephants": {"live": len(self.conductor.tracker.live), "total": self.conductor.counts.elephants},
             "counts": asdict(self.conductor.counts),
+            "problems": self.conductor.problems,
             "policy": self._policy(query),
         }
 

@@ -6,15 +6,17 @@
 2. The load of a link is the sum of the demands of the elephants on it; its pressure is load over speed.
 3. The cost of a placement is the sum over links of the pressure above COMFORT, squared, times speed: zero when every
    link can carry what its elephants want, so nobody moves then.
-4. Moves that lower the cost most are taken first: single moves, and where no single move helps, one that first pushes
-   another elephant out of the way (a chain of two; on a leaf-spine with as many spines as hosts per leaf that undoes
-   most dead ends of single moves).
+4. Single moves are taken first, the one that lowers the cost most before the others. Where none helps any more, a
+   chain is tried: the flow takes its new path, whoever is one too many there takes the way over the top switch that
+   the flow left, whoever is one too many there takes the other one, and so on (the alternating chains of Koenig's
+   edge colouring theorem, with top switches as colours: on a leaf-spine with as many spines as hosts per leaf they
+   carry every permutation in full).
 5. A flow that moved within the last `hold` seconds stays: its effect has to show first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controller.elephants import Elephant, FlowKey
@@ -71,7 +73,7 @@ def decide(
     board = _Board(demands(fabric, elephants), dict(placed))
     start = dict(placed)
     for _ in range(len(free)):
-        chain = board.best_single(free, choices) or board.best_pair(free, choices)
+        chain = board.best(free, choices, board.alone) or board.best(free, choices, board.chain)
         if chain is None:
             break
         for flow, path in chain:
@@ -82,6 +84,11 @@ def decide(
         for flow, path in board.path.items()
         if path != start[flow] and (busiest := max(start[flow], key=before.pressure, default=None)) is not None
     ]
+
+
+Step = tuple[FlowKey, Path]
+Choices = Mapping[FlowKey, list[Path]]
+Extend = Callable[[Step, set[FlowKey], Choices], list[Step]]
 
 
 class _Board:
@@ -102,46 +109,50 @@ class _Board:
         self._add(path, self.want[flow])
         self.path[flow] = path
 
-    def best_single(
-        self, free: set[FlowKey], choices: Mapping[FlowKey, list[Path]]
-    ) -> list[tuple[FlowKey, Path]] | None:
+    def best(self, free: set[FlowKey], choices: Choices, extend: Extend) -> list[Step] | None:
+        """The moves, begun by one crowded flow, that lower the cost most; None if none lowers it enough."""
         best, gain = None, 0.0
         for flow in sorted(free):
             if not self._crowded(flow):
                 continue
             for path in choices[flow]:
-                saved = self._saving([(flow, path)])
-                if saved > gain + self._worth(path):
-                    best, gain = [(flow, path)], saved
+                steps = extend((flow, path), free, choices)
+                saved = self._saving(steps)
+                if saved > gain + WORTHWHILE * max((link.speed for link in path), default=0):
+                    best, gain = steps, saved
         return best
 
-    def best_pair(self, free: set[FlowKey], choices: Mapping[FlowKey, list[Path]]) -> list[tuple[FlowKey, Path]] | None:
-        best, gain = None, 0.0
-        for flow in sorted(free):
-            if not self._crowded(flow):
-                continue
-            for path in choices[flow]:
-                for other, way in self._ways_out(flow, path, free, choices):
-                    saved = self._saving([(flow, path), (other, way)])
-                    if saved > gain + self._worth(path):
-                        best, gain = [(other, way), (flow, path)], saved
-        return best
+    def alone(self, first: Step, free: set[FlowKey], choices: Choices) -> list[Step]:
+        """The move and nothing else."""
+        return [first]
 
-    def _ways_out(
-        self, flow: FlowKey, path: Path, free: set[FlowKey], choices: Mapping[FlowKey, list[Path]]
-    ) -> Iterator[tuple[FlowKey, Path]]:
-        """Elephants that stand where `flow` would go, with every other path they have."""
-        wanted = set(path)
-        for other in sorted(free - {flow}):
-            if wanted & set(self.path[other]):
-                for way in choices[other]:
-                    if way != self.path[other]:
-                        yield other, way
+    def chain(self, first: Step, free: set[FlowKey], choices: Choices) -> list[Step]:
+        """The move, and the moves of those it crowds out, alternating between its old and its new top switch."""
+        flow, path = first
+        tops = _top(self.path[flow]), _top(path)
+        steps = {flow: path}
+        waiting = [path]
+        while waiting:
+            for link in waiting.pop():
+                here = sorted(f for f in free if link in steps.get(f, self.path[f]))
+                load = sum(self.want[f] for f in here)
+                for other in here:
+                    if load <= COMFORT * link.speed:
+                        break
+                    if other in steps:
+                        continue
+                    wanted = tops[1] if _top(self.path[other]) == tops[0] else tops[0]
+                    way = next((way for way in choices[other] if _top(way) == wanted), None)
+                    if way is not None:
+                        steps[other] = way
+                        waiting.append(way)
+                        load -= self.want[other]
+        return list(steps.items())
 
     def _crowded(self, flow: FlowKey) -> bool:
         return any(self.pressure(link) > COMFORT for link in self.path[flow])
 
-    def _saving(self, moves: list[tuple[FlowKey, Path]]) -> float:
+    def _saving(self, moves: list[Step]) -> float:
         change: dict[Link, float] = {}
         for flow, path in moves:
             for link in self.path[flow]:
@@ -153,13 +164,14 @@ class _Board:
             for link, more in change.items()
         )
 
-    @staticmethod
-    def _worth(path: Path) -> float:
-        return WORTHWHILE * max((link.speed for link in path), default=0)
-
     def _add(self, path: Path, rate: float) -> None:
         for link in path:
             self.load[link] = self.load.get(link, 0.0) + rate
+
+
+def _top(path: Path) -> str | None:
+    """The switch halfway along a path: the spine, or the core of a fat-tree. It names the path between two edges."""
+    return path[len(path) // 2].source.switch if path else None
 
 
 def _cost(load: float, speed: int) -> float:
