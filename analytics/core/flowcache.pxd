@@ -1,0 +1,45 @@
+"""The live values of one flow definition, and the limits that are watched while they change."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from analytics.core.flowkeys cimport Plan
+from analytics.core.table cimport Table
+
+cdef enum:
+    MOST_LIMITS = 16                                # thresholds on one flow definition
+
+cdef struct Limit:
+    double value, timeout
+    bint by_flow
+    uint8_t* accepts                                # per data source, NULL: all
+    double* clear                                   # per data source, unless by_flow: see flowcache.pyx
+
+cdef struct Value:                                  # payload of a cell; followed by a `clear` per limit
+    double rate, last
+
+cdef struct Fired:
+    uint32_t slot, limit, source, verdict
+    double value, now
+    uint64_t key[32]                                # carried bytes
+
+cdef struct Fires:
+    Fired* items
+    uint32_t count, room
+    uint64_t lost
+
+cdef class FlowCache:
+    cdef Plan plan
+    cdef Table memo                                 # judged bytes -> verdict, 0: rejected
+    cdef Table flows                                # (source, verdict), carried bytes -> Value
+    cdef Limit limits[16]
+    cdef uint32_t limit_count, slot, source_room
+    cdef double t
+    cdef double* seen                               # per data source: time of the last sample that counted
+    cdef uint64_t refused
+    cdef readonly object program
+
+    cdef bint update(self, uint64_t* key, double amount, double now, Fires* fires) noexcept nogil
+    cdef bint widen(self, uint32_t sources) noexcept nogil
+    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double* clears, double now,
+                    Fires* fires) noexcept nogil
+    cdef bint is_over(self, uint64_t slot, double now, double idle) noexcept nogil

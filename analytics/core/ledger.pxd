@@ -1,0 +1,54 @@
+"""Who sends: agents, their sub-agents and data sources, and what of theirs was lost, doubled or late."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from analytics.core.sflow cimport Datagram
+from analytics.core.table cimport Table
+
+cdef enum:
+    NOBODY = 0xFFFFFFFF                             # in place of an index: a table is full
+    MOST_SENDERS = 8                                # sender addresses remembered per agent
+
+cdef enum Order:
+    IN_ORDER                                        # also after a gap
+    LATE
+    TWICE
+
+cdef struct Tally:                                  # cumulative counters of one kind of sequenced thing
+    uint64_t received, lost, late, twice, restarts
+
+cdef struct Sequence:
+    uint32_t last
+    uint32_t uptime                                 # datagrams only, ms
+    uint32_t era                                    # grows when the sub-agent restarts; its samples then start anew
+    uint32_t drops                                  # flow samples only: the agent's own count of samples it dropped
+    uint64_t window                                 # bit n: `last - n` has been seen
+
+cdef struct Agent:
+    uint64_t address[3]
+    double first_seen, last_seen
+    uint32_t uptime
+    uint32_t senders
+    uint8_t sender[8][16]                           # IPv4 as ::ffff:a.b.c.d
+    uint64_t bytes, faults, skipped, flow_drops
+    Tally datagrams, flows, counters
+    uint32_t flow_sources, counter_sources
+
+cdef struct Source:
+    uint32_t agent, kind, index                     # kind = class of the sFlow source id; 0: an ifIndex
+    double last_flow, last_counter
+
+cdef class Ledger:
+    cdef Table agent_of, source_of, sequence_of
+    cdef Agent* agents
+    cdef Source* sources
+    cdef uint32_t agent_count, source_count, agent_room, source_room
+    cdef uint32_t latest                            # the agent of the last datagram, mostly also of the next
+
+    cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil
+    cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil
+    cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
+                            bint* fresh) noexcept nogil
+    cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender, uint32_t* era) noexcept nogil
+    cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t era, uint32_t kind, uint32_t index,
+                      uint32_t sequence, uint32_t drops, bint flow) noexcept nogil

@@ -1,0 +1,215 @@
+"""Accounting of what arrived: agents, data sources, and gaps in sequence numbers (sflow-wire.md section 1).
+
+Datagram sequences run per (agent, sub-agent), sample sequences per (agent, sub-agent, source id, flow or counter). A gap counts
+as loss at once; a late arrival inside the last 64 takes one back. A number far away, or one that goes back together with the
+agent's uptime, is a restart and no loss. After a restart of the sub-agent its samples' sequences start anew too.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from analytics.core.sflow cimport Datagram
+from analytics.core.table cimport digest, find, insert, table_close, table_open
+
+cdef enum:
+    MOST_AGENTS = 100000                            # sFlow-RT's design envelope; more are refused and counted
+    MOST_SOURCES = 1000000                          # data sources of all agents together
+    MOST_SEQUENCES = 2000000
+    FAR = 65536                                     # a larger jump forward is a restart
+    NEAR = 64                                       # how far back an arrival is late; the width of Sequence.window
+    RESTART_MS = 5000                               # datagrams may overtake each other by less than this
+
+
+cdef Order order(Sequence* seen, uint32_t number, bint restarted, Tally* tally) noexcept nogil:
+    """Book one number. `restarted`: there is other evidence that the sender began anew."""
+    cdef uint32_t ahead = number - seen.last
+    cdef uint32_t behind = seen.last - number
+    tally.received += 1
+    if ahead != 0 and ahead < FAR and not (restarted and ahead > 1):
+        tally.lost += ahead - 1
+        seen.window = (seen.window << ahead if ahead < NEAR else 0) | 1
+        seen.last = number
+        return IN_ORDER
+    if behind < NEAR and not (restarted and behind != 0):
+        if (seen.window >> behind) & 1:
+            tally.twice += 1
+            return TWICE
+        seen.window |= <uint64_t>1 << behind
+        tally.late += 1
+        if tally.lost:
+            tally.lost -= 1
+        return LATE
+    tally.restarts += 1
+    begin(seen, number)
+    return IN_ORDER
+
+
+cdef void begin(Sequence* seen, uint32_t number) noexcept nogil:
+    """Start a sequence at a number, with nothing before it known."""
+    seen.last = number
+    seen.window = 1
+
+
+cdef class Ledger:
+    def __cinit__(self, uint64_t seed):
+        if not (table_open(&self.agent_of, 3, 8, MOST_AGENTS, seed)
+                and table_open(&self.source_of, 2, 8, MOST_SOURCES, seed)
+                and table_open(&self.sequence_of, 3, sizeof(Sequence), MOST_SEQUENCES, seed)):
+            raise MemoryError
+
+    def __dealloc__(self):
+        table_close(&self.agent_of)
+        table_close(&self.source_of)
+        table_close(&self.sequence_of)
+        free(self.agents)
+        free(self.sources)
+
+    cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil:
+        """The index of an agent address, made at first sight; NOBODY when there are too many."""
+        cdef uint64_t hash
+        cdef uint8_t* found
+        cdef Agent* grown
+        if self.latest < self.agent_count and memcmp(self.agents[self.latest].address, address, 24) == 0:
+            self.agents[self.latest].last_seen = now
+            return self.latest
+        hash = digest(&self.agent_of, address)
+        found = find(&self.agent_of, address, hash)
+        if found == NULL:
+            if self.agent_count == self.agent_room:
+                grown = <Agent*>realloc(self.agents, (self.agent_room * 2 + 16) * sizeof(Agent))
+                if grown == NULL:
+                    return NOBODY
+                self.agents, self.agent_room = grown, self.agent_room * 2 + 16
+            found = insert(&self.agent_of, address, hash)
+            if found == NULL:
+                return NOBODY
+            memset(&self.agents[self.agent_count], 0, sizeof(Agent))
+            memcpy(self.agents[self.agent_count].address, address, 24)
+            self.agents[self.agent_count].first_seen = now
+            (<uint32_t*>found)[0] = self.agent_count
+            self.agent_count += 1
+        self.latest = (<uint32_t*>found)[0]
+        self.agents[self.latest].last_seen = now
+        return self.latest
+
+    cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil:
+        """The index of a data source of an agent, made at first sight; NOBODY when there are too many."""
+        cdef uint64_t[2] key
+        cdef uint64_t hash
+        cdef uint8_t* found
+        cdef Source* grown
+        key[0] = <uint64_t>agent << 32 | kind
+        key[1] = index
+        hash = digest(&self.source_of, key)
+        found = find(&self.source_of, key, hash)
+        if found == NULL:
+            if self.source_count == self.source_room:
+                grown = <Source*>realloc(self.sources, (self.source_room * 2 + 64) * sizeof(Source))
+                if grown == NULL:
+                    return NOBODY
+                self.sources, self.source_room = grown, self.source_room * 2 + 64
+            found = insert(&self.source_of, key, hash)
+            if found == NULL:
+                return NOBODY
+            self.sources[self.source_count] = Source(agent, kind, index, 0.0, 0.0)
+            (<uint32_t*>found)[0] = self.source_count
+            self.source_count += 1
+        return (<uint32_t*>found)[0]
+
+    cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
+                            bint* fresh) noexcept nogil:
+        """stream: 0 datagrams, 1 flow samples, 2 counter samples. NULL when there are too many."""
+        cdef uint64_t[3] key
+        cdef uint64_t hash
+        cdef uint8_t* found
+        key[0] = <uint64_t>agent << 32 | sub_agent
+        key[1] = <uint64_t>stream << 32 | kind
+        key[2] = index
+        hash = digest(&self.sequence_of, key)
+        found = find(&self.sequence_of, key, hash)
+        fresh[0] = found == NULL
+        return <Sequence*>(found if found != NULL else insert(&self.sequence_of, key, hash))
+
+    cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender, uint32_t* era) noexcept nogil:
+        """Book a datagram. TWICE: the same datagram came before, its samples must not count again."""
+        cdef Agent* who = &self.agents[agent]
+        cdef bint fresh, restarted
+        cdef Order verdict = IN_ORDER
+        cdef uint64_t restarts = who.datagrams.restarts
+        cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, 0, 0, 0, &fresh)
+        if sender != NULL:
+            note_sender(who, sender)
+        who.uptime = datagram.uptime
+        if seen == NULL or fresh:
+            who.datagrams.received += 1
+            if fresh and seen != NULL:
+                begin(seen, datagram.sequence)
+        else:
+            restarted = datagram.uptime < seen.uptime and seen.uptime - datagram.uptime > RESTART_MS
+            verdict = order(seen, datagram.sequence, restarted, &who.datagrams)
+            if verdict == TWICE and datagram.uptime != seen.uptime:
+                verdict = IN_ORDER                  # an agent that never counts is still worth hearing
+            seen.era += <uint32_t>(who.datagrams.restarts - restarts)
+        if seen != NULL:
+            if verdict == IN_ORDER:
+                seen.uptime = datagram.uptime
+            era[0] = seen.era
+        return verdict
+
+    cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t era, uint32_t kind, uint32_t index,
+                      uint32_t sequence, uint32_t drops, bint flow) noexcept nogil:
+        """Book a flow or counter sample of a data source."""
+        cdef Agent* who = &self.agents[agent]
+        cdef Tally* tally = &who.flows if flow else &who.counters
+        cdef bint fresh
+        cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, 1 if flow else 2, kind, index, &fresh)
+        if fresh and seen != NULL:
+            if flow:
+                who.flow_sources += 1
+            else:
+                who.counter_sources += 1
+        if seen == NULL or fresh or seen.era != era:
+            tally.received += 1
+            if seen != NULL:
+                begin(seen, sequence)
+                seen.era, seen.drops = era, drops
+            return IN_ORDER
+        if drops - seen.drops < FAR:
+            who.flow_drops += drops - seen.drops
+        seen.drops = drops
+        return order(seen, sequence, 0, tally)
+
+    def address(self, uint32_t agent) -> bytes:
+        """An agent's address: 4 or 16 bytes."""
+        return (<const char*>&self.agents[agent].address[1])[:4 if self.agents[agent].address[0] == 1 else 16]
+
+    def agent_values(self, uint32_t agent) -> dict:
+        """Everything booked for an agent, as plain values (times as `now` was given, uptime in ms)."""
+        cdef Agent* who = &self.agents[agent]
+        senders = [(<const char*>who.sender[i])[:16] for i in range(who.senders)]
+        return {"first_seen": who.first_seen, "last_seen": who.last_seen, "uptime": who.uptime, "senders": senders,
+                "bytes": who.bytes, "faults": who.faults, "skipped": who.skipped, "flow_drops": who.flow_drops,
+                "flow_sources": who.flow_sources, "counter_sources": who.counter_sources,
+                "datagrams": who.datagrams, "flows": who.flows, "counters": who.counters}
+
+    def source_values(self, uint32_t source) -> tuple[int, str, float, float]:
+        """(agent index, name, time of the last flow sample, of the last counter sample) of a data source."""
+        cdef Source* it = &self.sources[source]
+        name = str(it.index) if it.kind == 0 else f"{it.kind}.{it.index}"
+        return it.agent, name, it.last_flow, it.last_counter
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(number of agents, number of data sources)."""
+        return self.agent_count, self.source_count
+
+
+cdef void note_sender(Agent* who, const uint8_t* sender) noexcept nogil:
+    cdef uint32_t i
+    for i in range(who.senders):
+        if memcmp(who.sender[i], sender, 16) == 0:
+            return
+    if who.senders < MOST_SENDERS:
+        memcpy(who.sender[who.senders], sender, 16)
+        who.senders += 1

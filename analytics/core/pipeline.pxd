@@ -1,0 +1,69 @@
+"""The native journey of a batch of datagrams; receive.pyx enters it without the GIL."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from analytics.core.flowcache cimport FlowCache, Fires
+from analytics.core.ledger cimport Ledger
+from analytics.core.packet cimport Fields
+from analytics.core.sflow cimport CounterSample, Datagram, FlowSample
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t*, void*) noexcept
+    int pthread_mutex_destroy(pthread_mutex_t*) noexcept
+    int pthread_mutex_lock(pthread_mutex_t*) noexcept
+    int pthread_mutex_unlock(pthread_mutex_t*) noexcept
+
+cdef enum:
+    MOST_FLOWS = 128                                # flow definitions at one time
+
+cdef struct Slice:                                  # one datagram
+    const uint8_t* at
+    size_t length
+    const uint8_t* sender                           # 16 bytes, or NULL
+
+cdef struct Pending:                                # a sample whose judged key nobody has judged yet
+    uint32_t slot, source, agent
+    double amount
+    uint64_t judged[32]
+    uint64_t carried[32]
+
+cdef struct PendingCounters:
+    uint32_t source, sub_agent, uptime, sequence, records, offset, length
+
+cdef class Pipeline:
+    cdef pthread_mutex_t turnstile, mutex
+    cdef readonly Ledger ledger
+    cdef list caches
+    cdef void* slots[128]                           # FlowCache per slot, borrowed from `caches`
+    cdef uint32_t slot_count
+    cdef Fires fires
+    cdef Pending* pending
+    cdef uint32_t pending_count
+    cdef PendingCounters* counters
+    cdef uint32_t counter_count
+    cdef uint8_t* text                              # the bodies of pending counter samples
+    cdef uint32_t text_used
+    cdef uint32_t introduced                        # data sources that Python knows
+    cdef uint64_t bytes, datagrams, not_sflow, other_version, overflow, seed
+    cdef uint64_t present                           # header slots seen since the last settling
+    cdef Fields fields
+    cdef object shell
+    cdef object failure
+
+    cdef void acquire(self) noexcept nogil
+    cdef void release(self) noexcept nogil
+    cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil
+    cdef void place(self)
+    cdef void datagram(self, const Slice* slice, double now) noexcept nogil
+    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era, double now) noexcept nogil
+    cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
+    cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
+                        const uint64_t* carried) noexcept nogil
+    cdef void set_counters_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
+                                 double now) noexcept nogil
+    cdef void settle(self, double now) noexcept
+    cdef int settle_sources(self, double now) except -1
+    cdef int settle_pending(self, double now) except -1
+    cdef int settle_fires(self) except -1

@@ -1,0 +1,337 @@
+"""The journey of a batch: decode -> account -> dissect -> key -> accumulate, without the GIL, under one lock.
+
+What needs Python is set aside and settled once per batch, with the GIL: data sources never seen before, counter samples (rare),
+judged keys never seen before, and limits that fired. The lock is held for one batch and is fair: whoever waits at the turnstile
+goes next, so a query waits for one batch even when datagrams never stop. Rule: nobody waits for the lock while holding the GIL;
+so whoever holds the lock may take the GIL.
+
+The shell (engine.py) is called with lock and GIL held: meet(source), count(...), judge(slot, judged), fired(events).
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from analytics.core.flowcache cimport FlowCache, Fired
+from analytics.core.flowkeys cimport KEY_WORDS, gather_carried, gather_judged, gather_value
+from analytics.core.ledger cimport IN_ORDER, NOBODY, TWICE, Agent, Ledger, Order
+from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch, dissect
+from analytics.core.sflow cimport (ACCEPTED, COUNTERS, END, FLOW, OTHER_VERSION, CounterSample, Datagram, FlowSample, Kind,
+                                   Opened, next_sample, open_datagram)
+from analytics.core.table cimport digest, find
+from analytics.core.xdr cimport left
+
+cdef enum:
+    PENDING_ROOM = 4096                             # samples set aside before the GIL is taken in mid-batch (at half)
+    COUNTER_ROOM = 1024
+    TEXT_ROOM = 1 << 20
+    FIRED_ROOM = 4096
+    BATCH = 256                                     # datagrams fed from Python per turn of the lock
+    INTERNAL = 0x3FFFFFFF                           # interface value: the device itself
+
+FLOWS_AT_ONCE = MOST_FLOWS
+
+
+cdef class Pipeline:
+    def __cinit__(self, shell, uint64_t seed):
+        self.shell = shell
+        self.seed = seed
+        self.ledger = Ledger(seed)
+        self.caches = []
+        pthread_mutex_init(&self.turnstile, NULL)
+        pthread_mutex_init(&self.mutex, NULL)
+        self.pending = <Pending*>malloc(PENDING_ROOM * sizeof(Pending))
+        self.counters = <PendingCounters*>malloc(COUNTER_ROOM * sizeof(PendingCounters))
+        self.text = <uint8_t*>malloc(TEXT_ROOM)
+        self.fires.items = <Fired*>malloc(FIRED_ROOM * sizeof(Fired))
+        self.fires.room = FIRED_ROOM
+        if not (self.pending and self.counters and self.text and self.fires.items):
+            raise MemoryError
+
+    def __dealloc__(self):
+        pthread_mutex_destroy(&self.turnstile)
+        pthread_mutex_destroy(&self.mutex)
+        free(self.pending)
+        free(self.counters)
+        free(self.text)
+        free(self.fires.items)
+
+    cdef void acquire(self) noexcept nogil:
+        pthread_mutex_lock(&self.turnstile)
+        pthread_mutex_lock(&self.mutex)
+        pthread_mutex_unlock(&self.turnstile)
+
+    cdef void release(self) noexcept nogil:
+        pthread_mutex_unlock(&self.mutex)
+
+    def __enter__(self):
+        with nogil:
+            self.acquire()
+        return self
+
+    def __exit__(self, *raised):
+        self.release()
+
+    # -- definitions (lock held by the caller) --
+
+    def add(self, program, uint64_t most) -> FlowCache:
+        """Start to accumulate a compiled definition in the next free slot (its index is the cache's place in the order)."""
+        if self.slot_count == MOST_FLOWS:
+            raise OverflowError(f"more than {MOST_FLOWS} flow definitions")
+        cache = FlowCache(program, most, self.seed)
+        self.caches.append(cache)
+        self.place()
+        return cache
+
+    def drop(self, FlowCache cache) -> None:
+        """Stop accumulating a definition and free its entries."""
+        self.caches.remove(cache)
+        self.place()
+
+    cdef void place(self):
+        cdef uint32_t slot
+        self.slot_count = len(self.caches)
+        for slot in range(self.slot_count):
+            self.slots[slot] = <void*>self.caches[slot]
+            (<FlowCache>self.slots[slot]).slot = slot
+
+    # -- input --
+
+    def feed(self, list datagrams, double now, sender: bytes | None) -> None:
+        """Take datagrams (bytes) that arrived at `now` from a 16-byte sender address."""
+        cdef Slice[BATCH] slices
+        cdef uint32_t count, i
+        cdef const uint8_t* who = NULL
+        if sender is not None:
+            who = <const uint8_t*>PyBytes_AS_STRING(sender)
+        for start in range(0, len(datagrams), BATCH):
+            chunk = datagrams[start:start + BATCH]  # keeps the bytes alive
+            count = len(chunk)
+            for i in range(count):
+                datagram = chunk[i]
+                if not isinstance(datagram, bytes):
+                    raise TypeError("a datagram is bytes")
+                slices[i] = Slice(<const uint8_t*>PyBytes_AS_STRING(datagram), PyBytes_GET_SIZE(datagram), who)
+            with nogil:
+                self.acquire()
+                self.batch(slices, count, now)
+                self.release()
+            self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong in Python while a batch was settled (a bug), once."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
+
+    cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil:
+        """Take a batch; the lock is held. Settles with the GIL only if something needs it."""
+        cdef uint32_t i
+        for i in range(count):
+            self.datagram(&slices[i], now)
+            if (self.pending_count * 2 >= PENDING_ROOM or self.counter_count * 2 >= COUNTER_ROOM
+                    or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
+                with gil:
+                    self.settle(now)
+        if (self.pending_count or self.counter_count or self.fires.count
+                or self.introduced < self.ledger.source_count):
+            with gil:
+                self.settle(now)
+
+    cdef void datagram(self, const Slice* slice, double now) noexcept nogil:
+        cdef Datagram head
+        cdef FlowSample flow
+        cdef CounterSample counters
+        cdef Kind kind
+        cdef uint32_t agent, era = 0
+        cdef Agent* who
+        cdef Opened opened = open_datagram(&head, slice.at, slice.length)
+        self.bytes += slice.length
+        self.datagrams += 1
+        if opened != ACCEPTED:
+            if opened == OTHER_VERSION:
+                self.other_version += 1
+            else:
+                self.not_sflow += 1
+            return
+        agent = self.ledger.agent(head.agent, now)
+        if agent == NOBODY:
+            self.overflow += 1
+            return
+        who = &self.ledger.agents[agent]
+        who.bytes += slice.length
+        if self.ledger.datagram(agent, &head, slice.sender, &era) == TWICE:
+            return
+        while True:
+            kind = next_sample(&head, &flow, &counters)
+            if kind == END:
+                break
+            if kind == FLOW:
+                self.flow(agent, &head, &flow, era, now)
+            elif kind == COUNTERS:
+                self.set_counters_aside(agent, &head, &counters, era, now)
+            else:
+                who.skipped += 1
+        who.faults += head.faults
+
+    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era, double now) noexcept nogil:
+        """Account for a flow sample, find its headers, give it to every definition."""
+        cdef uint32_t kind = sample.source_class, index = sample.source_index, source, slot
+        cdef Direction direction = UNKNOWN
+        self.ledger.sample(agent, head, era, kind, index, sample.sequence, sample.drops, 1)
+        if kind == 2 and sample.in_format == 0 and sample.in_value not in (0, INTERNAL):
+            kind, index = 0, sample.in_value        # one sampler for a whole switch (Open vSwitch): the port it came in by
+        if kind == 0 and sample.in_format == 0 and sample.in_value == index:
+            direction = INGRESS
+        elif kind == 0 and sample.out_format == 0 and sample.out_value == index:
+            direction = EGRESS
+        source = self.ledger.source(agent, kind, index)
+        if source == NOBODY:
+            self.overflow += 1
+            return
+        self.ledger.sources[source].last_flow = now
+        describe(&self.fields, sample.frame_length, sample.stripped, sample.in_format, sample.in_value,
+                 sample.out_format, sample.out_value, direction)
+        if sample.switched:
+            describe_switch(&self.fields, sample.src_vlan, sample.src_priority, sample.dst_vlan, sample.dst_priority)
+        if sample.header != NULL:
+            dissect(&self.fields, sample.protocol, sample.header, sample.length)
+        self.present |= self.fields.present
+        for slot in range(self.slot_count):
+            self.key(<FlowCache>self.slots[slot], agent, source, sample.rate if sample.rate else 1, now)
+
+    cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil:
+        """Make the keys of one definition, and accumulate or set aside."""
+        cdef uint64_t[KEY_WORDS] judged
+        cdef uint64_t[KEY_WORDS] key
+        cdef double amount
+        cdef uint8_t* verdict
+        cdef uint64_t decided = 0                   # also: nothing to judge
+        cdef bint known = 1
+        if cache.plan.judged_words:
+            gather_judged(&self.fields, &cache.plan, agent, judged)
+            verdict = find(&cache.memo, judged, digest(&cache.memo, judged))
+            known = verdict != NULL
+            if known:
+                decided = (<uint32_t*>verdict)[0]
+                if decided == 0:
+                    return
+        if not gather_carried(&self.fields, &cache.plan, key + 1) or not gather_value(&self.fields, &cache.plan, &amount):
+            return
+        amount *= rate
+        if known and source < self.introduced:
+            key[0] = decided << 32 | source
+            cache.update(key, amount, now, &self.fires)
+        else:
+            self.set_aside(cache, agent, source, amount, judged, key + 1)
+
+    cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
+                        const uint64_t* carried) noexcept nogil:
+        cdef Pending* item
+        if self.pending_count == PENDING_ROOM:
+            cache.refused += 1
+            return
+        item = &self.pending[self.pending_count]
+        item.slot, item.source, item.agent, item.amount = cache.slot, source, agent, amount
+        memcpy(item.judged, judged, 8 * cache.plan.judged_words)
+        memcpy(item.carried, carried, 8 * cache.plan.carried_words)
+        self.pending_count += 1
+
+    cdef void set_counters_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
+                                 double now) noexcept nogil:
+        cdef uint32_t length = <uint32_t>left(&sample.body)
+        cdef uint32_t source = self.ledger.source(agent, sample.source_class, sample.source_index)
+        cdef Order order = self.ledger.sample(agent, head, era, sample.source_class, sample.source_index,
+                                              sample.sequence, 0, 0)
+        if source == NOBODY or self.counter_count == COUNTER_ROOM or self.text_used + length > TEXT_ROOM:
+            self.overflow += 1
+            return
+        self.ledger.sources[source].last_counter = now
+        if order != IN_ORDER:
+            return                                  # late or twice: newer values are known already
+        self.counters[self.counter_count] = PendingCounters(source, head.sub_agent, head.uptime, sample.sequence,
+                                                            sample.records, self.text_used, length)
+        memcpy(self.text + self.text_used, sample.body.at, length)
+        self.text_used += length
+        self.counter_count += 1
+
+    # -- settling (lock and GIL held) --
+
+    cdef void settle(self, double now) noexcept:
+        """Do what needs Python: meet new sources, counters, judgements, then events."""
+        try:
+            self.settle_sources(now)
+            self.settle_pending(now)
+            self.settle_fires()
+        except Exception as error:                  # a bug: told by raise_failure, and the journey goes on
+            self.failure = error
+        self.pending_count = self.counter_count = self.text_used = self.fires.count = 0
+
+    cdef int settle_sources(self, double now) except -1:
+        cdef uint32_t i, source
+        cdef PendingCounters* item
+        cdef Agent* who
+        for source in range(self.introduced, self.ledger.source_count):
+            self.introduced = source + 1
+            self.shell.meet(source)
+        for i in range(self.counter_count):
+            item = &self.counters[i]
+            body = (<const char*>self.text + item.offset)[:item.length]
+            faults = self.shell.count(item.source, item.sub_agent, item.sequence, item.uptime, item.records, body, now)
+            who = &self.ledger.agents[self.ledger.sources[item.source].agent]
+            who.faults += <uint64_t>faults
+        return 0
+
+    cdef int settle_pending(self, double now) except -1:
+        """Judge each unknown judged key once, then accumulate the samples that were set aside for it."""
+        cdef uint32_t i
+        cdef Pending* item
+        cdef FlowCache cache
+        cdef uint8_t* found
+        cdef uint64_t[KEY_WORDS] key
+        cdef uint64_t decided
+        for i in range(self.pending_count):
+            item = &self.pending[i]
+            cache = <FlowCache>self.slots[item.slot]
+            decided = 0
+            if cache.plan.judged_words:
+                found = find(&cache.memo, item.judged, digest(&cache.memo, item.judged))
+                if found == NULL:
+                    judged = (<const char*>item.judged)[:8 * cache.plan.judged_words]
+                    decided = self.shell.judge(cache, item.agent, judged)
+                    cache.remember(judged, decided)
+                else:
+                    decided = (<uint32_t*>found)[0]
+                if decided == 0:
+                    continue
+            key[0] = decided << 32 | item.source
+            memcpy(key + 1, item.carried, 8 * cache.plan.carried_words)
+            cache.update(key, item.amount, now, &self.fires)
+        return 0
+
+    cdef int settle_fires(self) except -1:
+        cdef uint32_t i
+        cdef Fired* item
+        cdef FlowCache cache
+        if self.fires.count == 0:
+            return 0
+        events = []
+        for i in range(self.fires.count):
+            item = &self.fires.items[i]
+            cache = <FlowCache>self.slots[item.slot]
+            carried = (<const char*>item.key)[:8 * cache.plan.carried_words]
+            events.append((cache, item.limit, item.source, item.verdict, carried, item.value, item.now))
+        self.shell.fired(events)
+        return 0
+
+    def headers_seen(self) -> int:
+        """Bit per header slot (packet.ROWS, + depth) met since the last call."""
+        seen, self.present = self.present, 0
+        return seen
+
+    def numbers(self) -> dict:
+        """Cumulative counters of everything that came in."""
+        return {"bytes": self.bytes, "datagrams": self.datagrams, "not_sflow": self.not_sflow,
+                "other_version": self.other_version, "overflow": self.overflow, "events_lost": self.fires.lost}
+

@@ -1,0 +1,40 @@
+"""A datagram is read as a stream of samples: open it, then call next_sample until it answers END."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from analytics.core.xdr cimport Window
+
+cdef enum Opened:
+    ACCEPTED
+    NOT_SFLOW                                       # too short for its own header, or a bad agent address
+    OTHER_VERSION
+
+cdef enum Kind:
+    END
+    FLOW
+    COUNTERS
+    SKIPPED                                         # a structure we do not read, skipped by its length
+
+cdef struct Datagram:
+    uint64_t agent[3]                               # address type, 16 bytes of address: a key
+    uint32_t sub_agent
+    uint32_t sequence
+    uint32_t uptime                                 # ms
+    uint32_t samples                                # still to come
+    uint32_t faults                                 # samples and records that did not fit their windows
+    Window rest
+
+cdef struct FlowSample:
+    uint32_t sequence, source_class, source_index, rate, pool, drops
+    uint32_t in_format, in_value, out_format, out_value
+    uint32_t protocol, frame_length, stripped, length
+    const uint8_t* header                           # NULL without a sampled_header record
+    bint switched                                   # the extended_switch record is there
+    uint32_t src_vlan, src_priority, dst_vlan, dst_priority
+
+cdef struct CounterSample:
+    uint32_t sequence, source_class, source_index, records
+    Window body                                     # the records, unread
+
+cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) noexcept nogil
+cdef Kind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* counters) noexcept nogil

@@ -1,0 +1,237 @@
+"""sFlow v5 datagrams -> samples (sflow.org/sflow_version_5.txt; sflow-wire.md sections 1-4).
+
+    datagram  version 5 | agent address | sub-agent | sequence | uptime ms | count | sample*
+    sample    tag (enterprise << 12 | format) | length | body       flow 0:1 0:3, counters 0:2 0:4
+    record    tag | length | body
+
+Each sample and each record is read inside its own window, so one that lies about itself is one counted fault and its
+neighbours survive. Structures we do not read are skipped by their length. A datagram that is no sFlow v5 is refused whole.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from analytics.core.xdr cimport Window, be32, be64, cut, left, take32
+
+
+cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) noexcept nogil:
+    """Read the datagram's own header."""
+    cdef Window window = Window(at, at + length)
+    cdef uint32_t version, kind, room
+    memset(datagram, 0, sizeof(Datagram))
+    if not take32(&window, &version):
+        return NOT_SFLOW
+    if version != 5:
+        return OTHER_VERSION if version in (1, 2, 4) else NOT_SFLOW
+    if not take32(&window, &kind) or kind not in (1, 2):
+        return NOT_SFLOW
+    room = 4 if kind == 1 else 16
+    if left(&window) < room + 16:
+        return NOT_SFLOW
+    datagram.agent[0] = kind
+    memcpy(&datagram.agent[1], window.at, room)
+    window.at += room
+    take32(&window, &datagram.sub_agent)
+    take32(&window, &datagram.sequence)
+    take32(&window, &datagram.uptime)
+    take32(&window, &datagram.samples)
+    datagram.rest = window
+    return ACCEPTED
+
+
+cdef inline void interface(uint32_t word, uint32_t* form, uint32_t* value) noexcept nogil:
+    """Split a compact interface word (2.2): 2 bits of format, 30 of value; 0x3FFFFFFF stays a value, the device itself."""
+    form[0] = word >> 30
+    value[0] = word & 0x3FFFFFFF
+
+
+cdef bint flow_header(Window* body, FlowSample* flow, bint expanded, uint32_t* records) noexcept nogil:
+    """The fixed part of a flow sample: 0:1 in 8 words, 0:3 in 11."""
+    cdef const uint8_t* at = body.at
+    if left(body) < (44 if expanded else 32):
+        return 0
+    flow.sequence = be32(at)
+    if expanded:
+        flow.source_class, flow.source_index = be32(at + 4), be32(at + 8)
+        at += 4                                     # from here on one word later
+        flow.in_format, flow.in_value = be32(at + 20), be32(at + 24)
+        flow.out_format, flow.out_value = be32(at + 28), be32(at + 32)
+        records[0] = be32(at + 36)
+    else:
+        flow.source_class, flow.source_index = at[4], be32(at + 4) & 0xFFFFFF
+        interface(be32(at + 20), &flow.in_format, &flow.in_value)
+        interface(be32(at + 24), &flow.out_format, &flow.out_value)
+        records[0] = be32(at + 28)
+    flow.rate, flow.pool, flow.drops = be32(at + 8), be32(at + 12), be32(at + 16)
+    body.at += 44 if expanded else 32
+    return 1
+
+
+cdef bint flow_record(uint32_t tag, Window* record, FlowSample* flow) noexcept nogil:
+    """One flow record. 0 when it does not fit its window; records we do not read are fine."""
+    cdef uint32_t length
+    cdef const uint8_t* at = record.at
+    if tag == 1:                                    # sampled_header: protocol, frame_length, stripped, header opaque<>
+        if left(record) < 16:
+            return 0
+        flow.protocol, flow.frame_length, flow.stripped = be32(at), be32(at + 4), be32(at + 8)
+        length = be32(at + 12)
+        flow.header = at + 16
+        flow.length = length
+        if length > left(record) - 16:              # keep the part of the header that is there
+            flow.length = <uint32_t>(left(record) - 16)
+            return 0
+    elif tag == 1001:                               # extended_switch
+        if left(record) < 16:
+            return 0
+        flow.switched = 1
+        flow.src_vlan, flow.src_priority = be32(at), be32(at + 4)
+        flow.dst_vlan, flow.dst_priority = be32(at + 8), be32(at + 12)
+    return 1
+
+
+cdef bint flow_sample(Datagram* datagram, Window body, FlowSample* flow, bint expanded) noexcept nogil:
+    cdef uint32_t records = 0, tag = 0, length = 0
+    cdef Window record
+    memset(flow, 0, sizeof(FlowSample))
+    if not flow_header(&body, flow, expanded, &records):
+        datagram.faults += 1
+        return 0
+    while records:                                  # the count may lie: the window ends the loop
+        if not take32(&body, &tag) or not take32(&body, &length) or not cut(&body, length, &record):
+            datagram.faults += 1
+            break
+        if not flow_record(tag, &record, flow):
+            datagram.faults += 1
+        records -= 1
+    return 1
+
+
+cdef bint counter_sample(Datagram* datagram, Window body, CounterSample* counters, bint expanded) noexcept nogil:
+    """The fixed part of a counter sample; its records are rare and are read by `counter_records`."""
+    cdef const uint8_t* at = body.at
+    cdef uint32_t room = 16 if expanded else 12
+    if left(&body) < room:
+        datagram.faults += 1
+        return 0
+    counters.sequence = be32(at)
+    if expanded:
+        counters.source_class, counters.source_index = be32(at + 4), be32(at + 8)
+    else:
+        counters.source_class, counters.source_index = at[4], be32(at + 4) & 0xFFFFFF
+    counters.records = be32(at + room - 4)
+    counters.body = Window(at + room, body.end)
+    return 1
+
+
+cdef Kind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* counters) noexcept nogil:
+    """The next sample of the datagram. A broken one is a fault and reads as SKIPPED."""
+    cdef uint32_t tag = 0, length = 0
+    cdef Window body
+    if datagram.samples == 0:
+        return END
+    datagram.samples -= 1
+    if (not take32(&datagram.rest, &tag) or not take32(&datagram.rest, &length)
+            or not cut(&datagram.rest, length, &body)):
+        datagram.faults += 1
+        datagram.samples = 0
+        return END
+    if tag == 1 or tag == 3:
+        return FLOW if flow_sample(datagram, body, flow, tag == 3) else SKIPPED
+    if tag == 2 or tag == 4:
+        return COUNTERS if counter_sample(datagram, body, counters, tag == 4) else SKIPPED
+    return SKIPPED
+
+
+# Counter records: tag -> (field, type) rows in wire order. u 32 bits, U 64 bits, s string. A new structure is one row.
+COUNTER_RECORDS = {
+    1: (("ifindex", "u"), ("iftype", "u"), ("ifspeed", "U"), ("ifdirection", "u"), ("ifstatus", "u"),
+        ("ifinoctets", "U"), ("ifinucastpkts", "u"), ("ifinmulticastpkts", "u"), ("ifinbroadcastpkts", "u"),
+        ("ifindiscards", "u"), ("ifinerrors", "u"), ("ifinunknownprotos", "u"),
+        ("ifoutoctets", "U"), ("ifoutucastpkts", "u"), ("ifoutmulticastpkts", "u"), ("ifoutbroadcastpkts", "u"),
+        ("ifoutdiscards", "u"), ("ifouterrors", "u"), ("ifpromiscuous", "u")),
+    2: tuple((f"eth_{name}", "u") for name in (
+        "alignmenterrors", "fcserrors", "singlecollisions", "multiplecollisions", "sqetesterrors", "deferredtx",
+        "latecollision", "excessivecollisions", "internalmactxerrors", "carriersenseerrors", "frametoolongs",
+        "internalmacrxerrors", "symbolerrors")),
+    1004: (("of_dpid", "U"), ("of_port", "u")),
+    1005: (("ifname", "s"),),
+    2207: (("ovs_dp_hits", "u"), ("ovs_dp_misses", "u"), ("ovs_dp_lost", "u"), ("ovs_dp_mask_hits", "u"),
+           ("ovs_dp_flows", "u"), ("ovs_dp_masks", "u")),
+}
+
+
+cdef object read_record(Window* record, tuple rows, dict found):
+    """Read the fields that fit the window into `found`; False when some did not."""
+    cdef uint32_t length = 0
+    cdef Window text
+    for name, kind in rows:
+        if kind == "u" and left(record) >= 4:
+            found[name] = be32(record.at)
+            record.at += 4
+        elif kind == "U" and left(record) >= 8:
+            found[name] = be64(record.at)
+            record.at += 8
+        elif kind == "s" and take32(record, &length) and cut(record, length, &text):
+            found[name] = (<const char*>text.at)[:length].decode("utf-8", "replace")
+        else:
+            return False
+    return True
+
+
+def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, int]:
+    """Read the records of one counter sample: ({field: value}, faults). A short record gives the fields it has, and a fault."""
+    cdef Window window
+    cdef Window record
+    cdef uint32_t tag = 0, length = 0
+    found, faults = {}, 0
+    if body.shape[0] == 0:
+        return found, int(records != 0)
+    window = Window(&body[0], &body[0] + body.shape[0])
+    while records:
+        if not take32(&window, &tag) or not take32(&window, &length) or not cut(&window, length, &record):
+            return found, faults + 1
+        if tag in COUNTER_RECORDS and not read_record(&record, COUNTER_RECORDS[tag], found):
+            faults += 1
+        records -= 1
+    return found, faults
+
+
+cdef dict flow_values(const FlowSample* flow):
+    values = {"kind": "flow", "sequence": flow.sequence, "source_class": flow.source_class,
+              "source_index": flow.source_index, "rate": flow.rate, "pool": flow.pool, "drops": flow.drops,
+              "input": (flow.in_format, flow.in_value), "output": (flow.out_format, flow.out_value)}
+    if flow.header != NULL:
+        values |= {"protocol": flow.protocol, "frame_length": flow.frame_length, "stripped": flow.stripped,
+                   "header": (<const char*>flow.header)[:flow.length]}
+    if flow.switched:
+        values["switch"] = (flow.src_vlan, flow.src_priority, flow.dst_vlan, flow.dst_priority)
+    return values
+
+
+def decode(const uint8_t[::1] datagram) -> dict | None:
+    """Decode one datagram into plain values, None when it is no sFlow v5: the Python border, for tests and tools."""
+    cdef Datagram head
+    cdef FlowSample flow
+    cdef CounterSample counters
+    cdef Kind kind
+    if datagram.shape[0] == 0 or open_datagram(&head, &datagram[0], datagram.shape[0]) != ACCEPTED:
+        return None
+    result = {"agent": (<const char*>&head.agent[1])[:4 if head.agent[0] == 1 else 16], "sub_agent": head.sub_agent,
+              "sequence": head.sequence, "uptime": head.uptime, "samples": [], "skipped": 0}
+    while True:
+        kind = next_sample(&head, &flow, &counters)
+        if kind == END:
+            break
+        if kind == SKIPPED:
+            result["skipped"] += 1
+        elif kind == FLOW:
+            result["samples"].append(flow_values(&flow))
+        else:
+            body = bytes((<const char*>counters.body.at)[:left(&counters.body)])
+            found, faults = counter_records(body, counters.records) if body else ({}, int(counters.records != 0))
+            head.faults += faults
+            result["samples"].append({"kind": "counters", "sequence": counters.sequence, "fields": found,
+                                      "source_class": counters.source_class, "source_index": counters.source_index})
+    result["faults"] = head.faults
+    return result

@@ -1,0 +1,67 @@
+"""A bounded hash table of fixed-size cells: the one container of the hot path.
+
+Open addressing with linear probing; a cell is [hash 8][key 8*words][payload], so a lookup in a large table costs one cache
+miss. Keys are whole 8-byte words (callers pad with zeros). Cells move when the table grows or a neighbour is removed: keep no
+pointer to a payload over an insert or a remove. Nothing here takes the GIL; a full table or failed allocation answers NULL.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    static inline uint64_t howdah_fold(uint64_t a, uint64_t b) {
+        unsigned __int128 product = (unsigned __int128)a * b;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+    """
+    uint64_t fold "howdah_fold"(uint64_t, uint64_t) noexcept nogil
+
+cdef struct Table:
+    uint8_t* cells
+    uint64_t mask                                   # number of cells - 1, a power of two less one
+    uint64_t used
+    uint64_t most                                   # no more keys than this, ever
+    uint64_t seed                                   # differs per process: senders cannot choose colliding keys
+    uint32_t words                                  # key width in 8-byte words
+    uint32_t stride                                 # bytes of a cell
+
+
+cdef inline uint64_t digest(const Table* table, const uint64_t* key) noexcept nogil:
+    cdef uint64_t value = table.seed
+    cdef uint32_t i
+    for i in range(table.words):
+        value = fold(value ^ key[i], 0x9E3779B97F4A7C15ULL)
+    value = fold(value ^ 0xD6E8FEB86659FD93ULL, 0xA0761D6478BD642FULL)
+    return value if value != 0 else 1               # 0 marks an empty cell
+
+
+cdef inline uint8_t* find(const Table* table, const uint64_t* key, uint64_t hash) noexcept nogil:
+    """The payload behind a key, or NULL."""
+    cdef uint64_t slot = hash & table.mask
+    cdef uint64_t* cell
+    cdef uint32_t i
+    while True:
+        cell = <uint64_t*>(table.cells + slot * table.stride)
+        if cell[0] == 0:
+            return NULL
+        if cell[0] == hash:
+            for i in range(table.words):
+                if cell[1 + i] != key[i]:
+                    break
+            else:
+                return <uint8_t*>(cell + 1 + table.words)
+        slot = (slot + 1) & table.mask
+
+
+cdef inline uint64_t* cell_at(const Table* table, uint64_t slot) noexcept nogil:
+    """The cell in a slot: cell[0] is its hash (0: empty), the key starts at cell[1], the payload at cell[1 + words]."""
+    return <uint64_t*>(table.cells + slot * table.stride)
+
+
+cdef bint table_open(Table* table, uint32_t words, uint32_t payload, uint64_t most, uint64_t seed) noexcept nogil
+cdef void table_close(Table* table) noexcept nogil
+cdef void table_clear(Table* table) noexcept nogil
+cdef uint8_t* insert(Table* table, const uint64_t* key, uint64_t hash) noexcept nogil
+cdef void remove(Table* table, uint64_t slot) noexcept nogil
+cdef bint repay(Table* table, uint32_t payload) noexcept nogil

@@ -1,0 +1,92 @@
+"""Growth and removal of the hash table declared (and explained) in table.pxd."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+cdef uint64_t SMALLEST = 64
+
+
+cdef bint table_open(Table* table, uint32_t words, uint32_t payload, uint64_t most, uint64_t seed) noexcept nogil:
+    """Prepare an empty table of keys of `words` * 8 bytes with `payload` bytes each (rounded up to 8)."""
+    table.words = words
+    table.stride = 8 + 8 * words + ((payload + 7) & ~<uint32_t>7)
+    table.most = most
+    table.seed = seed
+    table.used = 0
+    table.mask = SMALLEST - 1
+    table.cells = <uint8_t*>calloc(SMALLEST, table.stride)
+    return table.cells != NULL
+
+
+cdef void table_close(Table* table) noexcept nogil:
+    free(table.cells)
+    table.cells = NULL
+    table.used = 0
+
+
+cdef void table_clear(Table* table) noexcept nogil:
+    memset(table.cells, 0, (table.mask + 1) * table.stride)
+    table.used = 0
+
+
+cdef uint64_t* vacancy(const Table* table, uint64_t hash) noexcept nogil:
+    """The first empty cell on a key's way."""
+    cdef uint64_t slot = hash & table.mask
+    while cell_at(table, slot)[0] != 0:
+        slot = (slot + 1) & table.mask
+    return cell_at(table, slot)
+
+
+cdef bint rebuild(Table* table, uint64_t cells, uint32_t stride) noexcept nogil:
+    """Move everything to a new array; what a shorter stride cuts off is lost, what a longer one adds is zero."""
+    cdef Table bigger = table[0]
+    cdef uint64_t slot
+    cdef uint32_t kept = stride if stride < table.stride else table.stride
+    bigger.cells = <uint8_t*>calloc(cells, stride)
+    if bigger.cells == NULL:
+        return 0
+    bigger.mask = cells - 1
+    bigger.stride = stride
+    for slot in range(table.mask + 1):
+        if cell_at(table, slot)[0] != 0:
+            memcpy(vacancy(&bigger, cell_at(table, slot)[0]), cell_at(table, slot), kept)
+    free(table.cells)
+    table[0] = bigger
+    return 1
+
+
+cdef uint8_t* insert(Table* table, const uint64_t* key, uint64_t hash) noexcept nogil:
+    """Add a key that `find` did not find; the payload is zero. NULL when the table holds `most` keys or memory is short."""
+    cdef uint64_t* cell
+    if table.used >= table.most:
+        return NULL
+    if (table.used + 1) * 4 > (table.mask + 1) * 3 and not rebuild(table, (table.mask + 1) * 2, table.stride):
+        return NULL
+    cell = vacancy(table, hash)
+    cell[0] = hash
+    memcpy(cell + 1, key, 8 * table.words)
+    table.used += 1
+    return <uint8_t*>(cell + 1 + table.words)
+
+
+cdef void remove(Table* table, uint64_t slot) noexcept nogil:
+    """Empty a slot and close the gap: each later cell of the run moves up if its home is not behind the gap."""
+    cdef uint64_t gap = slot
+    cdef uint64_t probe = slot
+    cdef uint64_t home
+    while True:
+        probe = (probe + 1) & table.mask
+        if cell_at(table, probe)[0] == 0:
+            break
+        home = cell_at(table, probe)[0] & table.mask
+        if ((probe - home) & table.mask) >= ((probe - gap) & table.mask):
+            memcpy(cell_at(table, gap), cell_at(table, probe), table.stride)
+            gap = probe
+    memset(cell_at(table, gap), 0, table.stride)
+    table.used -= 1
+
+
+cdef bint repay(Table* table, uint32_t payload) noexcept nogil:
+    """Change the payload's size, keeping keys and the part of the payload that fits."""
+    return rebuild(table, table.mask + 1, 8 + 8 * table.words + ((payload + 7) & ~<uint32_t>7))

@@ -1,0 +1,444 @@
+"""The conductor of analytics: definitions, thresholds and topology go in, datagrams go through the native core, answers come out.
+
+    feed -> core/pipeline: decode, dissect, key, accumulate, judge limits        (native, one turn of the lock per batch)
+         -> meet, count, judge, fired: the few things that need Python           (once per batch, lock and GIL held)
+    tick -> forget what is idle or stale
+    queries: flows in flowquery.py, metrics in metrics.py                        (short turns of the same lock)
+
+Thread-safe: everything public takes the pipeline's lock once; methods with a leading underscore expect it to be held. `now` is
+epoch seconds and comes from the caller. Values are rates per second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address, ip_address
+from typing import Any
+
+from analytics import flowquery
+from analytics.bell import Bell
+from analytics.core.flowcache import FlowCache
+from analytics.core.flowkeys import FIELDS
+from analytics.core.pipeline import Pipeline
+from analytics.counters import Counters
+from analytics.definitions import Program, compile_flow
+from analytics.directory import Directory, NoTopology, Topology
+from analytics.events import MAX_EVENTS, EventLog
+from analytics.keys import Invalid
+from analytics.metrics import Cell, Name, matches, metric_object, parse_filters, parse_name, statistic_object, table_rows
+from analytics.numbers import agent_numbers, analyzer_numbers
+from analytics.thresholds import CounterWatch, Threshold, parse_threshold
+
+__all__ = ["Engine", "EngineSettings", "Invalid"]
+
+AGENT_WIDE = "2.1"  # the data source whose metrics describe the agent as a whole
+FLOW_STALE_S = 180.0  # a flow metric without samples for so long is gone
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Bounds. `max_entries`: live flow keys per definition (about 100 bytes each); beyond it new keys are refused and counted."""
+
+    max_entries: int = 1 << 20
+    max_events: int = MAX_EVENTS
+
+
+@dataclass
+class _Watch:
+    """A threshold at work: limit `index` of a flow's cache, or the state of a counter metric."""
+
+    threshold: Threshold
+    pin: Name
+    cache: FlowCache | None = None
+    index: int = 0
+    counters: CounterWatch | None = None
+
+
+class Engine:
+    """See the module's docstring. KeyError from a flow query means: no such flow."""
+
+    def __init__(self, settings: EngineSettings = EngineSettings()) -> None:  # noqa: B008 (frozen)
+        self._settings = settings
+        self._pipeline = Pipeline(self, hash("howdah") & ((1 << 64) - 1))  # str hashes differ per process
+        self._directory = Directory(self._pipeline.ledger)
+        self._caches: dict[str, FlowCache] = {}
+        self._watches: dict[str, _Watch] = {}
+        self._topology: Topology = NoTopology()
+        self._counters = Counters(lambda agent, source: self._topology.speed(agent, source))
+        self._log = EventLog(settings.max_events)
+        self._bell = Bell()
+        self._headers: dict[int, float] = {}
+        self._started: float | None = None
+        self.kernel_drops: Callable[[], int] = lambda: 0  # set by the collector
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The native core, for the collector's receive thread."""
+        return self._pipeline
+
+    def close(self) -> None:
+        """Release the descriptor of `wait_fd`."""
+        self._bell.close()
+
+    # -- input --
+
+    def feed(self, datagrams: Sequence[bytes], now: float, source: str = "-") -> None:
+        """Take datagrams that arrived at `now` from `source` (an address, or "-": unknown)."""
+        sender = None
+        if source != "-":
+            address = ip_address(source)
+            sender = bytes(10) + b"\xff\xff" + address.packed if isinstance(address, IPv4Address) else address.packed
+        self._pipeline.feed(list(datagrams), now, sender)
+
+    def tick(self, now: float) -> None:
+        """Forget idle flows and stale metrics; call about once a second. Never holds the lock for long."""
+        with self._pipeline:
+            caches = list(self._caches.values())
+            self._counters.expire(now)
+            self._note_headers(now)
+        for cache in caches:
+            place = 0
+            while True:
+                with self._pipeline:
+                    place = cache.expire(place, now)
+                if not place:
+                    break
+
+    def _note_headers(self, now: float) -> None:
+        if self._started is None:
+            self._started = now
+        seen = self._pipeline.headers_seen()
+        self._headers |= {slot: now for slot in range(seen.bit_length()) if seen >> slot & 1}
+
+    # -- what the pipeline calls, with lock and GIL held --
+
+    def meet(self, source: int) -> None:
+        """A data source that was never seen before."""
+        self._directory.meet(source)
+        self._judge_filters(source)
+
+    def count(self, source: int, sub_agent: int, sequence: int, uptime: int, records: int, body: bytes, now: float) -> int:
+        """A counter sample; answers the faults in its records."""
+        agent, name = self._directory.sources[source]
+        faults = self._counters.update(agent, name, sequence, uptime, records, body, now)
+        self._judge_filters(source)
+        for watch in self._watches.values():
+            if watch.counters is not None and watch.pin.source in (None, name):
+                self._watch_counter(watch, agent, name, now)
+        return faults
+
+    def judge(self, cache: FlowCache, agent: int, judged: bytes) -> int:
+        """Raw bytes never judged before -> verdict (definitions.Program.judge)."""
+        program: Program = cache.program
+        if program.is_full():
+            program.forget(cache.verdicts_in_use())
+            cache.forget_verdicts()
+        return program.judge(judged, self._directory.agent(agent), self._topology.link_name)
+
+    def fired(self, fires: list[tuple[FlowCache, int, int, int, bytes, float, float]]) -> None:
+        """Limits of flows that were crossed."""
+        names = {(id(watch.cache), watch.index): name for name, watch in self._watches.items()}
+        for cache, index, source, verdict, carried, value, now in fires:
+            agent, data_source = self._directory.sources[source]
+            key = cache.program.text(verdict, carried)
+            self._add_event(names[id(cache), index], value, agent, data_source, now, flowKey=key)
+
+    def _watch_counter(self, watch: _Watch, agent: str, source: str, now: float) -> None:
+        held = self._counters.value(agent, source, watch.pin.metric, now)
+        if held is None or held[1] != now or not isinstance(held[0], (int, float)) or watch.counters is None:
+            return
+        if watch.threshold.watches(partial(self._attribute, agent, source, now)) and watch.counters.update(
+            agent, source, held[0], now
+        ):
+            self._add_event(watch.threshold.name, held[0], agent, source, now)
+
+    def _add_event(self, name: str, value: float, agent: str, source: str, now: float, **more: str) -> None:
+        threshold = self._watches[name].threshold
+        event = {"timestamp": int(now * 1000), "thresholdID": name, "metric": threshold.metric, "threshold": threshold.value}
+        self._log.add(event | {"value": value, "agent": agent, "dataSource": source} | more)
+        self._bell.ring()
+
+    # -- flow definitions --
+
+    def set_flow(self, name: str, spec: dict[str, Any]) -> None:
+        """Define a flow or replace it (its values start anew). Invalid names the offending word."""
+        program = compile_flow(name, spec)
+        with self._pipeline:
+            self._drop_flow(name)
+            try:
+                cache = self._caches[name] = self._pipeline.add(program, self._settings.max_entries)
+            except OverflowError as error:
+                raise Invalid(f"flow {name!r}: {error}") from None
+            for watch in self._watches.values():
+                if watch.pin.metric == name:
+                    self._attach(watch, cache)
+
+    def clear_flow(self, name: str) -> bool:
+        """Remove a flow; False if there is none."""
+        with self._pipeline:
+            return self._drop_flow(name)
+
+    def _drop_flow(self, name: str) -> bool:
+        cache = self._caches.pop(name, None)
+        if cache is None:
+            return False
+        self._pipeline.drop(cache)
+        for watch in self._watches.values():
+            if watch.cache is cache:
+                watch.cache, watch.counters = None, CounterWatch(watch.threshold)
+        return True
+
+    def flow(self, name: str) -> dict[str, Any] | None:
+        """A definition with its defaults, keys as one comma-joined text."""
+        return self.flows().get(name)
+
+    def flows(self) -> dict[str, dict[str, Any]]:
+        """All definitions, by name."""
+        with self._pipeline:
+            return {name: dict(cache.program.spec) for name, cache in self._caches.items()}
+
+    # -- thresholds --
+
+    def set_threshold(self, name: str, spec: dict[str, Any]) -> None:
+        """Define a threshold or replace it (its states start armed). Invalid names the offending word."""
+        threshold = parse_threshold(name, spec)
+        watch = _Watch(threshold, parse_name(threshold.metric), counters=CounterWatch(threshold))
+        with self._pipeline:
+            self._drop_threshold(name)
+            cache = self._caches.get(watch.pin.metric)
+            if cache is not None:
+                self._attach(watch, cache)
+            self._watches[name] = watch
+
+    def _attach(self, watch: _Watch, cache: FlowCache) -> None:
+        threshold, filtered = watch.threshold, bool(watch.threshold.filter or watch.pin.source)
+        try:
+            index = cache.add_limit(threshold.value, threshold.timeout, threshold.by_flow, filtered)
+        except OverflowError as error:
+            raise Invalid(f"threshold {threshold.name!r}: {error}") from None
+        watch.cache, watch.index, watch.counters = cache, index, None
+        for source in range(len(self._directory.sources)):
+            self._judge_filter(watch, source)
+
+    def _judge_filter(self, watch: _Watch, source: int) -> None:
+        """Tell the core whether a data source passes the threshold's filter and pin."""
+        if watch.cache is None or not (watch.threshold.filter or watch.pin.source):
+            return
+        agent, name = self._directory.sources[source]
+        accepted = watch.pin.source in (None, name)
+        accepted = accepted and watch.threshold.watches(partial(self._attribute, agent, name, None))
+        watch.cache.accept(watch.index, source, accepted)
+
+    def _judge_filters(self, source: int) -> None:
+        for watch in self._watches.values():
+            self._judge_filter(watch, source)
+
+    def clear_threshold(self, name: str) -> bool:
+        """Remove a threshold; False if there is none."""
+        with self._pipeline:
+            return self._drop_threshold(name)
+
+    def _drop_threshold(self, name: str) -> bool:
+        watch = self._watches.pop(name, None)
+        if watch is not None and watch.cache is not None:
+            watch.cache.drop_limit(watch.index)
+        return watch is not None
+
+    def threshold(self, name: str) -> dict[str, Any] | None:
+        """A threshold with its defaults."""
+        return self.thresholds().get(name)
+
+    def thresholds(self) -> dict[str, dict[str, Any]]:
+        """All thresholds, by name."""
+        with self._pipeline:
+            return {name: dict(watch.threshold.spec) for name, watch in self._watches.items()}
+
+    def events(self, after: int | None, max_events: int, threshold_id: str | None = None) -> list[dict[str, Any]]:
+        """Events newer than id `after` (None: the newest kept), newest first."""
+        with self._pipeline:
+            return self._log.after(after, max_events, threshold_id)
+
+    def wait_fd(self) -> int:
+        """An eventfd that is readable whenever there may be new events; whoever waits reads it empty."""
+        return self._bell.fileno()
+
+    # -- topology --
+
+    def set_topology(self, topology: Topology) -> None:
+        """Use other names, links and speeds from now on. Flow values stay; keys are judged anew."""
+        with self._pipeline:
+            self._topology = topology
+            for cache in self._caches.values():
+                cache.forget_verdicts()
+            for source in range(len(self._directory.sources)):
+                self._judge_filters(source)
+
+    # -- flow queries --
+
+    def active_flows(
+        self,
+        agents: Sequence[str],
+        name: str,
+        now: float,
+        max_flows: int = 100,
+        min_value: float = 0.0,
+        agg_mode: str = "max",
+        pattern: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """The largest flows over the data sources of `agents`, one element per key; see flowquery.merge."""
+        if agg_mode not in flowquery.MODES:
+            raise Invalid(f"aggMode {agg_mode!r} is none of {', '.join(sorted(flowquery.MODES))}")
+        keep = flowquery.pattern_test(pattern)
+        with self._pipeline:
+            cache = self._caches[name]
+            wanted = self._wanted(agents, {"edge": "EDGE", "core": "CORE"}.get(agg_mode))
+            most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
+            found = cache.top(wanted, most, min_value, now)
+            return flowquery.merge(found, cache.program, self._directory.sources, agg_mode, max_flows, keep)
+
+    def flow_value(self, agents: Sequence[str], data_source: str, name: str, key: str, now: float) -> float | None:
+        """The value of one flow on one data source of the first of `agents` that sees it."""
+        places = self.flow_locations(agents, name, key, now)
+        return next((place["value"] for place in places if place["dataSource"] == data_source), None)
+
+    def flow_locations(self, agents: Sequence[str], name: str, key: str, now: float) -> list[dict[str, Any]]:
+        """Where a flow is seen, largest value first; looks among the flowquery.MANY largest of each data source."""
+        with self._pipeline:
+            cache = self._caches[name]
+            found = cache.top(self._wanted(agents), flowquery.MANY, 0.0, now)
+            return flowquery.locate(found, cache.program, self._directory.sources, key)
+
+    def _wanted(self, agents: Sequence[str], also: str | None = None) -> bytearray:
+        """A 1 per data source that a query means."""
+        wants, topology = self._directory.wants, self._topology
+        return bytearray(
+            wants(agents, topology, agent, source) and (also is None or wants([also], topology, agent, source))
+            for agent, source in self._directory.sources
+        )
+
+    def flow_keys(self, now: float) -> dict[str, int]:
+        """Key names that live traffic has -> ms since last seen (to the second)."""
+        with self._pipeline:
+            self._note_headers(now)
+            slots = {name: row[1] for name, row in FIELDS.items()}
+            return {name: _elapsed_ms(now, self._headers[slot]) for name, slot in slots.items() if slot in self._headers}
+
+    # -- metric queries --
+
+    def metric(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> list[dict[str, Any]]:
+        """One Statistic per name, in order."""
+        with self._pipeline:
+            places = self._places(agents, filters, now)
+            return [statistic_object(name, list(self._cells(name, places, now)), now) for name in map(parse_name, names)]
+
+    def table(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> list[list[dict[str, Any]]]:
+        """Rows of Metrics, see metrics.table_rows."""
+        with self._pipeline:
+            places = self._places(agents, filters, now)
+            return table_rows(names, places, lambda agent, source, metric: self._cell(agent, source, metric, now), now)
+
+    def dump(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> list[dict[str, Any]]:
+        """Every Metric of these names (ALL: every name)."""
+        with self._pipeline:
+            if "ALL" in names:
+                names = list(self._metric_ages(now))
+            places = self._places(agents, filters, now)
+            return [metric_object(cell, now) for name in map(parse_name, names) for cell in self._cells(name, places, now)]
+
+    def metrics_of(self, agent: str, now: float) -> dict[str, Any] | None:
+        """`<data source>.<metric>` -> latest value of one agent; None if it is unknown."""
+        with self._pipeline:
+            places = [place for place in self._directory.sources if place[0] == agent]
+            if not places:
+                return None
+            found = {f"{source}.{name}": held[0] for _, source in places
+                     for name, held in self._counters.metrics(agent, source, now).items()}  # fmt: skip
+            for name in self._caches:
+                found |= {f"{cell.source}.{name}": cell.value for cell in self._cells(parse_name(name), places, now)}
+            return found
+
+    def metric_names(self, now: float) -> dict[str, int]:
+        """Metric names -> ms since last seen."""
+        with self._pipeline:
+            return self._metric_ages(now)
+
+    def _metric_ages(self, now: float) -> dict[str, int]:
+        newest: dict[str, float] = {}
+        for agent, source in self._counters.sources():
+            for name, (_, updated) in self._counters.metrics(agent, source, now).items():
+                newest[name] = max(newest.get(name, 0.0), updated)
+        for name in self._caches:
+            for cell in self._cells(parse_name(name), self._directory.sources, now):
+                newest[name] = max(newest.get(name, 0.0), cell.updated)
+        return {name: _elapsed_ms(now, updated) for name, updated in newest.items()}
+
+    def _places(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[tuple[str, str]]:
+        wanted = self._wanted(agents)
+        checked = parse_filters(filters)
+        return [place for place, want in zip(self._directory.sources, wanted, strict=True)
+                if want and (not checked or matches(checked, partial(self._attribute, *place, now)))]  # fmt: skip
+
+    def _attribute(self, agent: str, source: str, now: float | None, name: str) -> Any:
+        """An attribute of a data source for filters, else of its agent; `now` None: however old."""
+        when = now if now is not None else 0.0
+        held = self._counters.value(agent, source, name, when) or self._counters.value(agent, AGENT_WIDE, name, when)
+        return None if held is None else held[0]
+
+    def _cells(self, name: Name, places: Sequence[tuple[str, str]], now: float) -> Iterator[Cell]:
+        places = [place for place in places if name.source in (None, place[1])]
+        if name.metric in self._caches:
+            yield from self._flow_cells(name.metric, places, now)
+            return
+        for agent, source in places:
+            held = self._counters.value(agent, source, name.metric, now)
+            if held is not None:
+                yield Cell(agent, source, name.metric, held[0], held[1])
+
+    def _cell(self, agent: str, source: str, metric: str, now: float) -> Cell | None:
+        return next(self._cells(Name(metric, "max", source, metric), [(agent, source)], now), None)
+
+    def _flow_cells(self, name: str, places: Sequence[tuple[str, str]], now: float) -> Iterator[Cell]:
+        """A flow as a metric: its largest key's value per data source, with the top n keys."""
+        cache = self._caches[name]
+        wanted = bytearray(len(self._directory.sources))
+        fresh = {}
+        for place in places:
+            source = self._directory.index.get(place)
+            updated = 0.0 if source is None else cache.last_seen(source)
+            if source is not None and updated and now - updated <= FLOW_STALE_S:
+                wanted[source] = 1
+                fresh[source] = updated
+        top = flowquery.top_keys(cache.top(wanted, cache.program.n, 0.0, now), cache.program)
+        for source, updated in fresh.items():
+            keys = top.get(source, ())
+            agent, data_source = self._directory.sources[source]
+            yield Cell(agent, data_source, name, keys[0]["value"] if keys else 0.0, updated, keys)
+
+    # -- the engine about itself --
+
+    def agents(self, now: float) -> dict[str, dict[str, Any]]:
+        """Every agent and what is known of its stream (sflow-rt-api.md 1.3)."""
+        with self._pipeline:
+            ledger = self._pipeline.ledger
+            return {self._directory.agent(agent): agent_numbers(ledger.agent_values(agent), now)
+                    for agent in range(ledger.counts[0])}  # fmt: skip
+
+    def analyzer(self, now: float) -> dict[str, Any]:
+        """Cumulative numbers of the engine (sflow-rt-api.md 1.3), as far as they are its own."""
+        with self._pipeline:
+            numbers = self._pipeline.numbers()
+            refused = {name: cache.numbers() for name, cache in self._caches.items()}
+            found = analyzer_numbers(numbers, self._pipeline.ledger.counts[0], self._log.generated, self.kernel_drops(), refused)
+            return found | ({} if self._started is None else {"uptime": _elapsed_ms(now, self._started)})
+
+
+def _elapsed_ms(now: float, then: float) -> int:
+    return max(0, round((now - then) * 1000))

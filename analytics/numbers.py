@@ -1,0 +1,57 @@
+"""The native core's bookkeeping in the words of /agents/json and /analyzer/json (sflow-rt-api.md 1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv6Address
+from typing import Any
+
+
+def agent_numbers(values: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Ours beyond sFlow-RT: faults, skipped."""
+    found: dict[str, Any] = {
+        "firstSeen": max(0, round((now - values["first_seen"]) * 1000)),
+        "lastSeen": max(0, round((now - values["last_seen"]) * 1000)),
+        "uptime": values["uptime"],
+        "sFlowDatagramSource": [_address(sender) for sender in values["senders"]],
+        "sFlowBytesReceived": values["bytes"],
+        "sFlowFlowDrops": values["flow_drops"],
+        "sFlowFlowDatasources": values["flow_sources"],
+        "sFlowCounterDatasources": values["counter_sources"],
+        "sFlowFaults": values["faults"],
+        "sFlowSkippedSamples": values["skipped"],
+    }
+    found |= _tally("sFlowDatagrams{}", "Received", values["datagrams"])
+    found |= _tally("sFlowFlow{}Samples", "", values["flows"])
+    return found | _tally("sFlowCounter{}Samples", "", values["counters"])
+
+
+def _tally(form: str, received: str, tally: Mapping[str, int]) -> dict[str, int]:
+    late = "OutOfOrder"
+    words = {received: "received", "Lost": "lost", "Duplicates" if received else "Duplicate": "twice", late: "late"}
+    return {form.format(word): tally[count] for word, count in words.items()}
+
+
+def _address(sender: bytes) -> str:
+    address = IPv6Address(sender)
+    return str(address.ipv4_mapped or address)
+
+
+def analyzer_numbers(
+    numbers: Mapping[str, int], agents: int, events: int, kernel_drops: int, flows: Mapping[str, Mapping[str, int]]
+) -> dict[str, Any]:
+    """core/pipeline.numbers -> the engine's part of /analyzer/json. Ours beyond sFlow-RT: flowEntries, flowEntriesRefused."""
+    return {
+        "sFlowAgents": agents,
+        "sFlowBytesReceived": numbers["bytes"],
+        "sFlowDatagramsReceived": numbers["datagrams"],
+        "sFlowDatagramsDiscarded": numbers["overflow"] + kernel_drops,
+        "sFlowParseErrors": numbers["not_sflow"],
+        "sFlowUnsupportedVersion": numbers["other_version"],
+        "eventsGenerated": events,
+        "eventsLost": numbers["events_lost"],
+        "flowsGenerated": 0,
+        "flowsLost": 0,
+        "flowEntries": sum(each["entries"] for each in flows.values()),
+        "flowEntriesRefused": sum(each["refused"] for each in flows.values()),
+    }
