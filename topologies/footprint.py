@@ -19,15 +19,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+from topologies.machine import LabError, last_line, run
 
 STATE = Path("/run/howdah/lab.json")
 MARK = "HOWDAH_LAB"
 EXTERNAL_ID = "howdah-lab"
 GONE_WITHIN = 5.0  # seconds that killed processes get to disappear
-
-
-class LabError(Exception):
-    """The lab cannot be built, found or removed; one line that names what is in the way."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,11 @@ class Process:
 
 @dataclass
 class Footprint:
-    """One lab's traces. `interfaces` maps switch interfaces to their MACs, `hosts` host names to their shells."""
+    """One lab's traces.
+
+    `interfaces` maps switch interfaces to their MACs, `hosts` host names to the shells that hold their namespaces,
+    `topology` is the path of the finished document, `about` what the lab wants to tell (settings, addresses).
+    """
 
     owner: Process
     lab: str = field(default_factory=lambda: secrets.token_hex(3))
@@ -68,6 +71,7 @@ class Footprint:
     hosts: dict[str, Process] = field(default_factory=dict)
     topology: str = ""
     ready: bool = False
+    about: dict[str, Any] = field(default_factory=dict)
 
     def mac(self, number: int) -> str:
         """The MAC of the lab's interface of this number: locally administered, then the id, then the number."""
@@ -105,6 +109,25 @@ class Footprint:
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.write_text(json.dumps(asdict(self), indent=1))
         return draft
+
+    # --- its hosts ----------------------------------------------------------------------------------------------------
+
+    def command(self, host: str, words: list[str]) -> list[str]:
+        """The command line that runs `words` inside a host, from any process; LabError if there is no such host."""
+        shell = self.hosts.get(host)
+        if shell is None:
+            raise LabError(f"no host {host!r}; there are: {', '.join(self.hosts) or 'none'}")
+        if not shell.alive():
+            raise LabError(f"host {host!r} has ended; the lab was killed (`howdah lab down` takes away the rest)")
+        return ["mnexec", "-a", str(shell.pid), *words]
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment with the lab's mark: what runs inside a host must have it, to end with the lab."""
+        return {**os.environ, MARK: self.lab}
+
+    def popen(self, host: str, words: list[str], **params: Any) -> subprocess.Popen[Any]:
+        """Start a program inside a host of a lab that another process holds; `params` as of subprocess.Popen."""
+        return subprocess.Popen(self.command(host, words), env=self.environment(), **params)
 
     # --- removal ------------------------------------------------------------------------------------------------------
 
@@ -173,14 +196,14 @@ class Footprint:
                 continue
 
 
-def run(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a system tool to its end with `text` on its standard input; LabError if it is not installed."""
-    try:
-        return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise LabError(f"{command[0]} is not installed (run scripts/setup)") from None
-
-
-def last_line(text: str) -> str:
-    """The last line a tool said, which tells why it failed."""
-    return text.strip().rpartition("\n")[2] or "failed without a word"
+def clear_remains(state: Path) -> bool:
+    """Remove what a killed lab has left; whether there was any. LabError if the lab of this state file still runs."""
+    footprint = Footprint.read(state)
+    if footprint is None:
+        return False
+    if footprint.owner.alive() and footprint.owner.pid != os.getpid():
+        raise LabError(f"a lab is up already (process {footprint.owner.pid}); `howdah lab down` takes it away")
+    footprint.remove()
+    Path(footprint.topology).unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
+    return True

@@ -16,9 +16,9 @@ import contextlib
 import ipaddress
 import json
 import os
-import subprocess
 import sys
-from dataclasses import replace
+from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from mininet.net import Mininet
 from mininet.node import Host, OVSSwitch
 
 from controller.ovsdb import Bridge, Ovsdb, OvsdbError, Sflow
-from topologies.footprint import EXTERNAL_ID, MARK, STATE, Footprint, LabError, Process, last_line, run
+from topologies.footprint import EXTERNAL_ID, MARK, STATE, Footprint, Process, clear_remains
+from topologies.machine import LabError, batch, heredoc, in_namespace, last_line, run, silence_ipv6, together
 from topologies.shaping import tc_lines
 from topologies.spec import Spec
 
@@ -121,7 +122,7 @@ class Lab:
             footprint.remove()
         finally:
             for node in self.net.values() if self.net else ():
-                node.terminate()
+                node.terminate()  # closes its terminal and takes leave of its shell
             self.net = None
         self.state.unlink(missing_ok=True)
         self.topology_file.unlink(missing_ok=True)
@@ -131,7 +132,7 @@ class Lab:
     def _claim(self) -> Footprint:
         """The footprint of what is going to be made, written to the state file, which has room for one lab."""
         clear_remains(self.state)
-        footprint = Footprint(owner=Process.of(os.getpid()), topology=str(self.topology_file))
+        footprint = Footprint(owner=Process.of(os.getpid()), topology=str(self.topology_file), about=self._about())
         footprint.bridges = list(self.spec.nodes)
         footprint.interfaces = {port.name: footprint.mac(n) for n, (_, port) in enumerate(self.spec.ports(), 1)}
         _refuse_names_in_use([*footprint.bridges, *footprint.interfaces])
@@ -140,6 +141,19 @@ class Lab:
         except FileExistsError:
             raise LabError(f"another lab is being started (state file {self.state})") from None
         return footprint
+
+    def _about(self) -> dict[str, Any]:
+        """What `howdah lab status` tells of this lab."""
+        return {
+            "datapath": self.datapath,
+            "controller": self.controller,
+            "sflow": asdict(self.sflow) if self.sflow else None,
+            "qos": self.qos,
+            "queue": self.queue,
+            "link_bps": sorted({port.speed for _, port in self.spec.ports() if port.speed}),
+            "roles": dict(Counter(node.role or "switch" for node in self.spec.nodes.values())),
+            "addresses": {host.name: host.ipv4 for host in self.spec.hosts.values()},
+        }
 
     # --- 2 ------------------------------------------------------------------------------------------------------------
 
@@ -169,12 +183,12 @@ class Lab:
             for host in self.spec.hosts.values()
         ]
         wired = [port for _, port in self.spec.ports() if port.name in self._wired()]
-        _batch(["ip"], pairs)
+        batch(["ip"], pairs)
         for port in wired:  # or the machine's own IPv6 stack would speak on every port of the fabric
-            _silence_ipv6(port.name)
-        _batch(["ip"], [f"link set {port.name} up" for port in wired])
-        _batch(["tc"], [line for port in wired for line in self._rate(port.name, port.speed)])
-        _together({host: _in_namespace(footprint.hosts[host].pid, self._host_script(host)) for host in self.spec.hosts})
+            silence_ipv6(port.name)
+        batch(["ip"], [f"link set {port.name} up" for port in wired])
+        batch(["tc"], [line for port in wired for line in self._rate(port.name, port.speed)])
+        together({host: in_namespace(footprint.hosts[host].pid, self._host_script(host)) for host in self.spec.hosts})
         self._register_links(macs)
 
     def _wired(self) -> set[str]:
@@ -188,8 +202,8 @@ class Lab:
     def _host_script(self, name: str) -> str:
         """What a host's namespace needs.
 
-        Checksums are made in software, because a userspace switch gets the frames as they are; and TCP hands down single
-        segments (gso_max_segs), so that queues hold packets and not bundles of them.
+        Checksums are made in software, because a userspace switch gets the frames as they are; and TCP hands down
+        single segments (gso_max_segs), so that queues hold packets and not bundles of them.
         """
         host, interface = self.spec.hosts[name], f"{name}-eth0"
         speed = self.spec.nodes[host.node].ports[host.port].speed
@@ -203,9 +217,9 @@ class Lab:
         return "\n".join(
             [
                 "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do [ ! -e $f ] || echo 1 > $f; done",
-                *_heredoc("ip -batch -", setup),
+                *heredoc("ip -batch -", setup),
                 f"ethtool -K {interface} tx off > /dev/null",
-                *_heredoc("tc -batch -", self._rate(interface, speed)),
+                *heredoc("tc -batch -", self._rate(interface, speed)),
             ]
         )
 
@@ -270,19 +284,6 @@ def usable_datapath() -> str:
         if run(["modprobe", "--quiet", "openvswitch"]).returncode == 0:
             return "system"
     return "netdev"
-
-
-def clear_remains(state: Path) -> bool:
-    """Remove what a killed lab has left; whether there was any. LabError if the lab of this state file still runs."""
-    footprint = Footprint.read(state)
-    if footprint is None:
-        return False
-    if footprint.owner.alive() and footprint.owner.pid != os.getpid():
-        raise LabError(f"a lab is up already (process {footprint.owner.pid}); `howdah lab down` takes it away")
-    footprint.remove()
-    Path(footprint.topology).unlink(missing_ok=True)
-    state.unlink(missing_ok=True)
-    return True
 
 
 class _Network(Mininet):
@@ -368,34 +369,3 @@ def _ifindexes(spec: Spec, bridges: dict[str, Bridge], wired: set[str]) -> dict[
                     raise LabError(f"Open vSwitch did not take {port.name!r} as port {port.ofport} of {node.name!r}")
                 found[port.name] = interface.ifindex
     return found
-
-
-def _batch(tool: list[str], lines: list[str]) -> None:
-    """Feed lines to `ip -batch` or `tc -batch`; LabError quotes the line that was refused."""
-    done = run([*tool, "-batch", "-"], "".join(f"{line}\n" for line in lines))
-    if done.returncode:
-        number = done.stderr.rpartition("-:")[2].strip()
-        line = lines[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(lines) else ""
-        raise LabError(f"{' '.join(tool)} {line}: {done.stderr.strip().splitlines()[0]}")
-
-
-def _heredoc(command: str, lines: list[str]) -> list[str]:
-    return [f"{command} <<END", *lines, "END"]
-
-
-def _in_namespace(pid: int, script: str) -> subprocess.Popen[str]:
-    command = ["mnexec", "-a", str(pid), "sh", "-ec", script]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def _together(processes: dict[str, subprocess.Popen[str]]) -> None:
-    """Wait for all; LabError names the first host whose script failed."""
-    complaints = {name: process.communicate()[1] for name, process in processes.items()}
-    for name, process in processes.items():
-        if process.returncode:
-            raise LabError(f"host {name!r}: {last_line(complaints[name])}")
-
-
-def _silence_ipv6(interface: str) -> None:
-    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-        Path(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6").write_text("1")
