@@ -1,35 +1,43 @@
 """Builds and joins the parts, and nothing else: settings -> engine, source of sFlow, HTTP; then waits for the end.
 
-One process: the HTTP server's event loop in the main thread, the receive thread (or the replay) beside it, the engine
-between them. Both sockets are open before the ready line is printed. SIGTERM, SIGINT and the end of the parent that
-supervises us all stop the loop, which ends waiting long polls and returns.
+One process: the HTTP server's event loop in the main thread, the receive thread beside it, the engine between them.
+Both sockets are open before the ready line is printed. A capture is played in the event loop, at the pace at which it
+was taken and as if it arrived now, so thresholds and answers behave as they would have then. SIGTERM, SIGINT and the
+end of the parent that supervises us all stop the loop, which ends waiting long polls and returns.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.metadata
+import itertools
 import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
 
 import typer
 import uvicorn
 from starlette.applications import Starlette
 
-from analytics import cli, rest
-from analytics.collector import Collector
+from analytics import capture, cli, rest
+from analytics.collector import SFLOW_PORT, Collector, CollectorSettings
 from analytics.config import Settings
-from analytics.core import flowkeys
+from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
+
+log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
 GRACE_S = 2  # what a running request gets when the program ends
+
+Task = Callable[[], Coroutine[Any, Any, None]]
 
 FLOWS = {  # names that users' scripts ask for; sFlow-RT's mininet-dashboard defines them so
     "mn_bytes": {"value": "bytes"},
@@ -59,7 +67,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        self._bell = app.state.bell
+        self._polls = app.state.polls
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -67,7 +75,7 @@ class HttpServer(uvicorn.Server):
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._bell.close()
+        self._polls.close()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -78,15 +86,27 @@ class HttpServer(uvicorn.Server):
 def run(settings: Settings, parent_pid: int | None = None) -> None:
     """Serve until told to end. OSError or ValueError with one line if something cannot be opened."""
     logging.basicConfig(level=logging.WARNING, format="howdah analytics: %(message)s")
-    engine = Engine(EngineSettings(events=settings.events))
-    for name, spec in FLOWS.items():
-        engine.set_flow(name, spec)
-    http = listen(settings.host, settings.port)
-    with http, Collector(engine, settings.sflow_host, settings.sflow_port, settings.receive_buffer) as collector:
+    with contextlib.ExitStack() as closing:
+        engine = Engine(EngineSettings(max_events=settings.events))
+        closing.callback(engine.close)
+        for name, spec in FLOWS.items():
+            engine.set_flow(name, spec)
+        http = closing.enter_context(listen(settings.host, settings.port))
+        tasks: list[Task] = [functools.partial(tick, engine)]
+        if settings.replay is None:
+            collector = Collector(
+                engine, CollectorSettings(settings.sflow_host, settings.sflow_port, settings.receive_buffer)
+            )
+            collector.start()
+            closing.callback(collector.stop)
+            source = f"sflow {shown(collector.address)}"
+        else:
+            tasks.append(played(settings.replay, engine))
+            source = f"replay {settings.replay}"
         app = rest.build(engine, version=version(), token=settings.token)
-        ready = f"howdah analytics {version()} ready: http://{shown(http)} sflow {collector.address}"
+        ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
         server = HttpServer(app, on_ready=lambda: print(ready, flush=True))
-        asyncio.run(serve(server, http, engine, parent_pid))
+        asyncio.run(serve(server, http, tasks, parent_pid))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -99,8 +119,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise OSError(f"cannot listen for HTTP on {host} port {port}: {why}") from None
 
 
-async def serve(server: HttpServer, http: socket.socket, engine: Engine, parent_pid: int | None) -> None:
-    """HTTP and the engine's clock, until a signal or the parent's end."""
+async def serve(server: HttpServer, http: socket.socket, tasks: Sequence[Task], parent_pid: int | None) -> None:
+    """HTTP and the tasks beside it, until a signal or the parent's end. A task that fails ends everything."""
 
     def stop() -> None:
         server.should_exit = True
@@ -110,18 +130,37 @@ async def serve(server: HttpServer, http: socket.socket, engine: Engine, parent_
         loop.add_signal_handler(sign, stop)
     if parent_pid is not None:
         loop.add_reader(watched(parent_pid), stop)
-    ticking = asyncio.create_task(tick(engine))
-    ticking.add_done_callback(lambda task: stop())
+    beside = asyncio.gather(*(task() for task in tasks))
+    beside.add_done_callback(lambda done: stop())
     await server.serve(sockets=[http])
-    ticking.cancel()
+    beside.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await ticking
+        await beside
 
 
 async def tick(engine: Engine) -> None:
     while True:
         engine.tick(time.time())
         await asyncio.sleep(TICK_S)
+
+
+def played(path: str, engine: Engine) -> Task:
+    """The task that plays a capture; OSError or ValueError at once if there is nothing to play."""
+    datagrams = capture.datagrams(path, SFLOW_PORT)
+    first = next(datagrams, None)
+    if first is None:
+        raise ValueError(f"{path}: no sFlow in it (UDP port {SFLOW_PORT})")
+
+    async def play() -> None:
+        offset = time.time() - first[0]
+        try:
+            for when, source, payload in itertools.chain([first], datagrams):
+                await asyncio.sleep(max(0.0, when + offset - time.time()))
+                engine.feed([payload], time.time(), source)
+        except capture.Broken as fault:  # what came before it was played; the answers stay
+            log.error("%s", fault)
+
+    return play
 
 
 def watched(pid: int) -> int:
@@ -138,11 +177,11 @@ def version() -> str:
         number = importlib.metadata.version("howdah")
     except importlib.metadata.PackageNotFoundError:
         number = "from source"
-    return f"{number} (core {'.'.join(os.path.basename(flowkeys.__file__).split('.')[1:-1])})"
+    return f"{number} (core {'.'.join(os.path.basename(pipeline.__file__).split('.')[1:-1])})"
 
 
-def shown(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
+def shown(address: tuple[Any, ...]) -> str:
+    host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -34,8 +34,15 @@ def analytics(
         )
         run(settings, parent_pid)
     except (ValueError, OSError) as fault:
-        print(f"howdah analytics: {fault}", file=sys.stderr)
+        print(f"howdah analytics: {in_one_line(fault)}", file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def in_one_line(fault: Exception) -> str:
+    """Without Python's "[Errno 2]"."""
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror
+    return str(fault)
 
 
 def register(app: typer.Typer) -> None:

@@ -22,7 +22,7 @@ class ShuttingDown(Exception):
     """The program ends; the waiting request gets no answer from the engine any more."""
 
 
-class Bell:
+class LongPolls:
     """Wakes every waiting request when `fd` becomes readable. Inert until `start`, which needs a running loop."""
 
     def __init__(self, fd: int) -> None:
@@ -48,7 +48,7 @@ class Bell:
     async def wait(self, look: Callable[[], list[T]], timeout: float, gone: Awaitable[object]) -> list[T]:
         """What `look` finds, as soon as it finds something; empty after `timeout` seconds or once `gone` is done."""
         if self._loop is None:
-            raise RuntimeError("the bell was not started")
+            raise RuntimeError("start was not called")
         deadline = self._loop.time() + timeout
         left_task = asyncio.ensure_future(gone)
         try:

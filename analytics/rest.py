@@ -31,7 +31,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from analytics import prometheus, relaxed_json, topology
 from analytics.engine import Engine, Invalid
-from analytics.longpoll import Bell, ShuttingDown
+from analytics.longpoll import LongPolls, ShuttingDown
 from analytics.parameters import number, pattern, required, spec_of, words
 from analytics.vitals import Vitals
 
@@ -51,7 +51,7 @@ class Api:
         self.engine = engine
         self.version = version
         self.clock = clock
-        self.bell = Bell(engine.wait_fd())
+        self.polls = LongPolls(engine.wait_fd())
         self.vitals = Vitals()
         self.topology = topology.Topology()
         self.topology_version = 0
@@ -80,10 +80,10 @@ class Api:
     # Flows
 
     async def get_flows(self, request: Request) -> Response:
-        return answer(self.engine.flows())
+        return answer({name: shown(flow) for name, flow in self.engine.flows().items()})
 
     async def get_flow(self, request: Request) -> Response:
-        return answer(self.existing_flow(request))
+        return answer(shown(self.existing_flow(request)))
 
     async def put_flow(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -212,7 +212,7 @@ class Api:
         timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
         only = request.query_params.get("thresholdID")
         await request.body()  # what is received after the body is the disconnection
-        events = await self.bell.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
+        events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
         return answer(events)
 
     # Topology
@@ -236,6 +236,11 @@ class Api:
 def answer(value: object) -> Response:
     """JSON, indented by one: people read it with curl as often as programs do."""
     return Response(msgspec.json.format(msgspec.json.encode(value), indent=1), media_type="application/json")
+
+
+def shown(flow: dict[str, Any]) -> dict[str, Any]:
+    """A definition as clients read it: they expect `keys` even where there are none."""
+    return {"keys": "", **flow}
 
 
 NO_CONTENT = Response(status_code=204)
@@ -285,14 +290,14 @@ async def get_openapi(request: Request) -> Response:
 def build(
     engine: Engine, *, version: str, token: str | None = None, clock: Callable[[], float] = time.time
 ) -> Starlette:
-    """The application. Its `state.bell` must be closed before the server waits for running requests to end."""
+    """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        api.bell.start()
+        api.polls.start()
         yield
-        api.bell.close()
+        api.polls.close()
 
     app = Starlette(
         routes=routes(api),
@@ -306,7 +311,7 @@ def build(
         },
         max_body_size=MAX_BODY,
     )
-    app.state.bell = api.bell
+    app.state.polls = api.polls
     return app
 
 

@@ -1,0 +1,288 @@
+"""analytics.__main__ and cli: the real program in processes of its own, on ports the kernel chose."""
+
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from analytics import cli
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "analytics", "--port", "0", "--sflow-port", "0"]
+READY = re.compile(r"howdah analytics .+ \(core \S+\) ready: http://127\.0\.0\.1:(\d+) sflow 127\.0\.0\.1:(\d+)\n")
+TIMEOUT = 20.0
+AGENT = "10.1.2.3"
+
+
+def datagram(sequence):
+    """sFlow v5 with one flow sample, 1-in-1: a 64-byte Ethernet frame that came in on port 4."""
+    frame = struct.pack("!IIII", 1, 64, 4, 60) + bytes(60)
+    sample = struct.pack("!IIIIIIII", sequence, 4, 1, 0, 0, 4, 5, 1) + struct.pack("!II", 1, len(frame)) + frame
+    head = struct.pack("!II4sIIII", 5, 1, socket.inet_aton(AGENT), 0, sequence, 1000, 1)
+    return head + struct.pack("!II", 1, len(sample)) + sample
+
+
+class Program:
+    """A running `python -m analytics`; `http` asks it, `send` is a switch."""
+
+    def __init__(self, *options):
+        self.process = subprocess.Popen(
+            [*COMMAND, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        ready = self.process.stdout.readline()
+        found = READY.fullmatch(ready)
+        assert found, ready + self.process.stderr.read()
+        self.port, self.sflow_port = map(int, found.groups())
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=TIMEOUT)
+        self.sequence = 0
+
+    def send(self):
+        self.sequence += 1
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as switch:
+            switch.sendto(datagram(self.sequence), ("127.0.0.1", self.sflow_port))
+
+    def watch_frames(self):
+        """A flow without keys and a threshold that every sample exceeds."""
+        assert self.http.put("/flow/f/json", content="{value:'frames'}").status_code == 204
+        assert self.http.put("/threshold/t/json", content="{metric:'f',value:0.1}").status_code == 204
+
+    def end(self, sign=signal.SIGTERM):
+        """Ends it and returns (exit code, stderr)."""
+        self.http.close()
+        self.process.send_signal(sign)
+        _, complaints = self.process.communicate(timeout=TIMEOUT)
+        return self.process.returncode, complaints
+
+
+@pytest.fixture
+def start():
+    programs = []
+
+    def starter(*options):
+        programs.append(Program(*options))
+        return programs[-1]
+
+    yield starter
+    for program in programs:
+        if program.process.poll() is None:
+            program.process.kill()
+            program.process.communicate()
+        program.http.close()
+
+
+def refused(*options):
+    """The one line of a program that does not start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "analytics", *options],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.rstrip()
+
+
+class Poll(threading.Thread):
+    """A long poll that hangs in a thread of its own; `answer` and `took` are there when it has ended."""
+
+    def __init__(self, program, query):
+        super().__init__()
+        self.url = f"http://127.0.0.1:{program.port}/events/json?{query}"
+        self.answer = self.took = None
+        self.start()
+
+    def run(self):
+        started = time.monotonic()
+        try:
+            self.answer = httpx.get(self.url, timeout=TIMEOUT)
+        except httpx.HTTPError as fault:
+            self.answer = fault
+        self.took = time.monotonic() - started
+
+
+def test_a_datagram_on_the_socket_becomes_an_answer(start, eventually):
+    program = start()
+    program.send()
+    agents = eventually(lambda: program.http.get("/agents/json").json())
+    assert agents[AGENT]["sFlowFlowSamples"] == 1
+    assert program.end() == (0, "")
+
+
+def test_the_flows_that_scripts_expect_are_there(start):
+    program = start()
+    flows = program.http.get("/flow/json").json()
+    assert flows["mn_bytes"]["keys"] == ""
+    assert flows["mn_flow"]["keys"].startswith("ipsource,ipdestination,ipprotocol,or:")
+    assert program.http.get("/activeflows/ALL/mn_flow/json").json() == []
+
+
+def test_an_event_is_answered_while_polls_hang(start, eventually):
+    program = start()
+    program.watch_frames()
+    polls = [Poll(program, "eventID=-1&maxEvents=10&timeout=15") for _ in range(20)]
+    elsewhere = Poll(program, "eventID=-1&timeout=1&thresholdID=other")
+    received = "httpMessagesReceived"
+    eventually(lambda: program.http.get("/analyzer/json").json()[received] >= len(polls) + 3)
+    sent = time.monotonic()
+    program.send()
+    for poll in polls:
+        poll.join(TIMEOUT)
+    waited = time.monotonic() - sent
+    assert waited < 2, f"answered {waited:.1f} s after the event"
+    first = polls[0].answer.json()
+    assert [(event["thresholdID"], event["agent"], event["dataSource"]) for event in first] == [("t", AGENT, "4")]
+    assert all(poll.answer.json() == first for poll in polls)
+    elsewhere.join(TIMEOUT)
+    assert (elsewhere.answer.status_code, elsewhere.answer.json()) == (200, [])
+    assert elsewhere.took >= 1
+    newest = first[0]["eventID"]
+    idle = Poll(program, f"eventID={newest}&timeout=0.5")
+    idle.join(TIMEOUT)
+    assert (idle.answer.json(), idle.took >= 0.5) == ([], True)
+
+
+def test_clients_that_went_away_are_forgotten(start, eventually):
+    program = start()
+    descriptors = Path(f"/proc/{program.process.pid}/fd")
+    program.http.get("/version")
+    before = len(list(descriptors.iterdir()))
+    clients = [socket.create_connection(("127.0.0.1", program.port)) for _ in range(10)]
+    for client in clients:
+        client.sendall(b"GET /events/json?timeout=3000 HTTP/1.1\r\nHost: h\r\n\r\n")
+    eventually(lambda: len(list(descriptors.iterdir())) == before + 10)
+    for client in clients:
+        client.close()
+    eventually(lambda: len(list(descriptors.iterdir())) == before)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_quickly_and_quietly_under_hanging_polls(start, eventually, sign):
+    program = start()
+    poll = Poll(program, "eventID=-1&timeout=60")
+    eventually(lambda: program.http.get("/analyzer/json").json()["httpMessagesReceived"] >= 2)
+    asked = time.monotonic()
+    assert program.end(sign) == (0, "")
+    assert time.monotonic() - asked < 3
+    poll.join(TIMEOUT)
+    assert poll.answer.status_code == 503
+
+
+def test_it_ends_with_its_parent(eventually):
+    parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    child = subprocess.Popen(
+        [*COMMAND, "--parent-pid", str(parent.pid)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert READY.fullmatch(child.stdout.readline())
+        assert child.poll() is None
+        parent.kill()
+        parent.wait()
+        _, complaints = child.communicate(timeout=TIMEOUT)
+        assert (child.returncode, complaints) == (0, "")
+    finally:
+        for process in (parent, child):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def test_ports_in_use_are_named():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        line = refused("--port", port, "--sflow-port", "0")
+    assert line == f"howdah analytics: cannot listen for HTTP on 127.0.0.1 port {port}: Address already in use"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = str(other.getsockname()[1])
+        line = refused("--port", "0", "--sflow-port", port)
+    assert line.startswith("howdah analytics: ")
+    assert port in line
+    assert "in use" in line
+
+
+def test_bad_settings_are_named(tmp_path):
+    config = tmp_path / "howdah.yaml"
+    config.write_text("analytics:\n  prot: 1\n")
+    assert refused("--config", str(config)) == (
+        f"howdah analytics: {config}:2: unknown key 'prot' in 'analytics'; did you mean 'port'?"
+    )
+    assert refused("--port", "70000") == "howdah analytics: port 70000 is not between 0 and 65535"
+    assert refused("--host", "0.0.0.0").startswith("howdah analytics: host 0.0.0.0 can be reached from elsewhere")
+    assert refused("--port", "0", "--sflow-port", "0", "--parent-pid", str(2**22 - 1)) == (
+        f"howdah analytics: cannot watch parent process {2**22 - 1}: No such process"
+    )
+
+
+def test_the_token_of_the_file_guards_writing(start, tmp_path):
+    config = tmp_path / "howdah.yaml"
+    config.write_text("analytics: {token: s3cret}\n")
+    program = start("--config", str(config))
+    assert program.http.put("/flow/f/json", content="{value:'bytes'}").status_code == 401
+    headers = {"Authorization": "Bearer s3cret"}
+    assert program.http.put("/flow/f/json", content="{value:'bytes'}", headers=headers).status_code == 204
+
+
+def pcap(path, payloads, port=6343):
+    """A capture of UDP datagrams (little-endian pcap 2.4, Ethernet), a millisecond apart."""
+    records = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)]
+    for at, payload in enumerate(payloads):
+        udp = struct.pack("!HHHH", 50000, port, 8 + len(payload), 0) + payload
+        ip = (
+            struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, b"\x0a\0\0\x01", b"\x0a\0\0\x02")
+            + udp
+        )
+        frame = bytes(12) + b"\x08\x00" + ip
+        records.append(struct.pack("<IIII", 1_700_000_000, at * 1000, len(frame), len(frame)) + frame)
+    path.write_bytes(b"".join(records))
+
+
+def test_a_capture_is_replayed(tmp_path, eventually):
+    path = tmp_path / "three.pcap"
+    pcap(path, [datagram(sequence) for sequence in (1, 2, 3)])
+    process = subprocess.Popen(
+        [*COMMAND, "--replay", str(path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        ready = process.stdout.readline()
+        found = re.search(rf"ready: http://127\.0\.0\.1:(\d+) replay {re.escape(str(path))}\n", ready)
+        assert found, ready
+        url = f"http://127.0.0.1:{found[1]}/agents/json"
+        eventually(lambda: httpx.get(url).json().get(AGENT, {}).get("sFlowFlowSamples") == 3)
+    finally:
+        process.terminate()
+        _, complaints = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, complaints) == (0, "")
+
+
+def test_a_bad_capture_is_named(tmp_path):
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear sir or madam, this is no capture at all.")
+    assert str(path) in refused("--port", "0", "--replay", str(path))
+    assert str(tmp_path / "none.pcap") in refused("--port", "0", "--replay", str(tmp_path / "none.pcap"))
+
+
+def test_the_command_is_added_to_howdahs():
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    cli.register(app)
+    shown = CliRunner().invoke(app, ["analytics", "--help"], env={"COLUMNS": "120", "NO_COLOR": "1"})
+    assert shown.exit_code == 0
+    for option in ("--host", "--port", "--sflow-host", "--sflow-port", "--replay", "--config"):
+        assert option in shown.output
+    failed = CliRunner().invoke(app, ["analytics", "--port", "-1"])
+    assert failed.exit_code == 1
+    assert "port -1 is not between 0 and 65535" in failed.output
