@@ -154,7 +154,8 @@ class NamespacedSwitch(OpenVSwitch):
         return ["ip", "netns", "exec", f"{self.netns}-{host}" if host else self.netns]
 
     def address(self, bridge: str, address: str) -> None:
-        """Give the bridge's LOCAL port an address such as `10.0.0.1/24`."""
+        """Give the bridge's LOCAL port an address such as `10.0.0.1/24`, and a MAC that stays when ports come."""
+        self.vsctl("set", "bridge", bridge, 'other_config:hwaddr="00:04:00:00:00:01"')
         self.exec("ip", "address", "add", address, "dev", bridge)
         self.exec("ip", "link", "set", bridge, "up")
 
@@ -163,6 +164,8 @@ class NamespacedSwitch(OpenVSwitch):
         namespace, wire = f"{self.netns}-{name}", f"{bridge}-{name}"
         self._add_namespace(namespace)
         self.exec("ip", "link", "add", wire, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        # With the userspace datapath the kernel still sees what a port receives, and would answer ARP for LOCAL there.
+        self.exec("sysctl", "-qw", f"net.ipv4.conf.{wire}.arp_ignore=8", f"net.ipv6.conf.{wire}.disable_ipv6=1")
         self.exec("ip", "link", "set", wire, "up")
         self.exec("ip", "address", "add", address, "dev", "eth0", host=name)
         self.exec(
@@ -173,15 +176,21 @@ class NamespacedSwitch(OpenVSwitch):
         (link,) = json.loads(self.exec("ip", "-json", "link", "show", "eth0", host=name))
         return str(link["address"])
 
-    def socket(self, host: str | None = None, address: tuple[str, int] | None = None) -> socket.socket:
-        """A UDP socket of this process living in the switch's or a host's namespace, bound if `address` is given."""
+    def socket(
+        self,
+        host: str | None = None,
+        address: tuple[str, int] | None = None,
+        family: int = socket.AF_INET,
+        kind: int = socket.SOCK_DGRAM,
+    ) -> socket.socket:
+        """A socket of this process living in the switch's or a host's namespace, bound if `address` is given."""
         made: list[socket.socket] = []
 
         def enter_and_make() -> None:  # setns(2) moves one thread, so this one is thrown away afterwards
             with open(f"/run/netns/{self.argv(host)[-1]}") as namespace:
                 if LIBC.setns(namespace.fileno(), CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), "setns")
-            made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            made.append(socket.socket(family, kind))
 
         thread = threading.Thread(target=enter_and_make)
         thread.start()
