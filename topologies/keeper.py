@@ -83,10 +83,9 @@ def signals_raise() -> Iterator[Callable[[], None]]:
             raise SystemExit(128 + came[0])
 
     def end(number: int, _: object) -> None:
-        for one in watched:
-            signal.signal(one, signal.SIG_IGN)
-        came.append(number)
-        check()
+        if not came:
+            came.append(number)
+            check()
 
     before = {number: signal.signal(number, end) for number in watched}
     try:
