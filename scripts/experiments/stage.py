@@ -1,0 +1,219 @@
+"""The stage of an experiment: a fabric, the controller with its analytics, and programs inside hosts.
+
+Everything is the user's own: the lab is what `howdah lab up` builds, the controller is the stock `ryu-manager`, and all
+that is known of both comes from their HTTP interfaces. `close` takes away what was started, in any state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import requests
+
+from topologies import keeper
+from topologies.footprint import STATE, Footprint, clear_remains
+from topologies.lab import TOPOLOGY
+from topologies.spec import Spec
+
+CONTROLLER = "http://127.0.0.1:8080"
+ANALYTICS = "http://127.0.0.1:8008"
+BIN = Path(sys.executable).parent
+PORTS = {
+    "sFlow": (socket.SOCK_DGRAM, 6343),
+    "analytics": (socket.SOCK_STREAM, 8008),
+    "controller": (socket.SOCK_STREAM, 8080),
+    "OpenFlow": (socket.SOCK_STREAM, 6653),
+}
+
+
+class StageError(Exception):
+    """Something the experiment needs is missing or did not happen; one line for the user."""
+
+
+@dataclass
+class Program:
+    """A program inside a host, with its JSON lines as they come."""
+
+    process: subprocess.Popen[str]
+    output: TextIO
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All complete lines so far."""
+        self.output.seek(0)
+        return [json.loads(line) for line in self.output if line.endswith("\n")]
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@dataclass
+class Stage:
+    """`work` is a directory for logs and outputs; `spec` the network; `settings` the controller's, as YAML text."""
+
+    spec: Spec
+    work: Path
+    settings: str = ""
+    programs: list[Program] = field(default_factory=list)
+    controller: subprocess.Popen[bytes] | None = None
+    footprint: Footprint | None = None
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Setting up
+
+    @staticmethod
+    def check_ports() -> None:
+        """StageError names the first port that somebody else has."""
+        for what, (kind, number) in PORTS.items():
+            with socket.socket(socket.AF_INET, kind) as probe:
+                if kind == socket.SOCK_STREAM:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", number))
+                except OSError:
+                    protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+                    raise StageError(f"{protocol} port {number} ({what}) is in use by another program") from None
+
+    def raise_fabric(self, options: dict[str, Any]) -> float:
+        """Builds the lab; seconds it took."""
+        clear_remains(STATE)
+        took = keeper.launch(self.spec, options, document=TOPOLOGY, state=STATE)
+        self.footprint = Footprint.read(STATE)
+        return took
+
+    def start_controller(self) -> None:
+        """Starts ryu-manager; `ready` tells when it has taken the fabric over."""
+        config = self.work / "howdah.yaml"
+        config.write_text(self.settings)
+        with (self.work / "controller.log").open("ab") as log:
+            self.controller = subprocess.Popen(
+                [BIN / "ryu-manager", "controller.app"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "HOWDAH_CONFIG": str(config), "HOWDAH_TOPOLOGY": str(TOPOLOGY)},
+                start_new_session=True,  # Ctrl-C is for us; we end it
+            )
+
+    def ready(self) -> bool:
+        """All switches connected, analytics answering and hearing every one of them."""
+        if self.controller is not None and self.controller.poll() is not None:
+            last = (self.work / "controller.log").read_text().strip().splitlines()[-1:]
+            raise StageError(f"ryu-manager ended: {' '.join(last)}")
+        try:
+            status = self.ask("status")
+            agents = self.ask_analytics("agents/json")
+        except requests.RequestException:
+            return False
+        known = status["switches"]["known"]
+        return len(status["switches"]["connected"]) == known and status["analytics"]["alive"] and len(agents) == known
+
+    # Asking and telling
+
+    def ask(self, resource: str) -> Any:
+        """The controller's answer to GET /v1/<resource>."""
+        return _json(requests.get(f"{CONTROLLER}/v1/{resource}", timeout=5))
+
+    def ask_analytics(self, path: str) -> Any:
+        return _json(requests.get(f"{ANALYTICS}/{path}", timeout=5))
+
+    def tell(self, **policy: bool) -> None:
+        """Changes the controller's policy."""
+        requests.put(f"{CONTROLLER}/v1/policy", json=policy, timeout=5).raise_for_status()
+
+    # Hosts
+
+    def run(self, host: str, *words: str) -> Program:
+        """Starts a command inside a host."""
+        assert self.footprint is not None
+        number = len(self.programs)
+        output = (self.work / f"{number:03}-{host}.jsonl").open("w+")
+        process = subprocess.Popen(
+            self.footprint.command(host, list(words)),
+            env=self.footprint.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=(self.work / "programs.log").open("a"),
+            text=True,
+            start_new_session=True,
+        )
+        program = Program(process, output)
+        self.programs.append(program)
+        return program
+
+    def traffic(self, host: str, *words: object) -> Program:
+        """Starts one of topologies/traffic.py's programs inside a host."""
+        return self.run(host, sys.executable, "-m", "topologies.traffic", *map(str, words))
+
+    # Ending
+
+    def stop_programs(self) -> None:
+        for program in self.programs:
+            program.stop()
+
+    def close(self) -> None:
+        """Ends the programs, the controller with its analytics, and the lab."""
+        self.stop_programs()
+        for program in self.programs:
+            program.output.close()
+        self.programs.clear()
+        if self.controller is not None:
+            self.controller.send_signal(signal.SIGINT)
+            try:
+                self.controller.wait(8)
+            except subprocess.TimeoutExpired:
+                self.controller.kill()
+                self.controller.wait()
+            self.controller = None
+        if self.footprint is not None:
+            subprocess.run([BIN / "howdah", "lab", "down"], check=False, stdout=subprocess.DEVNULL)
+            self.footprint = None
+
+
+def until(condition: Callable[[], Any], seconds: float, what: str, period: float = 0.1) -> Any:
+    """Waits for a true value and returns it; StageError says what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise StageError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(period)
+    return value
+
+
+def ticks(seconds: float, period: float = 1.0) -> Iterator[float]:
+    """Now and every `period` seconds until `seconds` are over: the seconds gone by."""
+    start = time.monotonic()
+    while (gone := time.monotonic() - start) < seconds:
+        yield gone
+        time.sleep(max(0.0, min(period - (time.monotonic() - start - gone), seconds - (time.monotonic() - start))))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile; NaN of nothing."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else float("nan")
+
+
+def _json(answer: requests.Response) -> Any:
+    answer.raise_for_status()
+    return answer.json()

@@ -1,0 +1,315 @@
+"""The real Ryu application against a real Open vSwitch (dummy mode): what happens to packets, and through restarts.
+
+The fabric is 2 leaves x 2 spines x 2 hosts with patch ports for links. `ofproto/trace` tells where a packet goes, but
+cannot hash; behind select groups real packets are sent and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from controller.topology import Fabric
+from topologies.leafspine import leafspine
+
+BIN = Path(sys.executable).parent
+SPEC = leafspine(2, 2, 2, 5)
+
+
+def free_ports(count, kind=socket.SOCK_STREAM):
+    """Ports nobody has now."""
+    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Controller:
+    """ryu-manager controller.app on ports of its own."""
+
+    def __init__(self, work, document=None, extra=""):
+        self.work = work
+        self.openflow, self.http, self.analytics = free_ports(3)
+        (self.sflow,) = free_ports(1, socket.SOCK_DGRAM)
+        topology = ""
+        if document is not None:
+            (work / "topology.json").write_text(json.dumps(document))
+            topology = "  topology: topology.json\n"
+        (work / "howdah.yaml").write_text(
+            f"controller:\n{topology}{extra}  analytics:\n    port: {self.analytics}\n    sflow_port: {self.sflow}\n"
+        )
+        self.process = None
+        self.log = work / "controller.log"
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "ryu-manager", "--verbose", "--ofp-tcp-listen-port", str(self.openflow),
+                 "--wsapi-port", str(self.http), "controller.app"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, "HOWDAH_CONFIG": str(self.work / "howdah.yaml")},
+            )  # fmt: skip
+
+    def stop(self, number=signal.SIGINT):
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(15)
+            self.process = None
+
+    def get(self, resource):
+        return requests.get(f"http://127.0.0.1:{self.http}/v1/{resource}", timeout=5).json()
+
+    def connected(self, count):
+        try:
+            return len(self.get("status")["switches"]["connected"]) == count
+        except requests.RequestException:
+            return False
+
+    def analytics_alive(self):
+        try:
+            return self.get("status")["analytics"]["alive"]
+        except requests.RequestException:
+            return False
+
+
+def build(ovs, controller):
+    """The bridges and ports of SPEC; every bridge connects to the controller."""
+    words = []
+    far = {}
+    for link in SPEC.links.values():
+        far[link.port1], far[link.port2] = link.port2, link.port1
+    for node in SPEC.nodes.values():
+        ovs.add_bridge(node.name, f"other_config:datapath-id={node.dpid}")
+        for port in node.ports.values():
+            kind = ["type=patch", f"options:peer={far[port.name]}"] if port.name in far else ["type=dummy"]
+            words += ["--", "add-port", node.name, port.name, "--", "set", "interface", port.name, *kind,
+                      f"ofport_request={port.ofport}"]  # fmt: skip
+        words += ["--", "set-controller", node.name, f"tcp:127.0.0.1:{controller.openflow}"]
+    ovs.vsctl(*words[1:])
+    ovs.vsctl(*[w for n in SPEC.nodes for w in ("--", "set", "controller", n, "max_backoff=1000")][1:])
+
+
+@pytest.fixture
+def fabric(private_ovs, tmp_path, eventually):
+    controller = Controller(tmp_path, SPEC.to_json())
+    controller.start()
+    try:
+        build(private_ovs, controller)
+        eventually(lambda: controller.connected(4), 30)
+        eventually(lambda: len(flows(private_ovs, "leaf1")) >= 9)
+        yield private_ovs, controller
+    finally:
+        controller.stop()
+
+
+def flows(ovs, bridge):
+    return [line for line in ovs.ofctl("dump-flows", bridge, version="OpenFlow15").splitlines() if "cookie" in line]
+
+
+def without_ages(lines):
+    return sorted(re.sub(r"(duration|idle_age|n_packets|n_bytes)=[^,]*,? ?", "", line) for line in lines)
+
+
+def age(lines):
+    return min(float(re.search(r"duration=([\d.]+)s", line).group(1)) for line in lines)
+
+
+def trace(ovs, port, **fields):
+    """Where a packet that comes in at `port` goes: the ports of dummy hosts it leaves by, and the bridges it met."""
+    bridge = port.split("-")[0]
+    number = SPEC.nodes[bridge].ports[port].ofport
+    flow = ",".join([f"in_port={number}", *(f"{name}={value}" for name, value in fields.items())])
+    text = ovs.appctl("ofproto/trace", bridge, flow)
+    return re.findall(r'bridge\("(\w+)"\)', text), text
+
+
+def udp(source, destination, sport, dport, **more):
+    hosts = {host.name: host for host in SPEC.hosts.values()}
+    a, b = hosts[source], hosts[destination]
+    return {
+        "dl_src": a.mac, "dl_dst": b.mac, "dl_type": "0x0800", "nw_src": a.ipv4, "nw_dst": b.ipv4,
+        "nw_proto": 17, "nw_ttl": 64, "udp_src": sport, "udp_dst": dport, **more,
+    }  # fmt: skip
+
+
+def send(ovs, port, source, destination, sport):
+    """One UDP datagram from host to host, put in at `port`."""
+    hosts = {host.name: host for host in SPEC.hosts.values()}
+    a, b = hosts[source], hosts[destination]
+    packet = (
+        f"in_port(1),eth(src={a.mac},dst={b.mac}),eth_type(0x0800),"
+        f"ipv4(src={a.ipv4},dst={b.ipv4},proto=17,tos=0,ttl=64,frag=no),udp(src={sport},dst=80)"
+    )
+    ovs.appctl("netdev-dummy/receive", port, packet)
+
+
+def sent_out(ovs, port):
+    return int(ovs.vsctl("get", "interface", port, "statistics:tx_packets"))
+
+
+def forwarded(ovs, bridge, host):
+    """Packets that `bridge` forwarded to a host, by its rule's counter."""
+    mac = SPEC.hosts[host].mac
+    (line,) = [line for line in flows(ovs, bridge) if f"dl_dst={mac}" in line]
+    return int(re.search(r"n_packets=(\d+)", line).group(1))
+
+
+def test_hosts_of_one_leaf_reach_each_other_without_a_spine(fabric):
+    ovs, _ = fabric
+    met, text = trace(ovs, "leaf1-eth1", **udp("h1", "h2", 1, 2))
+    assert met == ["leaf1"]
+    assert "output:2" in text
+
+
+def test_udp_between_two_hosts_spreads_over_both_spines_by_its_ports(fabric, eventually):
+    ovs, _ = fabric
+    for port in range(1000, 1032):
+        send(ovs, "leaf1-eth1", "h1", "h3", port)
+    eventually(lambda: sent_out(ovs, "leaf2-eth1") == 32)
+    eventually(lambda: sum(forwarded(ovs, spine, "h3") for spine in ("spine1", "spine2")) == 32)
+    assert min(forwarded(ovs, spine, "h3") for spine in ("spine1", "spine2")) >= 4
+
+
+def test_every_leaf_hashes_on_a_basis_of_its_own(fabric):
+    ovs, _ = fabric
+    groups = [ovs.ofctl("dump-groups", leaf, version="OpenFlow15") for leaf in ("leaf1", "leaf2")]
+    bases = [re.search(r"selection_method=dp_hash,selection_method_param=(\d+)", group).group(1) for group in groups]
+    assert bases[0] != bases[1]
+    assert all(0 < int(basis) < 1 << 32 for basis in bases)
+
+
+def test_broadcast_reaches_every_other_host_once(fabric):
+    ovs, _ = fabric
+    packet = udp("h1", "h3", 1, 2, dl_dst="ff:ff:ff:ff:ff:ff", nw_dst="255.255.255.255")
+    met, text = trace(ovs, "leaf1-eth1", **packet)
+    assert len(met) == len(set(met))
+    out = re.findall(r"Datapath actions: (.*)", text)[-1].split(",")
+    assert len(out) == len(set(out)) == 3
+
+
+def test_a_restarted_controller_adopts_and_changes_nothing(fabric, eventually):
+    ovs, controller = fabric
+    before = {name: flows(ovs, name) for name in SPEC.nodes}
+    controller.stop(signal.SIGKILL)
+    controller.start()
+    eventually(lambda: controller.connected(4), 30)
+    after = {name: flows(ovs, name) for name in SPEC.nodes}
+    assert {name: without_ages(lines) for name, lines in after.items()} == {
+        name: without_ages(lines) for name, lines in before.items()
+    }
+    assert all(age(after[name]) > age(before[name]) for name in SPEC.nodes)
+    assert "add-flow" not in controller.log.read_text().rpartition("loading app controller.app")[2]
+
+
+def test_a_restarted_switch_is_programmed_again(fabric, eventually):
+    ovs, controller = fabric
+    before = without_ages(flows(ovs, "leaf1"))
+    ovs.stop_daemon("ovs-vswitchd", kill=True)
+    eventually(lambda: controller.connected(0), 30)
+    ovs.start_switch()
+    eventually(lambda: controller.connected(4), 30)
+    eventually(lambda: without_ages(flows(ovs, "leaf1")) == before)
+
+
+def test_foreign_rules_survive(fabric, eventually):
+    ovs, controller = fabric
+    ovs.ofctl("add-flow", "leaf1", "cookie=0x77,table=0,priority=9,in_port=9,actions=drop", version="OpenFlow15")
+    controller.stop(signal.SIGKILL)
+    controller.start()
+    eventually(lambda: controller.connected(4), 30)
+    assert any("cookie=0x77" in line for line in flows(ovs, "leaf1"))
+
+
+def test_a_killed_analytics_comes_back(fabric, eventually):
+    _, controller = fabric
+    eventually(controller.analytics_alive, 30)
+    pid = int(re.findall(r"analytics started as process (\d+)", controller.log.read_text())[-1])
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: controller.get("status")["analytics"]["starts"] == 2, 30)
+    eventually(controller.analytics_alive, 30)
+    flow = requests.get(f"http://127.0.0.1:{controller.analytics}/flow/howdah_flow/json", timeout=5)
+    assert flow.json()["value"] == "bytes"
+
+
+def test_analytics_ends_with_a_killed_controller(fabric, eventually):
+    _, controller = fabric
+    eventually(controller.analytics_alive, 30)
+    pid = int(re.findall(r"analytics started as process (\d+)", controller.log.read_text())[-1])
+    controller.stop(signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), 15)
+
+
+def test_a_link_down_is_routed_around_and_comes_back(fabric, eventually):
+    ovs, _ = fabric
+
+    def members():
+        return ovs.ofctl("dump-groups", "leaf1", version="OpenFlow15").count("bucket=")
+
+    assert members() == 2
+    ovs.vsctl("del-port", "spine1", "spine1-eth2")
+    eventually(lambda: members() == 0)
+    for port in range(2000, 2016):
+        send(ovs, "leaf1-eth1", "h1", "h3", port)
+    eventually(lambda: sent_out(ovs, "leaf2-eth1") == 16)
+    eventually(lambda: forwarded(ovs, "spine2", "h3") == 16)
+    ovs.vsctl("add-port", "spine1", "spine1-eth2", "--", "set", "interface", "spine1-eth2", "type=patch",
+              "options:peer=leaf2-eth3", "ofport_request=2")  # fmt: skip
+    eventually(lambda: members() == 2)
+
+
+def test_policy_is_validated_and_names_what_is_wrong(fabric):
+    _, controller = fabric
+    url = f"http://127.0.0.1:{controller.http}/v1/policy"
+    for body, named in (('{"markin": true}', "markin"), ('{"dscp": 64}', "dscp"), ("nonsense", "/v1/policy")):
+        answer = requests.put(url, data=body, timeout=5)
+        assert answer.status_code == 400
+        assert named in answer.json()["error"]
+    assert requests.put(url, data='{"steering": false}', timeout=5).status_code == 204
+    assert controller.get("policy")["steering"] is False
+    assert requests.get(f"http://127.0.0.1:{controller.http}/v1/nothing", timeout=5).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("controller:\n  toplogy: x\n", ":2: unknown key 'toplogy'"),
+        ("controller:\n  topology: missing.json\n", "missing.json: cannot be read"),
+        ("controller:\n  elephants: {share: 2}\n", "share 2"),
+        ("controller:\n  listen: 0.0.0.0\n", "token"),
+    ],
+)
+def test_a_bad_configuration_ends_the_start_with_one_line(tmp_path, text, named):
+    path = tmp_path / "howdah.yaml"
+    path.write_text(text)
+    env = {**os.environ, "HOWDAH_CONFIG": str(path)}
+    ports = [str(port) for port in free_ports(2)]
+    done = subprocess.run(
+        [BIN / "ryu-manager", "--ofp-tcp-listen-port", ports[0], "--wsapi-port", ports[1], "controller.app"],
+        env=env, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("howdah: ")]
+    assert len(lines) == 1
+    assert named in lines[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_topology_put_to_analytics_is_the_fabric(fabric, eventually):
+    _, controller = fabric
+    eventually(controller.analytics_alive, 30)
+    document = requests.get(f"http://127.0.0.1:{controller.analytics}/topology/json", timeout=5).json()
+    document.pop("version")
+    assert Fabric.from_spec(type(SPEC).from_json(document)).switches == Fabric.from_spec(SPEC).switches
