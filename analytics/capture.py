@@ -3,8 +3,8 @@
     file    magic 4 | version 2+2 | 8 | snaplen 4 | link type 4
     packet  seconds 4 | fraction 4 | captured 4 | original 4 | bytes
 
-Link types: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback. Carriers: IPv4 and IPv6 without extension
-headers; fragments are left out. Reading is lazy: memory does not grow with the file.
+Link types: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback. Carriers: IPv4 and IPv6 without
+extension headers; fragments are left out. Reading is lazy: memory does not grow with the file.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Where datagrams come from: a UDP socket with a thread of its own, or a capture file.
 
-The thread enters core/receive once and stays there without the GIL (recvmmsg, decode, aggregate); the socket is made here, so
-that a port in use is one clear error before anything runs. `replay` feeds a capture with its own times.
+The thread enters core/receive once and stays there without the GIL (recvmmsg, decode, aggregate); the socket is made
+here, so that a port in use is one clear error before anything runs. `replay` feeds a capture with its own times.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -14,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from analytics.bell import Bell
 from analytics.capture import datagrams
 from analytics.core.receive import Receiver
 from analytics.engine import Engine
@@ -27,7 +27,7 @@ LOG_EVERY_S = 10.0  # at most one line about failures of the receive thread in t
 
 @dataclass(frozen=True)
 class CollectorSettings:
-    """Where to listen. `buffer_bytes` is asked of the kernel (SO_RCVBUF); Collector.buffer_bytes says what was granted."""
+    """Where to listen. `buffer_bytes` is asked of the kernel; Collector.buffer_bytes says what was granted."""
 
     host: str = "127.0.0.1"
     port: int = SFLOW_PORT
@@ -37,11 +37,11 @@ class CollectorSettings:
 class Collector:
     """Inert until `start`; `stop` returns when the thread has ended. May be started again."""
 
-    def __init__(self, engine: Engine, settings: CollectorSettings = CollectorSettings()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, engine: Engine, settings: CollectorSettings = CollectorSettings()) -> None:
         self._engine = engine
         self._settings = settings
         self._receiver = Receiver(engine.pipeline)
-        self._stop: Bell | None = None
+        self._stop_fd = -1
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self.buffer_bytes = 0
@@ -68,43 +68,43 @@ class Collector:
         if self._thread is not None:
             raise RuntimeError("the collector is started already")
         self._socket = self._bind()
-        self._stop = Bell()
-        self._thread = threading.Thread(target=self._run, args=(self._socket.fileno(), self._stop), name="sflow", daemon=True)
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
+        sockets = (self._socket.fileno(), self._stop_fd)
+        self._thread = threading.Thread(target=self._run, args=sockets, name="sflow", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread and close the socket; nothing happens if it was not started."""
-        if self._thread is None or self._stop is None or self._socket is None:
+        if self._thread is None or self._socket is None:
             return
-        self._stop.ring()
+        os.eventfd_write(self._stop_fd, 1)
         self._thread.join()
         self._socket.close()
-        self._stop.close()
-        self._thread = self._stop = self._socket = None
+        os.close(self._stop_fd)
+        self._thread = self._socket = None
 
     def _bind(self) -> socket.socket:
         host, port = self._settings.host, self._settings.port
+        made = None
         try:
-            family, kind, proto, _, address = socket.getaddrinfo(
-                host or None, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
-            )[0]
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
+            family, kind, proto, _, address = found[0]
             made = socket.socket(family, kind, proto)
-        except OSError as error:
-            raise OSError(error.errno, f"cannot receive sFlow on {host} UDP port {port}: {error.strerror or error}") from None
-        try:
             made.bind(address)
         except OSError as error:
-            made.close()
-            raise OSError(error.errno, f"cannot receive sFlow on {host} UDP port {port}: {error.strerror}") from None
+            if made is not None:
+                made.close()
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise OSError(error.errno, f"cannot receive sFlow on {host} UDP port {port}: {why}") from None
         self.buffer_bytes = _enlarge(made, self._settings.buffer_bytes)
         made.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RXQ_OVFL", 40), 1)
         return made
 
-    def _run(self, fd: int, stop: Bell) -> None:
+    def _run(self, fd: int, stop: int) -> None:
         quiet_until = 0.0
         while True:
             try:
-                self._receiver.run(fd, stop.fileno())
+                self._receiver.run(fd, stop)
                 return
             except OSError:
                 log.exception("receiving sFlow ended")
@@ -125,10 +125,12 @@ def _enlarge(made: socket.socket, wanted: int) -> int:
     return made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
-def replay(path: str | Path, engine: Engine, port: int = SFLOW_PORT, progress: Callable[[float], None] | None = None) -> int:
+def replay(
+    path: str | Path, engine: Engine, port: int = SFLOW_PORT, progress: Callable[[float], None] | None = None
+) -> int:
     """Feed every sFlow datagram of a capture at its capture time, with a tick per second; answers how many there were.
 
-    `progress` is called about once per second of capture with the capture's time. capture.Broken names what is wrong with a file.
+    `progress` is called about once per second of capture with the capture's time. capture.Broken: a bad file.
     """
     count, ticked = 0, 0.0
     for now, source, payload in datagrams(path, port):

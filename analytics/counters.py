@@ -1,8 +1,8 @@
 """Counter samples -> metrics with sFlow-RT's names (sflow-rt-api.md 4.1).
 
-A counter becomes a rate per second from two samples of the same life of the agent: a wrap is undone, a restart (sequence or
-uptime went back) begins anew, and the marker for "unknown" (all ones) never becomes a rate. Gauges and texts are taken as they
-are. A metric that was not updated for some polling intervals is stale and disappears.
+A counter becomes a rate per second from two samples of the same life of the agent: a wrap is undone, a restart
+(sequence or uptime went back) begins anew, and the marker for "unknown" (all ones) never becomes a rate. Gauges and
+texts are taken as they are. A metric that was not updated for some polling intervals is stale and disappears.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Source:
 
 
 class Counters:
-    """The counter metrics of all data sources. `speed(agent, source)` is what the topology says a port's rate is, bits/s."""
+    """The counter metrics of all data sources. `speed(agent, source)`: a port's rate in the topology, bits/s."""
 
     def __init__(self, speed: Speed = lambda agent, source: None) -> None:
         self._sources: dict[tuple[str, str], _Source] = {}
@@ -119,6 +119,11 @@ class Counters:
         held = None if state is None else state.metrics.get(name)
         return held if held is not None and state is not None and now - held[1] <= state.stale_after else None
 
+    def just_updated(self, agent: str, source: str, now: float, name: str) -> Any:
+        """The value of a metric if it was updated at `now`."""
+        held = self.value(agent, source, name, now)
+        return held[0] if held is not None and held[1] == now else None
+
     def expire(self, now: float) -> None:
         """Forget metrics that are stale."""
         for place, state in list(self._sources.items()):
@@ -157,8 +162,8 @@ def _rates(fields: dict[str, Any], before: dict[str, Any], seconds: float) -> di
 def _growth(before: int, value: int, width: int) -> int | None:
     """How far a counter went, None if that cannot be known: unknown markers, or it was set back.
 
-    A 32-bit counter that went back has wrapped if that makes less than half its range. A 64-bit one cannot wrap in a lifetime,
-    but some agents put 32-bit counters into 64-bit fields.
+    A 32-bit counter that went back has wrapped if that makes less than half its range. A 64-bit one cannot wrap in a
+    lifetime, but some agents put 32-bit counters into 64-bit fields.
     """
     if width - 1 in (before, value):
         return None

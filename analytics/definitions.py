@@ -1,8 +1,9 @@
 """A flow definition (sflow-rt-api.md 2.1) -> a Program that the native core can run.
 
-A key that is a plain field, or `or:` of fields whose texts cannot be confused, is *carried*: its bytes are the key. Every other
-key, and the filter, is *judged*: Program.judge turns the raw fields it reads into a verdict, once per combination never seen
-before; a verdict above 0 stands for the texts of the judged keys, 0 for "not counted". Program.text joins both into the key.
+A key that is a plain field, or `or:` of fields whose texts cannot be confused, is *carried*: its bytes are the key.
+Every other key, and the filter, is *judged*: Program.judge turns the raw fields it reads into a verdict, once per
+combination never seen before; a verdict above 0 stands for the texts of the judged keys, 0 for "not counted".
+Program.text joins both into the key.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _value(text: str) -> str | None:
 
 def fill(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The definition as it is echoed: checked, defaults filled in, n and t clamped, keys one comma-joined string."""
-    check_name("flow", name)
+    check_name("flow", name, NAME_FORBIDS | {"."})
     if not isinstance(spec, dict):
         raise Invalid(f"flow {name!r}: a definition is a JSON object, not {spec!r}")
     for word in spec:
@@ -212,9 +213,9 @@ def fill(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_name(what: str, name: str) -> None:
-    """Names stand in URLs and in `dataSource.metric`: refuse what would break them there."""
-    bad = sorted(NAME_FORBIDS & set(name))
+def check_name(what: str, name: str, forbids: frozenset[str] = NAME_FORBIDS) -> None:
+    """Names stand in URLs, a flow's also in `dataSource.metric`: refuse what would break them there."""
+    bad = sorted(forbids & set(name))
     if not name or bad:
         raise Invalid(f"{what} name {name!r}: " + (f"character {bad[0]!r} is not allowed" if bad else "is empty"))
 

@@ -1,16 +1,19 @@
-"""The conductor of analytics: definitions, thresholds and topology go in, datagrams go through the native core, answers come out.
+"""The conductor of analytics: definitions, thresholds and topology go in, datagrams go through the native core,
+answers come out.
 
-    feed -> core/pipeline: decode, dissect, key, accumulate, judge limits        (native, one turn of the lock per batch)
-         -> meet, count, judge, fired: the few things that need Python           (once per batch, lock and GIL held)
+    feed -> core/pipeline: decode, dissect, key, accumulate, judge limits     (native, one turn of the lock per batch)
+         -> meet, count, judge, fired: the few things that need Python        (once per batch, lock and GIL held)
     tick -> forget what is idle or stale
-    queries: flows in flowquery.py, metrics in metrics.py                        (short turns of the same lock)
+    queries: flows in flowquery.py, metrics in metrics.py                     (short turns of the same lock)
 
-Thread-safe: everything public takes the pipeline's lock once; methods with a leading underscore expect it to be held. `now` is
-epoch seconds and comes from the caller. Values are rates per second.
+Thread-safe: everything public takes the pipeline's lock once; methods with a leading underscore expect it to be
+held. `now` is epoch seconds and comes from the caller. Values are rates per second.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +21,6 @@ from ipaddress import IPv4Address, ip_address
 from typing import Any
 
 from analytics import flowquery
-from analytics.bell import Bell
 from analytics.core.flowcache import FlowCache
 from analytics.core.flowkeys import FIELDS
 from analytics.core.pipeline import Pipeline
@@ -27,9 +29,19 @@ from analytics.definitions import Program, compile_flow
 from analytics.directory import Directory, NoTopology, Topology
 from analytics.events import MAX_EVENTS, EventLog
 from analytics.keys import Invalid
-from analytics.metrics import Cell, Name, matches, metric_object, parse_filters, parse_name, statistic_object, table_rows
+from analytics.metrics import (
+    Cell,
+    Name,
+    matches,
+    metric_object,
+    parse_filters,
+    parse_name,
+    statistic_object,
+    table_rows,
+)
 from analytics.numbers import agent_numbers, analyzer_numbers
-from analytics.thresholds import CounterWatch, Threshold, parse_threshold
+from analytics.thresholds import parse_threshold
+from analytics.watches import Fire, Watches
 
 __all__ = ["Engine", "EngineSettings", "Invalid"]
 
@@ -39,36 +51,25 @@ FLOW_STALE_S = 180.0  # a flow metric without samples for so long is gone
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """Bounds. `max_entries`: live flow keys per definition (about 100 bytes each); beyond it new keys are refused and counted."""
+    """Bounds. `max_entries`: live flow keys per definition; beyond it new keys are refused and counted."""
 
     max_entries: int = 1 << 20
     max_events: int = MAX_EVENTS
 
 
-@dataclass
-class _Watch:
-    """A threshold at work: limit `index` of a flow's cache, or the state of a counter metric."""
-
-    threshold: Threshold
-    pin: Name
-    cache: FlowCache | None = None
-    index: int = 0
-    counters: CounterWatch | None = None
-
-
 class Engine:
     """See the module's docstring. KeyError from a flow query means: no such flow."""
 
-    def __init__(self, settings: EngineSettings = EngineSettings()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, settings: EngineSettings = EngineSettings()) -> None:
         self._settings = settings
         self._pipeline = Pipeline(self, hash("howdah") & ((1 << 64) - 1))  # str hashes differ per process
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
-        self._watches: dict[str, _Watch] = {}
         self._topology: Topology = NoTopology()
-        self._counters = Counters(lambda agent, source: self._topology.speed(agent, source))
+        self._counters = Counters(self._speed)
         self._log = EventLog(settings.max_events)
-        self._bell = Bell()
+        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._watches = Watches(self._directory.sources, partial(self._attribute, None), self._emit)
         self._headers: dict[int, float] = {}
         self._started: float | None = None
         self.kernel_drops: Callable[[], int] = lambda: 0  # set by the collector
@@ -80,7 +81,9 @@ class Engine:
 
     def close(self) -> None:
         """Release the descriptor of `wait_fd`."""
-        self._bell.close()
+        if self._event_fd >= 0:
+            os.close(self._event_fd)
+            self._event_fd = -1
 
     # -- input --
 
@@ -117,16 +120,14 @@ class Engine:
     def meet(self, source: int) -> None:
         """A data source that was never seen before."""
         self._directory.meet(source)
-        self._judge_filters(source)
+        self._watches.source_changed(source)
 
-    def count(self, source: int, sub_agent: int, sequence: int, uptime: int, records: int, body: bytes, now: float) -> int:
+    def count(self, source: int, sequence: int, uptime: int, records: int, body: bytes, now: float) -> int:
         """A counter sample; answers the faults in its records."""
         agent, name = self._directory.sources[source]
         faults = self._counters.update(agent, name, sequence, uptime, records, body, now)
-        self._judge_filters(source)
-        for watch in self._watches.values():
-            if watch.counters is not None and watch.pin.source in (None, name):
-                self._watch_counter(watch, agent, name, now)
+        self._watches.source_changed(source)
+        self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
         return faults
 
     def judge(self, cache: FlowCache, agent: int, judged: bytes) -> int:
@@ -137,28 +138,17 @@ class Engine:
             cache.forget_verdicts()
         return program.judge(judged, self._directory.agent(agent), self._topology.link_name)
 
-    def fired(self, fires: list[tuple[FlowCache, int, int, int, bytes, float, float]]) -> None:
+    def fired(self, fires: list[Fire]) -> None:
         """Limits of flows that were crossed."""
-        names = {(id(watch.cache), watch.index): name for name, watch in self._watches.items()}
-        for cache, index, source, verdict, carried, value, now in fires:
-            agent, data_source = self._directory.sources[source]
-            key = cache.program.text(verdict, carried)
-            self._add_event(names[id(cache), index], value, agent, data_source, now, flowKey=key)
+        self._watches.fired(fires)
 
-    def _watch_counter(self, watch: _Watch, agent: str, source: str, now: float) -> None:
-        held = self._counters.value(agent, source, watch.pin.metric, now)
-        if held is None or held[1] != now or not isinstance(held[0], (int, float)) or watch.counters is None:
-            return
-        if watch.threshold.watches(partial(self._attribute, agent, source, now)) and watch.counters.update(
-            agent, source, held[0], now
-        ):
-            self._add_event(watch.threshold.name, held[0], agent, source, now)
+    def _emit(self, event: dict[str, Any]) -> None:
+        self._log.add(event)
+        with contextlib.suppress(BlockingIOError):  # nobody looked at the last 2^64 - 2 events
+            os.eventfd_write(self._event_fd, 1)
 
-    def _add_event(self, name: str, value: float, agent: str, source: str, now: float, **more: str) -> None:
-        threshold = self._watches[name].threshold
-        event = {"timestamp": int(now * 1000), "thresholdID": name, "metric": threshold.metric, "threshold": threshold.value}
-        self._log.add(event | {"value": value, "agent": agent, "dataSource": source} | more)
-        self._bell.ring()
+    def _speed(self, agent: str, source: str) -> int | None:
+        return self._topology.speed(agent, source)
 
     # -- flow definitions --
 
@@ -171,9 +161,7 @@ class Engine:
                 cache = self._caches[name] = self._pipeline.add(program, self._settings.max_entries)
             except OverflowError as error:
                 raise Invalid(f"flow {name!r}: {error}") from None
-            for watch in self._watches.values():
-                if watch.pin.metric == name:
-                    self._attach(watch, cache)
+            self._watches.flow_set(name, cache)
 
     def clear_flow(self, name: str) -> bool:
         """Remove a flow; False if there is none."""
@@ -185,9 +173,7 @@ class Engine:
         if cache is None:
             return False
         self._pipeline.drop(cache)
-        for watch in self._watches.values():
-            if watch.cache is cache:
-                watch.cache, watch.counters = None, CounterWatch(watch.threshold)
+        self._watches.flow_cleared(cache)
         return True
 
     def flow(self, name: str) -> dict[str, Any] | None:
@@ -204,47 +190,13 @@ class Engine:
     def set_threshold(self, name: str, spec: dict[str, Any]) -> None:
         """Define a threshold or replace it (its states start armed). Invalid names the offending word."""
         threshold = parse_threshold(name, spec)
-        watch = _Watch(threshold, parse_name(threshold.metric), counters=CounterWatch(threshold))
         with self._pipeline:
-            self._drop_threshold(name)
-            cache = self._caches.get(watch.pin.metric)
-            if cache is not None:
-                self._attach(watch, cache)
-            self._watches[name] = watch
-
-    def _attach(self, watch: _Watch, cache: FlowCache) -> None:
-        threshold, filtered = watch.threshold, bool(watch.threshold.filter or watch.pin.source)
-        try:
-            index = cache.add_limit(threshold.value, threshold.timeout, threshold.by_flow, filtered)
-        except OverflowError as error:
-            raise Invalid(f"threshold {threshold.name!r}: {error}") from None
-        watch.cache, watch.index, watch.counters = cache, index, None
-        for source in range(len(self._directory.sources)):
-            self._judge_filter(watch, source)
-
-    def _judge_filter(self, watch: _Watch, source: int) -> None:
-        """Tell the core whether a data source passes the threshold's filter and pin."""
-        if watch.cache is None or not (watch.threshold.filter or watch.pin.source):
-            return
-        agent, name = self._directory.sources[source]
-        accepted = watch.pin.source in (None, name)
-        accepted = accepted and watch.threshold.watches(partial(self._attribute, agent, name, None))
-        watch.cache.accept(watch.index, source, accepted)
-
-    def _judge_filters(self, source: int) -> None:
-        for watch in self._watches.values():
-            self._judge_filter(watch, source)
+            self._watches.set(threshold, self._caches)
 
     def clear_threshold(self, name: str) -> bool:
         """Remove a threshold; False if there is none."""
         with self._pipeline:
-            return self._drop_threshold(name)
-
-    def _drop_threshold(self, name: str) -> bool:
-        watch = self._watches.pop(name, None)
-        if watch is not None and watch.cache is not None:
-            watch.cache.drop_limit(watch.index)
-        return watch is not None
+            return self._watches.drop(name)
 
     def threshold(self, name: str) -> dict[str, Any] | None:
         """A threshold with its defaults."""
@@ -253,7 +205,7 @@ class Engine:
     def thresholds(self) -> dict[str, dict[str, Any]]:
         """All thresholds, by name."""
         with self._pipeline:
-            return {name: dict(watch.threshold.spec) for name, watch in self._watches.items()}
+            return self._watches.specs()
 
     def events(self, after: int | None, max_events: int, threshold_id: str | None = None) -> list[dict[str, Any]]:
         """Events newer than id `after` (None: the newest kept), newest first."""
@@ -262,7 +214,7 @@ class Engine:
 
     def wait_fd(self) -> int:
         """An eventfd that is readable whenever there may be new events; whoever waits reads it empty."""
-        return self._bell.fileno()
+        return self._event_fd
 
     # -- topology --
 
@@ -273,7 +225,7 @@ class Engine:
             for cache in self._caches.values():
                 cache.forget_verdicts()
             for source in range(len(self._directory.sources)):
-                self._judge_filters(source)
+                self._watches.source_changed(source)
 
     # -- flow queries --
 
@@ -323,7 +275,9 @@ class Engine:
         with self._pipeline:
             self._note_headers(now)
             slots = {name: row[1] for name, row in FIELDS.items()}
-            return {name: _elapsed_ms(now, self._headers[slot]) for name, slot in slots.items() if slot in self._headers}
+            return {
+                name: _elapsed_ms(now, self._headers[slot]) for name, slot in slots.items() if slot in self._headers
+            }
 
     # -- metric queries --
 
@@ -333,7 +287,9 @@ class Engine:
         """One Statistic per name, in order."""
         with self._pipeline:
             places = self._places(agents, filters, now)
-            return [statistic_object(name, list(self._cells(name, places, now)), now) for name in map(parse_name, names)]
+            return [
+                statistic_object(name, list(self._cells(name, places, now)), now) for name in map(parse_name, names)
+            ]
 
     def table(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
@@ -351,7 +307,9 @@ class Engine:
             if "ALL" in names:
                 names = list(self._metric_ages(now))
             places = self._places(agents, filters, now)
-            return [metric_object(cell, now) for name in map(parse_name, names) for cell in self._cells(name, places, now)]
+            return [
+                metric_object(cell, now) for name in map(parse_name, names) for cell in self._cells(name, places, now)
+            ]
 
     def metrics_of(self, agent: str, now: float) -> dict[str, Any] | None:
         """`<data source>.<metric>` -> latest value of one agent; None if it is unknown."""
@@ -359,8 +317,11 @@ class Engine:
             places = [place for place in self._directory.sources if place[0] == agent]
             if not places:
                 return None
-            found = {f"{source}.{name}": held[0] for _, source in places
-                     for name, held in self._counters.metrics(agent, source, now).items()}  # fmt: skip
+            found = {
+                f"{source}.{name}": held[0]
+                for _, source in places
+                for name, held in self._counters.metrics(agent, source, now).items()
+            }
             for name in self._caches:
                 found |= {f"{cell.source}.{name}": cell.value for cell in self._cells(parse_name(name), places, now)}
             return found
@@ -383,10 +344,10 @@ class Engine:
     def _places(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[tuple[str, str]]:
         wanted = self._wanted(agents)
         checked = parse_filters(filters)
-        return [place for place, want in zip(self._directory.sources, wanted, strict=True)
-                if want and (not checked or matches(checked, partial(self._attribute, *place, now)))]  # fmt: skip
+        places = (place for place, want in zip(self._directory.sources, wanted, strict=True) if want)
+        return [place for place in places if not checked or matches(checked, partial(self._attribute, now, *place))]
 
-    def _attribute(self, agent: str, source: str, now: float | None, name: str) -> Any:
+    def _attribute(self, now: float | None, agent: str, source: str, name: str) -> Any:
         """An attribute of a data source for filters, else of its agent; `now` None: however old."""
         when = now if now is not None else 0.0
         held = self._counters.value(agent, source, name, when) or self._counters.value(agent, AGENT_WIDE, name, when)
@@ -428,15 +389,17 @@ class Engine:
         """Every agent and what is known of its stream (sflow-rt-api.md 1.3)."""
         with self._pipeline:
             ledger = self._pipeline.ledger
-            return {self._directory.agent(agent): agent_numbers(ledger.agent_values(agent), now)
-                    for agent in range(ledger.counts[0])}  # fmt: skip
+            known = range(ledger.counts[0])
+            return {self._directory.agent(agent): agent_numbers(ledger.agent_values(agent), now) for agent in known}
 
     def analyzer(self, now: float) -> dict[str, Any]:
         """Cumulative numbers of the engine (sflow-rt-api.md 1.3), as far as they are its own."""
         with self._pipeline:
             numbers = self._pipeline.numbers()
             refused = {name: cache.numbers() for name, cache in self._caches.items()}
-            found = analyzer_numbers(numbers, self._pipeline.ledger.counts[0], self._log.generated, self.kernel_drops(), refused)
+            found = analyzer_numbers(
+                numbers, self._pipeline.ledger.counts[0], self._log.generated, self.kernel_drops(), refused
+            )
             return found | ({} if self._started is None else {"uptime": _elapsed_ms(now, self._started)})
 
 

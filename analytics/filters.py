@@ -5,8 +5,8 @@
     term        = "(" either ")" | comparison
     comparison  = key operator values       operator: = any of, != none of, ~ whole match, !~ no match
 
-Keys are those of keys.py. Either side may be quoted: '...' is one literal, "..." holds a comma list. `null` on the right of
-= and != tests for absence. A missing key is unequal to every value and matches no regular expression.
+Keys are those of keys.py. Either side may be quoted: '...' is one literal, "..." holds a comma list. `null` on the
+right of = and != tests for absence. A missing key is unequal to every value and matches no regular expression.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _bare(reader: _Reader) -> str:
     start, depth = reader.at, 0
     while reader.at < len(reader.text):
         char = reader.text[reader.at]
-        if char in "&|" and depth == 0 or char == ")" and depth == 0:
+        if (char in "&|" and depth == 0) or (char == ")" and depth == 0):
             break
         depth += {"(": 1, ")": -1}.get(char, 0)
         reader.at += 2 if char == "\\" else 1

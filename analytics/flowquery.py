@@ -1,7 +1,8 @@
-"""From the native core's raw flows to answers: [(source, verdict, carried bytes, rate)] -> keys, merged or per data source.
+"""From the native core's raw flows to answers: [(source, verdict, carried bytes, rate)] -> keys, merged or per data
+source.
 
-Raw keys (verdict, carried) and key texts are one to one within a definition, so merging works on the raw ones and text is made
-only of what is answered.
+Raw keys (verdict, carried) and key texts are one to one within a definition, so merging works on the raw ones and
+text is made only of what is answered.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def merge(
 ) -> list[dict[str, Any]]:
     """One element per key, largest first; agent and dataSource are those of the largest observation.
 
-    mode says how the values of one key on several data sources are joined: max and core the largest, sum and edge the sum (at
-    the edge each flow enters once), avg the mean. flowN is the number of data sources.
+    mode says how the values of one key on several data sources are joined: max and core the largest, sum and edge the
+    sum (at the edge each flow enters once), avg the mean. flowN is the number of data sources.
     """
     merged: dict[tuple[int, bytes], list[Any]] = {}
     for source, verdict, carried, rate in found:
@@ -55,7 +56,7 @@ def merge(
         value = total if mode in ("sum", "edge") else total / count if mode == "avg" else largest
         flows.append((value, raw, count, source))
     flows.sort(key=lambda flow: -flow[0])
-    answer = []
+    answer: list[dict[str, Any]] = []
     for value, (verdict, carried), count, source in flows:
         if len(answer) >= most:
             break
@@ -66,7 +67,9 @@ def merge(
     return answer
 
 
-def locate(found: list[RawFlow], program: Program, sources: Sequence[tuple[str, str]], key: str) -> list[dict[str, Any]]:
+def locate(
+    found: list[RawFlow], program: Program, sources: Sequence[tuple[str, str]], key: str
+) -> list[dict[str, Any]]:
     """The places of one key, largest value first."""
     texts: dict[tuple[int, bytes], bool] = {}
     places = []

@@ -1,8 +1,9 @@
 """The key language: `name:arg1:arg2`, nested in square brackets, backslash escapes (sflow-rt-api.md 2.3, 2.4, 2.6).
 
-`parse` turns one key into an Expression: the raw fields it reads and a function from a Sample's texts to text or None (missing).
-Adding a key function is one row of FUNCTIONS: its argument signature and what it does with evaluated arguments.
-Signature letters: k a key (evaluated), t a literal text, i a literal integer; `?` makes the last optional, `+` repeats it.
+`parse` turns one key into an Expression: the raw fields it reads and a function from a Sample's texts to text or
+None (missing). Adding a key function is one row of FUNCTIONS: its argument signature and what it does with evaluated
+arguments. Signature letters: k a key (evaluated), t a literal text, i a literal integer; `?` makes the last
+optional, `+` repeats it.
 """
 
 from __future__ import annotations
@@ -211,6 +212,6 @@ FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
     "link": ("k", _link),
 }
 BY_AGENT = frozenset({"link"})
-UNSERVED = frozenset(
-    "group map country asn oui host dns uri node ifname bits oid digest md5 hash".split()
-)  # sFlow-RT has them, this version does not: say so instead of "unknown"
+# sFlow-RT has them, this version does not: say so instead of "unknown"
+UNSERVED = frozenset(("group", "map", "country", "asn", "oui", "host", "dns", "uri", "node", "ifname", "bits", "oid"))
+UNSERVED |= {"digest", "md5", "hash"}

@@ -1,6 +1,7 @@
 """The language of metric queries (sflow-rt-api.md 1.3, 4.3, 4.4): names with statistics and pins, filters, tables.
 
-A query works on Cells, one per (agent, data source, metric); where cells come from (counters or flows) is the engine's matter.
+A query works on Cells, one per (agent, data source, metric); where cells come from (counters or flows) is the
+engine's matter.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ def _top_keys(statistic: str, chosen: Cell | None, cells: list[Cell]) -> list[di
 def table_rows(
     names: Sequence[str], sources: Sequence[tuple[str, str]], cell: Callable[[str, str, str], Cell | None], now: float
 ) -> list[list[dict[str, Any]]]:
-    """Rows of Metrics, one per data source that has the first column; what it lacks comes from its agent as a whole (2.1).
+    """Rows of Metrics, one per data source that has the first column; the rest may be the whole agent's (2.1).
 
     A column may be pinned (`2.1.load_one`) and one may be marked `sort:name[:rows]`, negative rows for descending.
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def agent_numbers(values: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Ours beyond sFlow-RT: faults, skipped."""
+    """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Faults and skipped are ours."""
     found: dict[str, Any] = {
         "firstSeen": max(0, round((now - values["first_seen"]) * 1000)),
         "lastSeen": max(0, round((now - values["last_seen"]) * 1000)),
@@ -40,7 +40,7 @@ def _address(sender: bytes) -> str:
 def analyzer_numbers(
     numbers: Mapping[str, int], agents: int, events: int, kernel_drops: int, flows: Mapping[str, Mapping[str, int]]
 ) -> dict[str, Any]:
-    """core/pipeline.numbers -> the engine's part of /analyzer/json. Ours beyond sFlow-RT: flowEntries, flowEntriesRefused."""
+    """core/pipeline.numbers -> the engine's part of /analyzer/json. flowEntries... are ours."""
     return {
         "sFlowAgents": agents,
         "sFlowBytesReceived": numbers["bytes"],

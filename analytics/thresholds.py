@@ -1,7 +1,8 @@
 """Thresholds (sflow-rt-api.md 3): what they say, which data sources they watch, and their state for counter metrics.
 
-On flow metrics the native core judges every update (core/flowcache.pyx). Counter metrics change seldom, so CounterWatch does
-the same in Python: fire above the value, once; again only after the metric stayed at or below it for `timeout` seconds.
+On flow metrics the native core judges every update (core/flowcache.pyx). Counter metrics change seldom, so
+CounterWatch does the same in Python: fire above the value, once; again only after the metric stayed at or below it
+for `timeout` seconds.
 """
 
 from __future__ import annotations

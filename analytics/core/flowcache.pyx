@@ -1,13 +1,14 @@
 """Accumulate, decay and watch the flows of one definition.
 
-The value of an entry is a rate: it decays by exp(-dt/t), and a sample of x bytes at 1-in-N adds x*N/t, so a steady flow settles
-at its true rate and a flow that starts reaches 63 % of it after t (sflow-rt-api.md 2.2). An entry is only touched by its own
-samples; reading decays to the asked time, and `expire` drops what has been idle for long.
+The value of an entry is a rate: it decays by exp(-dt/t), and a sample of x bytes at 1-in-N adds x*N/t, so a steady
+flow settles at its true rate and a flow that starts reaches 63 % of it after t (sflow-rt-api.md 2.2). An entry is
+only touched by its own samples; reading decays to the asked time, and `expire` drops what has been idle for long.
 
-Limits are judged in the same update, with one number per (limit, entry), or per (limit, data source) when not by flow:
-`clear`, the time at which the value falls below the limit if no further sample comes: now + t*ln(value/limit). A sample that
-finds the value above the limit after `clear + timeout` has found it armed, which means it stayed below for `timeout` seconds:
-it fires. No scan, no timer, no state machine. By data source, `clear` is the latest of its flows.
+Limits are judged in the same update, with one number per (limit, entry), or per (limit, data source) when not by
+flow: `clear`, the time at which the value falls below the limit if no further sample comes: now + t*ln(value/limit).
+A sample that finds the value above the limit after `clear + timeout` has found it armed, which means it stayed below
+for `timeout` seconds: it fires. No scan, no timer, no state machine. By data source, `clear` is the latest of its
+flows.
 """
 
 from libc.math cimport INFINITY, exp, log
@@ -16,7 +17,8 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from analytics.core.flowkeys cimport KEY_WORDS, gather_judged, lay_out
-from analytics.core.table cimport (Table, cell_at, digest, find, insert, remove, repay, table_clear, table_close, table_open)
+from analytics.core.table cimport (Table, cell_at, digest, find, insert, remove, repay, table_clear, table_close,
+                                   table_open)
 
 cdef double IDLE_CONSTANTS = 12.0                   # an entry idle for 12 t holds less than 1e-5 of its value
 cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, entries go after 3 t
@@ -34,7 +36,7 @@ cdef struct Candidate:
 
 
 cdef class FlowCache:
-    """`program` is the compiled definition (definitions.Program); `most` bounds the entries. Callers hold the pipeline's lock."""
+    """`program`: the compiled definition (definitions.Program); `most` bounds the entries. Callers hold the pipeline's lock."""
 
     def __cinit__(self, program, uint64_t most, uint64_t seed):
         self.program = program
@@ -115,8 +117,8 @@ cdef class FlowCache:
         if now >= clear[0] + limit.timeout:
             if fires.count < fires.room:
                 fired = &fires.items[fires.count]
-                fired.slot, fired.limit, fired.source, fired.verdict = self.slot, index, source, <uint32_t>(key[0] >> 32)
-                fired.value, fired.now = value.rate, now
+                fired.slot, fired.limit, fired.source = self.slot, index, source
+                fired.verdict, fired.value, fired.now = <uint32_t>(key[0] >> 32), value.rate, now
                 memcpy(fired.key, key + 1, 8 * self.plan.carried_words)
                 fires.count += 1
             else:
@@ -126,7 +128,7 @@ cdef class FlowCache:
             clear[0] = falls
 
     def add_limit(self, double value, double timeout, bint by_flow, bint filtered) -> int:
-        """Watch a limit (rates above it fire); answers its index. With `filtered`, only sources given to `accept` count."""
+        """Watch a limit (rates above it fire); answers its index. `filtered`: only sources given to `accept` count."""
         cdef uint32_t index = 0
         cdef uint64_t slot
         cdef Limit limit = Limit(value, timeout, by_flow, NULL, NULL)
@@ -310,8 +312,8 @@ cdef void count_flows(const Table* table, const uint8_t* wanted, uint32_t source
                 counts[source] += 1
 
 
-cdef void select_flows(const Table* table, const uint8_t* wanted, uint32_t sources, uint32_t most, double minimum, double now,
-                       double t, const uint64_t* starts, uint32_t* sizes, Candidate* heaps) noexcept nogil:
+cdef void select_flows(const Table* table, const uint8_t* wanted, uint32_t sources, uint32_t most, double minimum,
+                       double now, double t, const uint64_t* starts, uint32_t* sizes, Candidate* heaps) noexcept nogil:
     """One min-heap per data source keeps its largest entries."""
     cdef uint64_t slot
     cdef uint32_t source

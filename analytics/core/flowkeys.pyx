@@ -1,12 +1,13 @@
 """From the fields of a sample to the raw key of a flow definition.
 
-A definition reads its fields in two ways. *Judged* fields go through Python once per combination of values never seen before:
-the filter and key functions (regular expressions, links, prefixes) turn them into a verdict, a small number (0: not counted).
-*Carried* fields are plain keys; their raw bytes are the key, and text is made of them only when somebody asks. So an entry is
-(data source, verdict, carried bytes), and a million addresses cost no Python at all.
+A definition reads its fields in two ways. *Judged* fields go through Python once per combination of values never
+seen before: the filter and key functions (regular expressions, links, prefixes) turn them into a verdict, a small
+number (0: not counted). *Carried* fields are plain keys; their raw bytes are the key, and text is made of them only
+when somebody asks. So an entry is (data source, verdict, carried bytes), and a million addresses cost no Python at
+all.
 
-Judged bytes: [agent 4, if asked for] then per field [present 4][value]. Carried bytes: per part [which alternative 4, if
-tagged][value]. Both padded with zeros to 8.
+Judged bytes: [agent 4, if asked for] then per field [present 4][value]. Carried bytes: per part [which alternative
+4, if tagged][value]. Both padded with zeros to 8.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -23,7 +24,7 @@ LAYERS = LAYER
 
 
 cdef bint pick(const Fields* fields, const Pick* row, uint8_t* out) noexcept nogil:
-    """Copy one field in key form to `out` (row.room bytes); 0 and nothing written when the sample does not have it whole."""
+    """Copy one field in key form to `out` (row.room bytes); 0, and nothing written, if the sample does not have it whole."""
     cdef const uint8_t* at
     cdef uint32_t value
     if not (fields.present >> row.slot) & 1:
@@ -171,7 +172,7 @@ cdef int lay_out(Plan* plan, object program) except -1:
 
 
 def fields_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
-    """Dissect one header and answer every field it has, name -> raw key bytes: the Python border, for tests and tools."""
+    """Dissect one header: every field it has, name -> raw key bytes. The Python border, for tests and tools."""
     cdef Fields fields
     cdef Pick row
     cdef uint8_t out[16]

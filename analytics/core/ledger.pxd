@@ -49,6 +49,7 @@ cdef class Ledger:
     cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil
-    cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender, uint32_t* era) noexcept nogil
+    cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender,
+                        uint32_t* era) noexcept nogil
     cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t era, uint32_t kind, uint32_t index,
                       uint32_t sequence, uint32_t drops, bint flow) noexcept nogil

@@ -1,8 +1,9 @@
 """Accounting of what arrived: agents, data sources, and gaps in sequence numbers (sflow-wire.md section 1).
 
-Datagram sequences run per (agent, sub-agent), sample sequences per (agent, sub-agent, source id, flow or counter). A gap counts
-as loss at once; a late arrival inside the last 64 takes one back. A number far away, or one that goes back together with the
-agent's uptime, is a restart and no loss. After a restart of the sub-agent its samples' sequences start anew too.
+Datagram sequences run per (agent, sub-agent), sample sequences per (agent, sub-agent, source id, flow or counter). A
+gap counts as loss at once; a late arrival inside the last 64 takes one back. A number far away, or one that goes
+back together with the agent's uptime, is a restart and no loss. After a restart of the sub-agent its samples'
+sequences start anew too.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -131,7 +132,8 @@ cdef class Ledger:
         fresh[0] = found == NULL
         return <Sequence*>(found if found != NULL else insert(&self.sequence_of, key, hash))
 
-    cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender, uint32_t* era) noexcept nogil:
+    cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender,
+                        uint32_t* era) noexcept nogil:
         """Book a datagram. TWICE: the same datagram came before, its samples must not count again."""
         cdef Agent* who = &self.agents[agent]
         cdef bint fresh, restarted

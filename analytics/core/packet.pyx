@@ -1,9 +1,9 @@
 """Dissect a sampled header: find where each protocol's header starts, cheaply, and leave the fields where they are.
 
-A field is one row of ROWS: (name, header, offset, bytes, shift, mask, add, kind). So a new field of a known header is one row,
-and a new header is one branch in the ladder below. Fields of repeated headers carry their depth: plain, `.1`, `.2`.
-A header that is cut keeps every field that is there whole; whatever the wire says, nothing is read beyond its end.
-Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC 8200, 802.1Q, ARP RFC 826.
+A field is one row of ROWS: (name, header, offset, bytes, shift, mask, add, kind). So a new field of a known header
+is one row, and a new header is one branch in the ladder below. Fields of repeated headers carry their depth: plain,
+`.1`, `.2`. A header that is cut keeps every field that is there whole; whatever the wire says, nothing is read
+beyond its end. Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC 8200, 802.1Q, ARP RFC 826.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -179,7 +179,7 @@ cdef void ip4(Fields* fields, const uint8_t* at, const uint8_t* end) noexcept no
 
 
 cdef void ip6(Fields* fields, const uint8_t* at, const uint8_t* end) noexcept nogil:
-    """IPv6 and its extension headers: hop-by-hop 0, routing 43, fragment 44, authentication 51, destination 60, mobility 135."""
+    """IPv6 and its extension headers: hop-by-hop 0, routing 43, fragment 44, AH 51, destination 60, mobility 135."""
     cdef uint32_t length, protocol, i
     if at >= end or at[0] >> 4 != 6:
         return

@@ -30,7 +30,7 @@ cdef struct Pending:                                # a sample whose judged key 
     uint64_t carried[32]
 
 cdef struct PendingCounters:
-    uint32_t source, sub_agent, uptime, sequence, records, offset, length
+    uint32_t source, uptime, sequence, records, offset, length
 
 cdef class Pipeline:
     cdef pthread_mutex_t turnstile, mutex
@@ -57,7 +57,8 @@ cdef class Pipeline:
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil
     cdef void place(self)
     cdef void datagram(self, const Slice* slice, double now) noexcept nogil
-    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era, double now) noexcept nogil
+    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era,
+                   double now) noexcept nogil
     cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil

@@ -1,9 +1,9 @@
 """The journey of a batch: decode -> account -> dissect -> key -> accumulate, without the GIL, under one lock.
 
-What needs Python is set aside and settled once per batch, with the GIL: data sources never seen before, counter samples (rare),
-judged keys never seen before, and limits that fired. The lock is held for one batch and is fair: whoever waits at the turnstile
-goes next, so a query waits for one batch even when datagrams never stop. Rule: nobody waits for the lock while holding the GIL;
-so whoever holds the lock may take the GIL.
+What needs Python is set aside and settled once per batch, with the GIL: data sources never seen before, counter
+samples (rare), judged keys never seen before, and limits that fired. The lock is held for one batch and is fair:
+whoever waits at the turnstile goes next, so a query waits for one batch even when datagrams never stop. Rule: nobody
+waits for the lock while holding the GIL; so whoever holds the lock may take the GIL.
 
 The shell (engine.py) is called with lock and GIL held: meet(source), count(...), judge(slot, judged), fired(events).
 """
@@ -17,8 +17,8 @@ from analytics.core.flowcache cimport FlowCache, Fired
 from analytics.core.flowkeys cimport KEY_WORDS, gather_carried, gather_judged, gather_value
 from analytics.core.ledger cimport IN_ORDER, NOBODY, TWICE, Agent, Ledger, Order
 from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch, dissect
-from analytics.core.sflow cimport (ACCEPTED, COUNTERS, END, FLOW, OTHER_VERSION, CounterSample, Datagram, FlowSample, Kind,
-                                   Opened, next_sample, open_datagram)
+from analytics.core.sflow cimport (ACCEPTED, COUNTERS, END, FLOW, OTHER_VERSION, CounterSample, Datagram, FlowSample,
+                                   Kind, Opened, next_sample, open_datagram)
 from analytics.core.table cimport digest, find
 from analytics.core.xdr cimport left
 
@@ -76,7 +76,7 @@ cdef class Pipeline:
     # -- definitions (lock held by the caller) --
 
     def add(self, program, uint64_t most) -> FlowCache:
-        """Start to accumulate a compiled definition in the next free slot (its index is the cache's place in the order)."""
+        """Start to accumulate a compiled definition."""
         if self.slot_count == MOST_FLOWS:
             raise OverflowError(f"more than {MOST_FLOWS} flow definitions")
         cache = FlowCache(program, most, self.seed)
@@ -175,13 +175,14 @@ cdef class Pipeline:
                 who.skipped += 1
         who.faults += head.faults
 
-    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era, double now) noexcept nogil:
+    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era,
+                   double now) noexcept nogil:
         """Account for a flow sample, find its headers, give it to every definition."""
         cdef uint32_t kind = sample.source_class, index = sample.source_index, source, slot
         cdef Direction direction = UNKNOWN
         self.ledger.sample(agent, head, era, kind, index, sample.sequence, sample.drops, 1)
         if kind == 2 and sample.in_format == 0 and sample.in_value not in (0, INTERNAL):
-            kind, index = 0, sample.in_value        # one sampler for a whole switch (Open vSwitch): the port it came in by
+            kind, index = 0, sample.in_value        # one sampler for a whole switch (Open vSwitch): the input port
         if kind == 0 and sample.in_format == 0 and sample.in_value == index:
             direction = INGRESS
         elif kind == 0 and sample.out_format == 0 and sample.out_value == index:
@@ -217,7 +218,9 @@ cdef class Pipeline:
                 decided = (<uint32_t*>verdict)[0]
                 if decided == 0:
                     return
-        if not gather_carried(&self.fields, &cache.plan, key + 1) or not gather_value(&self.fields, &cache.plan, &amount):
+        if not gather_carried(&self.fields, &cache.plan, key + 1):
+            return
+        if not gather_value(&self.fields, &cache.plan, &amount):
             return
         amount *= rate
         if known and source < self.introduced:
@@ -250,7 +253,7 @@ cdef class Pipeline:
         self.ledger.sources[source].last_counter = now
         if order != IN_ORDER:
             return                                  # late or twice: newer values are known already
-        self.counters[self.counter_count] = PendingCounters(source, head.sub_agent, head.uptime, sample.sequence,
+        self.counters[self.counter_count] = PendingCounters(source, head.uptime, sample.sequence,
                                                             sample.records, self.text_used, length)
         memcpy(self.text + self.text_used, sample.body.at, length)
         self.text_used += length
@@ -278,7 +281,7 @@ cdef class Pipeline:
         for i in range(self.counter_count):
             item = &self.counters[i]
             body = (<const char*>self.text + item.offset)[:item.length]
-            faults = self.shell.count(item.source, item.sub_agent, item.sequence, item.uptime, item.records, body, now)
+            faults = self.shell.count(item.source, item.sequence, item.uptime, item.records, body, now)
             who = &self.ledger.agents[self.ledger.sources[item.source].agent]
             who.faults += <uint64_t>faults
         return 0

@@ -1,8 +1,9 @@
 """Receive datagrams and run them through the pipeline, without the GIL: the one native file that touches the world.
 
-A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one clock reading per batch, one turn of the
-pipeline's lock per batch. It comes out when the stop descriptor becomes readable or when something went wrong. Datagrams the
-kernel dropped because the socket's buffer was full arrive as SO_RXQ_OVFL control messages and are counted.
+A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one clock reading per batch, one turn
+of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or when something went
+wrong. Datagrams the kernel dropped because the socket's buffer was full arrive as SO_RXQ_OVFL control messages and
+are counted.
 """
 
 from cpython.exc cimport PyErr_SetFromErrno

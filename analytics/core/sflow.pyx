@@ -5,7 +5,8 @@
     record    tag | length | body
 
 Each sample and each record is read inside its own window, so one that lies about itself is one counted fault and its
-neighbours survive. Structures we do not read are skipped by their length. A datagram that is no sFlow v5 is refused whole.
+neighbours survive. Structures we do not read are skipped by their length. A datagram that is no sFlow v5 is refused
+whole.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -40,7 +41,7 @@ cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) 
 
 
 cdef inline void interface(uint32_t word, uint32_t* form, uint32_t* value) noexcept nogil:
-    """Split a compact interface word (2.2): 2 bits of format, 30 of value; 0x3FFFFFFF stays a value, the device itself."""
+    """Split a compact interface word (2.2): 2 bits of format, 30 of value; 0x3FFFFFFF is a value, the device itself."""
     form[0] = word >> 30
     value[0] = word & 0x3FFFFFFF
 
@@ -180,7 +181,7 @@ cdef object read_record(Window* record, tuple rows, dict found):
 
 
 def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, int]:
-    """Read the records of one counter sample: ({field: value}, faults). A short record gives the fields it has, and a fault."""
+    """Read the records of one counter sample: ({field: value}, faults). A short record gives what it has, and a fault."""
     cdef Window window
     cdef Window record
     cdef uint32_t tag = 0, length = 0

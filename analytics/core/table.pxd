@@ -1,8 +1,9 @@
 """A bounded hash table of fixed-size cells: the one container of the hot path.
 
-Open addressing with linear probing; a cell is [hash 8][key 8*words][payload], so a lookup in a large table costs one cache
-miss. Keys are whole 8-byte words (callers pad with zeros). Cells move when the table grows or a neighbour is removed: keep no
-pointer to a payload over an insert or a remove. Nothing here takes the GIL; a full table or failed allocation answers NULL.
+Open addressing with linear probing; a cell is [hash 8][key 8*words][payload], so a lookup in a large table costs one
+cache miss. Keys are whole 8-byte words (callers pad with zeros). Cells move when the table grows or a neighbour is
+removed: keep no pointer to a payload over an insert or a remove. Nothing here takes the GIL; a full table or failed
+allocation answers NULL.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

@@ -1,7 +1,7 @@
 """Bounds-checked reading of XDR (RFC 4506): a window is two pointers, and nothing is read outside of it.
 
-Every sample and record of sFlow carries its length, so each is read inside its own window (`cut`). A read that does not fit
-answers 0 and leaves the window where it was; the caller counts a fault and goes on behind the window's end.
+Every sample and record of sFlow carries its length, so each is read inside its own window (`cut`). A read that does
+not fit answers 0 and leaves the window where it was; the caller counts a fault and goes on behind the window's end.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -62,7 +62,7 @@ cdef inline bint take32(Window* window, uint32_t* value) noexcept nogil:
 
 
 cdef inline bint cut(Window* window, uint32_t length, Window* part) noexcept nogil:
-    """Cut `length` bytes off the front as a window of their own, and skip the padding to 4 behind them (if it is there)."""
+    """Cut `length` bytes off the front as a window of their own; skip the padding to 4 behind them if it is there."""
     cdef size_t room = left(window)
     cdef size_t padded = (<size_t>length + 3) & ~<size_t>3
     if length > room:

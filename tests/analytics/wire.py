@@ -1,4 +1,5 @@
-"""Build sFlow datagrams and packets for tests: plain functions, bytes out, lengths right unless a test wants them wrong."""
+"""Build sFlow datagrams and packets for tests: plain functions, bytes out, lengths right unless a test wants them
+wrong."""
 
 from __future__ import annotations
 
@@ -29,9 +30,14 @@ def extended_switch(src_vlan: int, src_priority: int, dst_vlan: int, dst_priorit
 
 
 def flow_sample(
-    *records: bytes, sequence: int = 1, source: tuple[int, int] = (0, 5), rate: int = 100, ports: tuple[int, int] = (5, 6),
-    drops: int = 0, expanded: bool = False,
-) -> bytes:  # fmt: skip
+    *records: bytes,
+    sequence: int = 1,
+    source: tuple[int, int] = (0, 5),
+    rate: int = 100,
+    ports: tuple[int, int] = (5, 6),
+    drops: int = 0,
+    expanded: bool = False,
+) -> bytes:
     """A flow sample 0:1, or 0:3 if expanded (ports are then plain ifIndexes)."""
     body = b"".join(records)
     if expanded:
@@ -41,7 +47,9 @@ def flow_sample(
     return record(1, head + body)
 
 
-def counter_sample(*records: bytes, sequence: int = 1, source: tuple[int, int] = (0, 5), expanded: bool = False) -> bytes:
+def counter_sample(
+    *records: bytes, sequence: int = 1, source: tuple[int, int] = (0, 5), expanded: bool = False
+) -> bytes:
     source_words = words(*source) if expanded else words(source[0] << 24 | source[1])
     return record(4 if expanded else 2, words(sequence) + source_words + words(len(records)) + b"".join(records))
 
@@ -49,8 +57,13 @@ def counter_sample(*records: bytes, sequence: int = 1, source: tuple[int, int] =
 UNKNOWN_COUNTER = 0xFFFFFFFF
 
 
-def if_counters(index: int = 5, speed: int = 10_000_000, octets: tuple[int, int] = (0, 0), packets: tuple[int, int] = (0, 0),
-                status: int = 3) -> bytes:  # fmt: skip
+def if_counters(
+    index: int = 5,
+    speed: int = 10_000_000,
+    octets: tuple[int, int] = (0, 0),
+    packets: tuple[int, int] = (0, 0),
+    status: int = 3,
+) -> bytes:
     """generic interface counters 0:1 as Open vSwitch fills them."""
     unknown = UNKNOWN_COUNTER
     return record(
@@ -65,7 +78,9 @@ def if_counters(index: int = 5, speed: int = 10_000_000, octets: tuple[int, int]
     )
 
 
-def datagram(*samples: bytes, agent: str = "10.0.0.1", sub_agent: int = 0, sequence: int = 1, uptime: int = 1000) -> bytes:
+def datagram(
+    *samples: bytes, agent: str = "10.0.0.1", sub_agent: int = 0, sequence: int = 1, uptime: int = 1000
+) -> bytes:
     address = ip_address(agent)
     head = words(5, 1 if address.version == 4 else 2) + address.packed
     return head + words(sub_agent, sequence, uptime, len(samples)) + b"".join(samples)
@@ -77,8 +92,15 @@ def ethernet(payload: bytes, kind: int = 0x0800, tags: tuple[tuple[int, int], ..
     return bytes.fromhex("000000000002000000000001") + stack + struct.pack(">H", kind) + payload
 
 
-def ipv4(payload: bytes, protocol: int, src: str = "10.0.1.1", dst: str = "10.0.2.2", fragment: int = 0, tos: int = 0,
-         options: bytes = b"") -> bytes:  # fmt: skip
+def ipv4(
+    payload: bytes,
+    protocol: int,
+    src: str = "10.0.1.1",
+    dst: str = "10.0.2.2",
+    fragment: int = 0,
+    tos: int = 0,
+    options: bytes = b"",
+) -> bytes:
     header = 20 + len(options)
     return (
         struct.pack(">BBHHHBBH", 0x40 | header // 4, tos, header + len(payload), 7, fragment, 64, protocol, 0)
