@@ -5,9 +5,6 @@ content type and schema; what the description allows must be accepted. The engin
 not all empty. (That invalid requests are refused is test_rest's business: relaxed JSON makes "invalid" a soft word.)
 """
 
-import socket
-import struct
-
 import hypothesis
 import schemathesis
 from schemathesis.checks import not_a_server_error
@@ -15,21 +12,18 @@ from schemathesis.specs.openapi import checks
 
 from analytics import rest
 from analytics.engine import Engine
+from tests.analytics import wire
 
 NOW = 1_700_000_000.0
 AGENT = "10.0.0.9"
 EXAMPLES = 12  # per operation
 
 
-def traffic():
-    """sFlow v5 from AGENT: a sampled frame and interface counters of port 4."""
-    frame = struct.pack("!IIII", 1, 1500, 4, 60) + bytes(60)
-    flow = struct.pack("!IIIIIIII", 1, 4, 100, 0, 0, 4, 5, 1) + struct.pack("!II", 1, len(frame)) + frame
-    counters = struct.pack("!IIQII", 4, 6, 10_000_000, 1, 3) + bytes(64)
-    counter = struct.pack("!III", 1, 4, 1) + struct.pack("!II", 1, len(counters)) + counters
-    samples = b"".join(struct.pack("!II", tag, len(body)) + body for tag, body in ((1, flow), (2, counter)))
-    return struct.pack("!II4sIIII", 5, 1, socket.inet_aton(AGENT), 0, 1, 1000, 2) + samples
-
+TRAFFIC = wire.datagram(
+    wire.flow_sample(wire.sampled_header(wire.ethernet(wire.ipv4(wire.tcp(), 6))), source=(0, 4), ports=(4, 5)),
+    wire.counter_sample(wire.if_counters(4), source=(0, 4)),
+    agent=AGENT,
+)
 
 engine = Engine()
 schema = schemathesis.openapi.from_asgi("/openapi.yaml", rest.build(engine, version="test", clock=lambda: NOW))
@@ -46,7 +40,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.yaml", rest.build(engine, vers
 def test_answers_are_as_described(case):
     engine.set_flow("known", {"value": "bytes"})
     engine.set_threshold("known", {"metric": "known", "value": 1})
-    engine.feed([traffic()], NOW)
+    engine.feed([TRAFFIC], NOW)
     name_what_exists(case)
     if case.path == "/events/json":
         case.query["timeout"] = "0"  # nobody waits here; test_main does

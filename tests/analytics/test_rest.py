@@ -5,7 +5,6 @@ Requests go through the application in this process (no socket); test_main.py st
 
 import asyncio
 import json
-import struct
 import time
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 
 from analytics import rest
 from analytics.engine import Engine
+from tests.analytics import wire
 
 NOW = 1_700_000_000.0
 AGENT = "192.168.1.9"
@@ -31,40 +31,17 @@ TOPOLOGY = {  # as Mininet's sflow.py writes it
 FIVE_TUPLE = "ipsource,ipdestination,tcpsourceport,tcpdestinationport"
 
 
-# sFlow v5 datagrams (sflow.org/sflow_version_5.txt)
+def flow_sample(port, source="10.0.0.1", destination="10.0.0.3", sport=40000, dport=5001):
+    """A TCP segment that came in on `port`."""
+    frame = wire.ethernet(wire.ipv4(wire.tcp(sport, dport), 6, source, destination))
+    return wire.flow_sample(wire.sampled_header(frame, LENGTH), source=(0, port), rate=RATE, ports=(port, 9))
 
 
-def address(text):
-    return bytes(int(part) for part in text.split("."))
-
-
-def tcp_frame(source, destination, sport, dport):
-    ethernet = bytes.fromhex("000400000101000400000202") + b"\x08\x00"
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, LENGTH - 14, 0, 0, 64, 6, 0, address(source), address(destination))
-    return ethernet + ip + struct.pack("!HHIIBBHHH", sport, dport, 1, 1, 0x50, 0x10, 512, 0, 0)
-
-
-def record(tag, body):
-    return struct.pack("!II", tag, len(body)) + body
-
-
-def flow_sample(port, source="10.0.0.1", destination="10.0.0.3", sport=40000, dport=5001, out=9):
-    header = tcp_frame(source, destination, sport, dport)
-    raw = struct.pack("!IIII", 1, LENGTH, 4, len(header)) + header + bytes(-len(header) % 4)
-    fixed = struct.pack("!IIIIIIII", 1, port, RATE, 0, 0, port, out, 1)
-    return record(1, fixed + record(1, raw))
-
-
-def counter_sample(port, in_octets=0, out_octets=0, speed=10_000_000, sequence=1):
-    counters = struct.pack("!IIQII", port, 6, speed, 1, 3) + struct.pack("!QIIIIII", in_octets, 0, 0, 0, 0, 0, 0)
-    counters += struct.pack("!QIIIIII", out_octets, 0, 0, 0, 0, 0, 0)[:28] + struct.pack("!I", 0)
-    name = f"s1-eth{port}".encode()
-    port_name = struct.pack("!I", len(name)) + name + bytes(-len(name) % 4)
-    return record(2, struct.pack("!III", sequence, port, 2) + record(1, counters) + record(1005, port_name))
-
-
-def datagram(*samples, agent=AGENT, sequence=1):
-    return struct.pack("!II4sIIII", 5, 1, address(agent), 0, sequence, 1000, len(samples)) + b"".join(samples)
+def counter_sample(port, in_octets=0, speed=10_000_000, sequence=1):
+    """Counters and name of `port`."""
+    name = wire.record(1005, wire.opaque(f"s1-eth{port}".encode()))
+    counters = wire.if_counters(port, speed, octets=(in_octets, 0))
+    return wire.counter_sample(counters, name, sequence=sequence, source=(0, port))
 
 
 # The application, asked as a client asks
@@ -81,7 +58,7 @@ class Client:
 
     def feed(self, *samples):
         self.sequence += 1
-        self.engine.feed([datagram(*samples, sequence=self.sequence)], self.now)
+        self.engine.feed([wire.datagram(*samples, agent=AGENT, sequence=self.sequence)], self.now)
 
     def request(self, method, path, **options):
         async def exchange():
