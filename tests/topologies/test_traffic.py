@@ -1,0 +1,204 @@
+"""The traffic programs against each other on loopback: what one says it sent, the other says it received."""
+
+import contextlib
+import itertools
+import json
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from topologies.mice import percentiles
+from topologies.traffic import command
+
+PATIENCE = 10
+
+
+class Program:
+    """A running traffic program and what it has said so far."""
+
+    def __init__(self, *words):
+        self.process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.said = []
+
+    def until(self, event):
+        """Its next line of this event."""
+        for line in self.process.stdout:
+            self.said.append(json.loads(line))
+            if self.said[-1]["event"] == event:
+                return self.said[-1]
+        raise AssertionError(f"ended without {event!r}: {self.said} {self.process.stderr.read()}")
+
+    def finish(self):
+        """Ask it to end; its last line."""
+        self.process.send_signal(signal.SIGTERM)
+        out, err = self.process.communicate(timeout=PATIENCE)
+        self.said += [json.loads(line) for line in out.splitlines()]
+        assert err == ""
+        return self.said[-1]
+
+    def wait(self):
+        """Wait for its own end; its exit code."""
+        out, _ = self.process.communicate(timeout=PATIENCE)
+        self.said += [json.loads(line) for line in out.splitlines()]
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def program(*words):
+    one = Program(*words)
+    try:
+        yield one
+    finally:
+        one.process.kill()
+        one.process.communicate()
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_all_bytes_arrive_from_the_chosen_source_port(port):
+    with socket.socket() as reserve:
+        reserve.bind(("127.0.0.1", 0))
+        sport = reserve.getsockname()[1]
+    with program("receive", "--port", port, "--interval", 0.05) as receiver:
+        receiver.until("ready")
+        before = time.time()
+        with program("send", f"127.0.0.1:{port}@{sport}", "--bytes", 3_000_001) as sender:
+            assert sender.wait() == 0
+        end = receiver.until("end")
+        total = receiver.finish()
+    assert end["bytes"] == total["bytes"] == sender.said[-1]["bytes"] == 3_000_001
+    assert end["sport"] == sport and end["peer"] == "127.0.0.1" and end["port"] == port
+    first = next(line for line in receiver.said if line["event"] == "first")
+    sent = next(line for line in sender.said if line["event"] == "first")
+    assert before <= sent["time"] <= first["time"] + 0.001 <= end["time"] + 0.001
+
+
+def test_a_sender_waits_for_its_receiver_and_stops_at_its_time(port):
+    with (
+        program("send", f"127.0.0.1:{port}", "--seconds", 0.5) as sender,
+        program("receive", "--port", port) as receiver,
+    ):
+        assert sender.wait() == 0
+        end = receiver.until("end")
+    assert sender.said[-1]["seconds"] == pytest.approx(0.5, abs=0.3)
+    assert 0 < end["bytes"] <= sender.said[-1]["bytes"]
+
+
+def test_the_byte_counter_is_reported_while_the_flow_runs(port):
+    with (
+        program("receive", "--port", port, "--interval", 0.05) as receiver,
+        program("send", f"127.0.0.1:{port}", "--seconds", 5),
+    ):
+        counts = [receiver.until("bytes") for _ in range(4)]
+    assert [line["bytes"] for line in counts] == sorted({line["bytes"] for line in counts})
+    assert all(late["time"] > early["time"] for early, late in itertools.pairwise(counts))
+
+
+def test_nobody_listening_is_an_error_in_the_end_line(port):
+    with program("send", f"127.0.0.1:{port}", "--patience", 0.2) as sender:
+        assert sender.wait() == 1
+    assert sender.said[-1]["error"] == "nobody answers" and sender.said[-1]["bytes"] == 0
+
+
+def test_datagrams_are_counted_per_port_and_sender(port):
+    with program("udp-receive", "--port", port, "--port", port + 1, "--count", 150) as receiver:
+        receiver.until("ready")
+        flows = [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
+        with program("udp-send", *flows, "--count", 70, "--rate", 4e6, "--size", 500) as sender:
+            assert sender.wait() == 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for _ in range(10):
+                stranger.sendto(b"not ours", ("127.0.0.1", port))
+        assert receiver.wait() == 0
+    assert sender.said[-1]["sent"] == 70 and sender.said[-1]["failed"] == 0
+    ends = [line for line in receiver.said if line["event"] == "end"]
+    assert sorted(
+        (line["port"], line["distinct"], line["copies"], line["foreign"], line["bytes"]) for line in ends
+    ) == [
+        (port, 0, 0, 10, 80),
+        (port, 70, 0, 0, 35_000),
+        (port + 1, 70, 0, 0, 35_000),
+    ]
+
+
+def test_a_copied_datagram_is_told_from_a_new_one(port):
+    with program("udp-receive", "--port", port, "--count", 4) as receiver:
+        receiver.until("ready")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for number in (0, 2, 2, 1):
+                sender.sendto(b"hwdh" + bytes(4) + number.to_bytes(8, "big"), ("127.0.0.1", port))
+        assert receiver.wait() == 0
+    end = receiver.said[-1]
+    assert (end["distinct"], end["copies"], end["late"]) == (3, 1, 1)
+
+
+def test_datagrams_keep_their_rate(port):
+    with program("udp-send", f"127.0.0.1:{port}", "--seconds", 1, "--rate", 800_000, "--size", 1000) as sender:
+        sender.wait()
+    assert sender.said[-1]["sent"] == pytest.approx(100, abs=15)
+
+
+@pytest.mark.parametrize("kind", [[], ["--udp"]])
+def test_mice_report_every_round_trip(port, kind):
+    with program("mice-serve", "--port", port) as server:
+        server.until("ready")
+        with program("mice", f"127.0.0.1:{port}", *kind, "--count", 30, "--gap", 0.002, "--poisson") as mouse:
+            assert mouse.wait() == 0
+        assert server.finish()["requests"] >= 30
+    times = [line["ms"] for line in mouse.said if line["event"] == "rtt"]
+    end = mouse.said[-1]
+    assert end["requests"] == len(times) >= 30 and end["lost"] == 0
+    assert all(0 < ms < 1000 for ms in times)
+    assert min(times) <= end["p50_ms"] <= end["p90_ms"] <= end["p99_ms"] <= max(times)
+
+
+def test_a_mouse_reads_replies_larger_than_one_packet(port):
+    with program("mice-serve", "--port", port) as server:
+        server.until("ready")
+        with program("mice", f"127.0.0.1:{port}", "--count", 5, "--gap", 0, "--size", 5000, "--reply", 60_000) as mouse:
+            assert mouse.wait() == 0
+    assert mouse.said[-1]["requests"] >= 5
+
+
+def test_an_unanswered_datagram_is_lost(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", port))
+        words = ["--udp", "--count", 2, "--gap", 0, "--timeout", 0.05]
+        with program("mice", f"127.0.0.1:{port}", *words) as mouse:
+            assert mouse.wait() == 0
+    assert mouse.said[-1]["lost"] >= 2 and mouse.said[-1]["p50_ms"] is None
+
+
+def test_probe_tells_who_answers(port):
+    with program("mice-serve", "--port", port) as server:
+        server.until("ready")
+        with program("probe", "--port", port, "127.0.0.1") as probe:
+            assert probe.wait() == 0
+    assert list(probe.said[-1]["reached_ms"]) == ["127.0.0.1"] and probe.said[-1]["lost"] == []
+    with program("probe", "--port", port, "--patience", 0.3, "127.0.0.1") as probe:
+        assert probe.wait() == 1
+    assert probe.said[-1]["lost"] == ["127.0.0.1"]
+
+
+def test_a_port_in_use_is_named_in_one_line(port):
+    with socket.socket() as holder:
+        holder.bind(("", port))
+        holder.listen()
+        with program("receive", "--port", port) as receiver:
+            _, err = receiver.process.communicate(timeout=PATIENCE)
+    assert receiver.process.returncode == 1
+    assert str(port) in err and len(err.splitlines()) == 1
+
+
+def test_percentiles_are_by_nearest_rank():
+    assert percentiles([float(n) for n in range(1, 101)]) == {"p50_ms": 50, "p90_ms": 90, "p99_ms": 99}
+    assert percentiles([7.0]) == {"p50_ms": 7, "p90_ms": 7, "p99_ms": 7}
+    assert percentiles([]) == {"p50_ms": None, "p90_ms": None, "p99_ms": None}
