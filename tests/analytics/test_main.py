@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -138,6 +139,17 @@ def test_the_flows_that_scripts_expect_are_there(start):
     assert flows["mn_bytes"]["keys"] == ""
     assert flows["mn_flow"]["keys"].startswith("ipsource,ipdestination,ipprotocol,or:")
     assert program.http.get("/activeflows/ALL/mn_flow/json").json() == []
+
+
+def test_a_kept_connection_answers_without_delay(start):
+    program = start()
+
+    def took():
+        asked = time.perf_counter()
+        program.http.get("/activeflows/ALL/mn_flow/json")
+        return time.perf_counter() - asked
+
+    assert statistics.median(took() for _ in range(20)) < 0.030  # delayed acknowledgements would make it 0.040
 
 
 def test_an_event_is_answered_while_polls_hang(start, eventually):
