@@ -60,6 +60,7 @@ class HttpServer(uvicorn.Server):
                 ws="none",
                 lifespan="on",
                 log_config=None,
+                log_level="error",
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -76,6 +77,7 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._polls.close()
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # half-sent requests are cut off: no news
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -23,7 +23,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -275,6 +275,11 @@ async def bad_request(request: Request, fault: Exception) -> Response:
     return PlainTextResponse(" ".join(str(fault).split()), status_code=400)
 
 
+async def gone(request: Request, fault: Exception) -> Response:
+    """The client left before its body was complete; this goes to nobody."""
+    return Response(status_code=400)
+
+
 async def shutting_down(request: Request, fault: Exception) -> Response:
     return PlainTextResponse("shutting down", status_code=503)
 
@@ -307,6 +312,7 @@ def build(
             Invalid: bad_request,
             topology.InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
+            ClientDisconnect: gone,
             ShuttingDown: shutting_down,
         },
         max_body_size=MAX_BODY,

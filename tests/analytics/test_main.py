@@ -202,6 +202,22 @@ def test_a_signal_ends_it_quickly_and_quietly_under_hanging_polls(start, eventua
     assert poll.answer.status_code == 503
 
 
+def test_broken_requests_disturb_nobody(start, eventually):
+    program = start()
+    program.http.get("/version")
+    descriptors = Path(f"/proc/{program.process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    half = b"PUT /flow/f/json HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{value:"
+    for request in (half, b"GET /vers", b"\x16\x03\x01 no HTTP at all\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", program.port)) as client:
+            client.sendall(request)
+    with socket.create_connection(("127.0.0.1", program.port)) as client:
+        client.sendall(half)
+        eventually(lambda: len(list(descriptors.iterdir())) == before + 1)
+        assert program.http.get("/flow/f/json").status_code == 404
+        assert program.end() == (0, "")
+
+
 def test_it_ends_with_its_parent(eventually):
     parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     child = subprocess.Popen(
