@@ -64,7 +64,7 @@ def route_copies(scene: Scene) -> None:
 
 
 def received(sock: socket.socket, count: int = N) -> tuple[list[int], set[str]]:
-    """The numbers of the datagrams that arrive, and their sources; nothing more may be waiting after `count`."""
+    """What arrives: the datagrams' numbers, sorted (UDP keeps no order), and sources; no more may be waiting."""
     numbers, sources = [], set()
     for _ in range(count):
         data, (source, _port) = sock.recvfrom(2048)
@@ -73,7 +73,7 @@ def received(sock: socket.socket, count: int = N) -> tuple[list[int], set[str]]:
     sock.setblocking(False)
     with pytest.raises(BlockingIOError):
         sock.recvfrom(2048)
-    return numbers, sources
+    return sorted(numbers), sources
 
 
 def udp_checksums(wire: socket.socket, port: int, count: int) -> list[int]:
