@@ -12,10 +12,12 @@ from analytics import config
 
 
 def analytics(
-    host: Annotated[str | None, typer.Option(help="Address of the HTTP interface.  [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port of the HTTP interface.  [default: 8008]")] = None,
-    sflow_host: Annotated[str | None, typer.Option(help="Address to receive sFlow on.  [default: 127.0.0.1]")] = None,
-    sflow_port: Annotated[int | None, typer.Option(help="UDP port to receive sFlow on.  [default: 6343]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the HTTP interface.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port of the HTTP interface.", show_default="8008")] = None,
+    sflow_host: Annotated[
+        str | None, typer.Option(help="Address to receive sFlow on.", show_default="127.0.0.1")
+    ] = None,
+    sflow_port: Annotated[int | None, typer.Option(help="UDP port to receive sFlow on.", show_default="6343")] = None,
     replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
     config_file: Annotated[
         Path | None,

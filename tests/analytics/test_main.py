@@ -1,5 +1,6 @@
 """analytics.__main__ and cli: the real program in processes of its own, on ports the kernel chose."""
 
+import os
 import re
 import signal
 import socket
@@ -21,7 +22,7 @@ from tests.analytics import wire
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "analytics", "--port", "0", "--sflow-port", "0"]
-READY = re.compile(r"howdah analytics .+ \(core \S+\) ready: http://127\.0\.0\.1:(\d+) sflow 127\.0\.0\.1:(\d+)\n")
+READY = re.compile(r"howdah analytics .+ \(core \S+\) ready: http://127\.0\.0\.1:(\d+) (.+)\n")
 TIMEOUT = 20.0
 AGENT = "10.1.2.3"
 
@@ -44,7 +45,7 @@ class Program:
         ready = self.process.stdout.readline()
         found = READY.fullmatch(ready)
         assert found, ready + self.process.stderr.read()
-        self.port, self.sflow_port = map(int, found.groups())
+        self.port, self.source = int(found[1]), found[2]
         self.asked = 0
         hooks = {"request": [self.count]}
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=TIMEOUT, event_hooks=hooks)
@@ -60,7 +61,8 @@ class Program:
     def send(self):
         self.sequence += 1
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as switch:
-            switch.sendto(datagram(self.sequence), ("127.0.0.1", self.sflow_port))
+            host, port = self.source.removeprefix("sflow ").split(":")
+            switch.sendto(datagram(self.sequence), (host, int(port)))
 
     def watch_frames(self):
         """A flow without keys and a threshold that every sample exceeds."""
@@ -282,22 +284,19 @@ def pcap(path, payloads, port=6343):
     path.write_bytes(b"".join(records))
 
 
-def test_a_capture_is_replayed(tmp_path, eventually):
+@pytest.mark.parametrize("cut", [0, 10])
+def test_a_capture_is_replayed_as_far_as_it_goes(start, tmp_path, eventually, cut):
     path = tmp_path / "three.pcap"
     pcap(path, [datagram(sequence) for sequence in (1, 2, 3)])
-    process = subprocess.Popen(
-        [*COMMAND, "--replay", str(path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        ready = process.stdout.readline()
-        found = re.search(rf"ready: http://127\.0\.0\.1:(\d+) replay {re.escape(str(path))}\n", ready)
-        assert found, ready
-        url = f"http://127.0.0.1:{found[1]}/agents/json"
-        eventually(lambda: httpx.get(url).json().get(AGENT, {}).get("sFlowFlowSamples") == 3)
-    finally:
-        process.terminate()
-        _, complaints = process.communicate(timeout=TIMEOUT)
-    assert (process.returncode, complaints) == (0, "")
+    size = path.stat().st_size
+    os.truncate(path, size - cut)
+    program = start("--replay", str(path))
+    assert program.source == f"replay {path}"
+    seen = 2 if cut else 3
+    eventually(lambda: program.http.get("/agents/json").json().get(AGENT, {}).get("sFlowFlowSamples") == seen)
+    status, complaints = program.end()
+    assert status == 0
+    assert (str(path) in complaints, complaints.count("\n")) == ((True, 1) if cut else (False, 0))
 
 
 def test_a_bad_capture_is_named(tmp_path):
