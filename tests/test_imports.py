@@ -36,10 +36,11 @@ ANALYTICS_SHELL = (*ANALYTICS_WEB, *(f"analytics/{name}.py" for name in (
     "cli", "collector", "config", "engine", "longpoll", "vitals")))  # fmt: skip
 CONTROLLER_SHELL = tuple(f"controller/{name}.py" for name in (
     "app", "cli", "config", "feed", "openflow", "ovsdb", "rest", "supervisor"))  # fmt: skip
+LAB = ("topologies/lab.py", "topologies/keeper.py", "topologies/cli.py")  # which sets up sFlow, as the controller does
 RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
-    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*"), PACKAGES[:2], ("*/cli.py",)),
+    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*"), PACKAGES[:2], LAB),
     Rule("Mininet is one file's business", ("*",), ("mininet",), ("topologies/lab.py",)),
     Rule("os-ken may replace Ryu one day", ("*",), ("ryu",), ("controller/app.py", "controller/openflow.py")),
     Rule("OVSDB is one file's business", ("*",), ("ovs",), ("controller/ovsdb.py",)),
