@@ -140,8 +140,13 @@ async def serve(server: HttpServer, http: socket.socket, tasks: Sequence[Task], 
     beside.add_done_callback(lambda done: stop())
     await server.serve(sockets=[http])
     beside.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         await beside
+    except asyncio.CancelledError:
+        return
+    except Exception:  # a bug; whoever supervises us starts us again
+        log.exception("ended by a fault of its own")
+        raise SystemExit(1) from None
 
 
 async def tick(engine: Engine) -> None:
