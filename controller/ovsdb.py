@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 with warnings.catch_warnings():
@@ -97,7 +98,12 @@ class Bridge:
 
 def default_remote() -> str:
     """The socket of this machine's OVSDB server; OVS_RUNDIR moves it, as for Open vSwitch's own programs."""
-    return f"unix:{os.environ.get('OVS_RUNDIR', '/var/run/openvswitch')}/db.sock"
+    return f"unix:{run_directory()}/db.sock"
+
+
+def run_directory() -> Path:
+    """Where Open vSwitch keeps its sockets and process ids."""
+    return Path(os.environ.get("OVS_RUNDIR", "/var/run/openvswitch"))
 
 
 class Ovsdb:
