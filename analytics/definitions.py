@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from analytics.core.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS
+from analytics.core.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, judged_room
 from analytics.core.packet import ROOMS
 from analytics.filters import Filter, parse_filter
 from analytics.keys import Expression, Invalid, Sample, parse, split
@@ -73,13 +73,14 @@ class Program:
 
     def _judged_texts(self, judged: bytes) -> dict[str, str | None]:
         texts: dict[str, str | None] = {}
-        at = 4 * self.by_agent
+        at = 8 * self.by_agent
         for name in self.judged:
             kind = FIELDS[name][-1]
             room = ROOMS.get(kind, 4)
             present = any(judged[at : at + 4])
-            texts[name] = RENDER[kind](judged[at + 4 : at + 4 + room]) if present else None
-            at += 4 + room
+            width = judged_room(room)
+            texts[name] = RENDER[kind](judged[at + width - room : at + width]) if present else None
+            at += width
         return texts
 
     def _number(self, texts: tuple[str, ...]) -> int:
@@ -163,7 +164,7 @@ def _slices(program: Program) -> tuple[slice, ...]:
         room = 4 * tagged + max(ROOMS.get(FIELDS[name][-1], 4) for name in names)
         slices.append(slice(at, at + room))
         at += room
-    judged = 4 * program.by_agent + sum(4 + ROOMS.get(FIELDS[name][-1], 4) for name in program.judged)
+    judged = 8 * program.by_agent + sum(judged_room(ROOMS.get(FIELDS[name][-1], 4)) for name in program.judged)
     picks = len(program.judged) + sum(len(names) for names, _ in program.carried)
     if picks > MAX_PICKS or max(at, judged) > MAX_KEY_BYTES:
         raise Invalid(f"flow {program.name!r}: too many keys (at most {MAX_PICKS} fields and {MAX_KEY_BYTES} bytes)")

@@ -33,12 +33,12 @@ cdef class FlowCache:
     cdef Table flows                                # (source, verdict), carried bytes -> Value
     cdef Limit limits[16]
     cdef uint32_t limit_count, slot, source_room
-    cdef double t
+    cdef double t, gain                             # gain = 1/t
     cdef double* seen                               # per data source: time of the last sample that counted
     cdef uint64_t refused
     cdef readonly object program
 
-    cdef bint update(self, uint64_t* key, double amount, double now, Fires* fires) noexcept nogil
+    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil
     cdef bint widen(self, uint32_t sources) noexcept nogil
     cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double* clears, double now,
                     Fires* fires) noexcept nogil

@@ -1,8 +1,24 @@
-"""A definition's plan: which raw bytes of a sample it reads, and where they go in its keys."""
+"""A definition's plan: which raw bytes of a sample it reads, and where they go in its keys.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+The reading is inline: it runs for every definition and sample, inside pipeline.pyx.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from analytics.core.packet cimport Fields
+from analytics.core.xdr cimport be16, be32
+
+cdef extern from *:
+    """
+    /* two 32-bit words as one, the first at the lower address */
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    #define howdah_pair(first, second) ((uint64_t)(first) << 32 | (uint32_t)(second))
+    #else
+    #define howdah_pair(first, second) ((uint64_t)(second) << 32 | (uint32_t)(first))
+    #endif
+    """
+    uint64_t pair "howdah_pair"(uint32_t first, uint32_t second) noexcept nogil
 
 cdef enum:
     MOST_PICKS = 32                                 # fields one definition may read (also: alternatives of one key)
@@ -34,8 +50,117 @@ cdef struct Plan:
     bint valued                                     # a numeric field is added up, else 1 per sample
     Pick value
 
-cdef bint pick(const Fields* fields, const Pick* row, uint8_t* out) noexcept nogil
-cdef void gather_judged(const Fields* fields, const Plan* plan, uint32_t agent, uint64_t* out) noexcept nogil
-cdef bint gather_carried(const Fields* fields, const Plan* plan, uint64_t* out) noexcept nogil
-cdef bint gather_value(const Fields* fields, const Plan* plan, double* out) noexcept nogil
 cdef int lay_out(Plan* plan, object program) except -1
+
+
+cdef inline const uint8_t* place(const Fields* fields, const Pick* row) noexcept nogil:
+    """Where a field lies in the sample, NULL when it is not there whole."""
+    cdef const uint8_t* at
+    if not (fields.present >> row.slot) & 1:
+        return NULL
+    at = fields.at[row.slot] + row.offset
+    return at if at + row.wire <= fields.end[row.slot] else NULL
+
+
+cdef inline uint32_t narrow(const uint8_t* at, const Pick* row) noexcept nogil:
+    """The key form of a field with 4 bytes of room: a number, or 4 bytes as they are."""
+    cdef uint32_t value
+    if row.copy:
+        memcpy(&value, at, 4)
+        return value
+    if row.wire == 2:
+        value = be16(at)
+    elif row.wire == 1:
+        value = at[0]
+    else:
+        value = be32(at)
+    return ((value >> row.shift) & row.mask) + row.add
+
+
+cdef inline void widely(const uint8_t* at, const Pick* row, uint8_t* out) noexcept nogil:
+    """The key form of a field with 8 or 16 bytes of room: its bytes, then zeros."""
+    if row.wire == 16:
+        memcpy(out, at, 16)
+    else:
+        memset(out, 0, row.room)
+        memcpy(out, at, row.wire)
+
+
+cdef inline bint pick(const Fields* fields, const Pick* row, uint8_t* out) noexcept nogil:
+    """Write one field in key form to `out` (row.room bytes); 0, nothing written, if the sample does not have it whole."""
+    cdef const uint8_t* at = place(fields, row)
+    cdef uint32_t value
+    if at == NULL:
+        return 0
+    if row.room == 4:
+        value = narrow(at, row)
+        memcpy(out, &value, 4)
+    else:
+        widely(at, row, out)
+    return 1
+
+
+cdef inline void gather_judged(const Fields* fields, const Plan* plan, uint32_t agent, uint64_t* out) noexcept nogil:
+    """The judged key, in whole words (narrower stores would stall the digest that reads them next)."""
+    cdef uint32_t i
+    cdef const Pick* row
+    cdef const uint8_t* at
+    if plan.by_agent:
+        out[0] = pair(agent, 0)
+        out += 1
+    for i in range(plan.judged):
+        row = &plan.picks[i]
+        at = place(fields, row)
+        out[0] = pair(at != NULL, narrow(at, row) if at != NULL and row.room == 4 else 0)
+        out += 1
+        if row.room != 4:
+            if at != NULL:
+                widely(at, row, <uint8_t*>out)
+            else:
+                memset(out, 0, row.room)
+            out += row.room // 8
+
+
+cdef inline bint gather_carried(const Fields* fields, const Plan* plan, uint64_t* out) noexcept nogil:
+    """The carried key; 0 when a part has none of its fields: then the sample does not count."""
+    cdef uint8_t* to = <uint8_t*>out
+    cdef uint32_t i, which, room
+    cdef const Carried* part
+    cdef const Pick* row
+    if plan.carried_words:
+        out[plan.carried_words - 1] = 0             # the padding
+    for i in range(plan.carried):
+        part = &plan.parts[i]
+        row = &plan.picks[part.first]
+        if part.tagged:
+            room = 0
+            for which in range(part.count):
+                if row[which].room > room:
+                    room = row[which].room
+            memset(to, 0, 4 + room)
+            for which in range(part.count):
+                if pick(fields, &row[which], to + 4):
+                    memcpy(to, &which, 4)
+                    break
+            else:
+                return 0
+            to += 4 + room
+            continue
+        for which in range(part.count):
+            if pick(fields, &row[which], to):
+                break
+        else:
+            return 0
+        to += row.room
+    return 1
+
+
+cdef inline bint gather_value(const Fields* fields, const Plan* plan, double* out) noexcept nogil:
+    cdef uint32_t[4] value                          # as wide as the widest field; definitions.py allows numbers only
+    if not plan.valued:
+        out[0] = 1.0
+        return 1
+    if not pick(fields, &plan.value, <uint8_t*>value):
+        return 0
+    out[0] = value[0]
+    return 1

@@ -10,105 +10,16 @@ Judged bytes: [agent 4, if asked for] then per field [present 4][value]. Carried
 4, if tagged][value]. Both padded with zeros to 8.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 from analytics.core.packet cimport DEPTH, LAYER, UNKNOWN, Fields, describe, describe_switch, dissect
-from analytics.core.xdr cimport be16, be32
 
 from analytics.core import packet
 
 MAX_PICKS = MOST_PICKS
 MAX_KEY_BYTES = 8 * KEY_WORDS - 8                   # the first word of an entry's key is (data source, verdict)
 LAYERS = LAYER
-
-
-cdef bint pick(const Fields* fields, const Pick* row, uint8_t* out) noexcept nogil:
-    """Copy one field in key form to `out` (row.room bytes); 0, and nothing written, if the sample does not have it whole."""
-    cdef const uint8_t* at
-    cdef uint32_t value
-    if not (fields.present >> row.slot) & 1:
-        return 0
-    at = fields.at[row.slot] + row.offset
-    if at + row.wire > fields.end[row.slot]:
-        return 0
-    if row.copy:
-        if row.wire == 4:
-            memcpy(out, at, 4)
-        elif row.wire == 16:
-            memcpy(out, at, 16)
-        else:
-            memset(out, 0, row.room)
-            memcpy(out, at, row.wire)
-        return 1
-    if row.wire == 1:
-        value = at[0]
-    elif row.wire == 2:
-        value = be16(at)
-    else:
-        value = be32(at)
-    value = ((value >> row.shift) & row.mask) + row.add
-    memcpy(out, &value, 4)
-    return 1
-
-
-cdef void gather_judged(const Fields* fields, const Plan* plan, uint32_t agent, uint64_t* out) noexcept nogil:
-    """The judged key; a field the sample lacks is zero with present = 0."""
-    cdef uint8_t* to = <uint8_t*>out
-    cdef uint32_t i, present
-    memset(out, 0, 8 * plan.judged_words)
-    if plan.by_agent:
-        memcpy(to, &agent, 4)
-        to += 4
-    for i in range(plan.judged):
-        present = pick(fields, &plan.picks[i], to + 4)
-        memcpy(to, &present, 4)
-        to += 4 + plan.picks[i].room
-
-
-cdef bint gather_carried(const Fields* fields, const Plan* plan, uint64_t* out) noexcept nogil:
-    """The carried key; 0 when a part has none of its fields: then the sample does not count."""
-    cdef uint8_t* to = <uint8_t*>out
-    cdef uint32_t i, which, room
-    cdef const Carried* part
-    cdef const Pick* row
-    if plan.carried_words:
-        out[plan.carried_words - 1] = 0             # the padding
-    for i in range(plan.carried):
-        part = &plan.parts[i]
-        row = &plan.picks[part.first]
-        if part.tagged:
-            room = 0
-            for which in range(part.count):
-                if row[which].room > room:
-                    room = row[which].room
-            memset(to, 0, 4 + room)
-            for which in range(part.count):
-                if pick(fields, &row[which], to + 4):
-                    memcpy(to, &which, 4)
-                    break
-            else:
-                return 0
-            to += 4 + room
-            continue
-        for which in range(part.count):
-            if pick(fields, &row[which], to):
-                break
-        else:
-            return 0
-        to += row.room
-    return 1
-
-
-cdef bint gather_value(const Fields* fields, const Plan* plan, double* out) noexcept nogil:
-    cdef uint32_t[4] value                          # as wide as the widest field; definitions.py allows numbers only
-    if not plan.valued:
-        out[0] = 1.0
-        return 1
-    if not pick(fields, &plan.value, <uint8_t*>value):
-        return 0
-    out[0] = value[0]
-    return 1
 
 
 cdef Pick row_of(object name, dict rows):
@@ -136,6 +47,11 @@ def field_rows() -> dict:
 FIELDS = field_rows()
 
 
+def judged_room(room: int) -> int:
+    """Bytes of a judged field: the mark that it is present, and its value."""
+    return 8 if room == 4 else 8 + room
+
+
 cdef int lay_out(Plan* plan, object program) except -1:
     """Fill a plan from program.judged (names), .by_agent, .carried (tuples of names, tagged), .value (name or None).
 
@@ -149,9 +65,9 @@ cdef int lay_out(Plan* plan, object program) except -1:
     plan.by_agent = program.by_agent
     for name in program.judged:
         plan.picks[count] = row_of(name, FIELDS)
-        width += 4 + plan.picks[count].room
+        width += judged_room(plan.picks[count].room)
         count += 1
-    plan.judged_words = (width + 4 * plan.by_agent + 7) // 8
+    plan.judged_words = width // 8 + plan.by_agent
     width = 0
     for index, (names, tagged) in enumerate(program.carried):
         plan.parts[index] = Carried(count, len(names), tagged)

@@ -22,6 +22,7 @@ cdef struct Sequence:
     uint32_t uptime                                 # datagrams only, ms
     uint32_t era                                    # grows when the sub-agent restarts; its samples then start anew
     uint32_t drops                                  # flow samples only: the agent's own count of samples it dropped
+    uint64_t mark                                   # datagrams only: tells a repeated one from another of its number
     uint64_t window                                 # bit n: `last - n` has been seen
 
 cdef struct Agent:
@@ -38,11 +39,17 @@ cdef struct Source:
     uint32_t agent, kind, index                     # kind = class of the sFlow source id; 0: an ifIndex
     double last_flow, last_counter
 
+cdef struct Recent:                                 # a data source looked up lately
+    uint32_t agent, kind, index, source
+
 cdef class Ledger:
     cdef Table agent_of, source_of, sequence_of
     cdef Agent* agents
     cdef Source* sources
     cdef uint32_t agent_count, source_count, agent_room, source_room
+    cdef Recent recent[256]                         # by the low bits of index
+    cdef uint64_t sequence_key[3]                   # the sequence looked up last
+    cdef Sequence* sequence_found
     cdef uint32_t latest                            # the agent of the last datagram, mostly also of the next
 
     cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil

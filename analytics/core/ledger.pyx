@@ -11,6 +11,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from analytics.core.sflow cimport Datagram
+from analytics.core.xdr cimport be32, left
 from analytics.core.table cimport digest, find, insert, table_close, table_open
 
 cdef enum:
@@ -58,6 +59,7 @@ cdef class Ledger:
                 and table_open(&self.source_of, 2, 8, MOST_SOURCES, seed)
                 and table_open(&self.sequence_of, 3, sizeof(Sequence), MOST_SEQUENCES, seed)):
             raise MemoryError
+        memset(self.recent, 0xFF, sizeof(self.recent))  # nobody
 
     def __dealloc__(self):
         table_close(&self.agent_of)
@@ -100,6 +102,9 @@ cdef class Ledger:
         cdef uint64_t hash
         cdef uint8_t* found
         cdef Source* grown
+        cdef Recent* recent = &self.recent[index & 255]
+        if recent.agent == agent and recent.index == index and recent.kind == kind:
+            return recent.source
         key[0] = <uint64_t>agent << 32 | kind
         key[1] = index
         hash = digest(&self.source_of, key)
@@ -116,7 +121,8 @@ cdef class Ledger:
             self.sources[self.source_count] = Source(agent, kind, index, 0.0, 0.0)
             (<uint32_t*>found)[0] = self.source_count
             self.source_count += 1
-        return (<uint32_t*>found)[0]
+        recent[0] = Recent(agent, kind, index, (<uint32_t*>found)[0])
+        return recent.source
 
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil:
@@ -127,19 +133,32 @@ cdef class Ledger:
         key[0] = <uint64_t>agent << 32 | sub_agent
         key[1] = <uint64_t>stream << 32 | kind
         key[2] = index
+        fresh[0] = 0
+        if self.sequence_found != NULL and memcmp(key, self.sequence_key, 24) == 0:
+            return self.sequence_found
         hash = digest(&self.sequence_of, key)
         found = find(&self.sequence_of, key, hash)
-        fresh[0] = found == NULL
-        return <Sequence*>(found if found != NULL else insert(&self.sequence_of, key, hash))
+        if found == NULL:
+            fresh[0] = 1
+            found = insert(&self.sequence_of, key, hash)
+        memcpy(self.sequence_key, key, 24)
+        self.sequence_found = <Sequence*>found
+        return self.sequence_found
 
     cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender,
                         uint32_t* era) noexcept nogil:
-        """Book a datagram. TWICE: the same datagram came before, its samples must not count again."""
+        """Book a datagram. TWICE: it is the last one again, its samples must not count again.
+
+        A number seen before is not enough for that: two exporters may wrongly share an identity, and some never count.
+        """
         cdef Agent* who = &self.agents[agent]
         cdef bint fresh, restarted
         cdef Order verdict = IN_ORDER
+        cdef uint64_t mark = left(&datagram.rest)
         cdef uint64_t restarts = who.datagrams.restarts
         cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, 0, 0, 0, &fresh)
+        if mark >= 12:                              # length, and the sequence number of the first sample
+            mark |= <uint64_t>be32(datagram.rest.at + 8) << 32
         if sender != NULL:
             note_sender(who, sender)
         who.uptime = datagram.uptime
@@ -150,12 +169,13 @@ cdef class Ledger:
         else:
             restarted = datagram.uptime < seen.uptime and seen.uptime - datagram.uptime > RESTART_MS
             verdict = order(seen, datagram.sequence, restarted, &who.datagrams)
-            if verdict == TWICE and datagram.uptime != seen.uptime:
-                verdict = IN_ORDER                  # an agent that never counts is still worth hearing
+            if verdict == TWICE and (datagram.sequence != seen.last or datagram.uptime != seen.uptime
+                                     or mark != seen.mark):
+                verdict = IN_ORDER
             seen.era += <uint32_t>(who.datagrams.restarts - restarts)
         if seen != NULL:
             if verdict == IN_ORDER:
-                seen.uptime = datagram.uptime
+                seen.uptime, seen.mark = datagram.uptime, mark
             era[0] = seen.era
         return verdict
 

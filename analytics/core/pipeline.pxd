@@ -23,6 +23,12 @@ cdef struct Slice:                                  # one datagram
     size_t length
     const uint8_t* sender                           # 16 bytes, or NULL
 
+cdef struct Staged:                                 # an update whose cell is on its way from memory
+    void* cache
+    uint64_t hash
+    double amount
+    uint64_t key[33]
+
 cdef struct Pending:                                # a sample whose judged key nobody has judged yet
     uint32_t slot, source, agent
     double amount
@@ -39,6 +45,9 @@ cdef class Pipeline:
     cdef void* slots[128]                           # FlowCache per slot, borrowed from `caches`
     cdef uint32_t slot_count
     cdef Fires fires
+    cdef Staged staged[32]
+    cdef uint32_t staged_head, staged_next, staged_tail   # running numbers; the place is the number modulo 32
+                                                    # tail: oldest, next: the first without a digest, head: free
     cdef Pending* pending
     cdef uint32_t pending_count
     cdef PendingCounters* counters
@@ -60,6 +69,8 @@ cdef class Pipeline:
     cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era,
                    double now) noexcept nogil
     cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
+    cdef void fetch_staged(self, uint32_t most) noexcept nogil
+    cdef void unstage(self, uint32_t most, double now) noexcept nogil
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil
     cdef void set_counters_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,

@@ -19,7 +19,7 @@ from analytics.core.ledger cimport IN_ORDER, NOBODY, TWICE, Agent, Ledger, Order
 from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch, dissect
 from analytics.core.sflow cimport (ACCEPTED, COUNTERS, END, FLOW, OTHER_VERSION, CounterSample, Datagram, FlowSample,
                                    Kind, Opened, next_sample, open_datagram)
-from analytics.core.table cimport digest, find
+from analytics.core.table cimport digest, fetch_cell, find
 from analytics.core.xdr cimport left
 
 cdef enum:
@@ -28,6 +28,8 @@ cdef enum:
     TEXT_ROOM = 1 << 20
     FIRED_ROOM = 4096
     BATCH = 256                                     # datagrams fed from Python per turn of the lock
+    STAGES = 32                                     # updates under way: enough to hide the memory's latency
+    LAG = 4                                         # keys whose bytes are still being stored: too early to read them
     INTERNAL = 0x3FFFFFFF                           # interface value: the device itself
 
 FLOWS_AT_ONCE = MOST_FLOWS
@@ -134,6 +136,7 @@ cdef class Pipeline:
                     or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
                 with gil:
                     self.settle(now)
+        self.unstage(0, now)
         if (self.pending_count or self.counter_count or self.fires.count
                 or self.introduced < self.ledger.source_count):
             with gil:
@@ -205,8 +208,7 @@ cdef class Pipeline:
     cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil:
         """Make the keys of one definition, and accumulate or set aside."""
         cdef uint64_t[KEY_WORDS] judged
-        cdef uint64_t[KEY_WORDS] key
-        cdef double amount
+        cdef Staged* item
         cdef uint8_t* verdict
         cdef uint64_t decided = 0                   # also: nothing to judge
         cdef bint known = 1
@@ -218,16 +220,40 @@ cdef class Pipeline:
                 decided = (<uint32_t*>verdict)[0]
                 if decided == 0:
                     return
-        if not gather_carried(&self.fields, &cache.plan, key + 1):
+        item = &self.staged[self.staged_head % STAGES]
+        if not gather_carried(&self.fields, &cache.plan, item.key + 1):
             return
-        if not gather_value(&self.fields, &cache.plan, &amount):
+        if not gather_value(&self.fields, &cache.plan, &item.amount):
             return
-        amount *= rate
-        if known and source < self.introduced:
-            key[0] = decided << 32 | source
-            cache.update(key, amount, now, &self.fires)
-        else:
-            self.set_aside(cache, agent, source, amount, judged, key + 1)
+        item.amount *= rate
+        if not known or source >= self.introduced:
+            self.set_aside(cache, agent, source, item.amount, judged, item.key + 1)
+            return
+        item.key[0] = decided << 32 | source
+        item.cache = <void*>cache
+        self.staged_head += 1
+        self.fetch_staged(LAG)
+        if self.staged_head - self.staged_tail == STAGES:
+            self.unstage(STAGES - 1, now)
+
+    cdef void fetch_staged(self, uint32_t most) noexcept nogil:
+        """Digest keys and fetch their cells until at most `most` keys wait for that."""
+        cdef Staged* item
+        while self.staged_head - self.staged_next > most:
+            item = &self.staged[self.staged_next % STAGES]
+            self.staged_next += 1
+            item.hash = digest(&(<FlowCache>item.cache).flows, item.key)
+            fetch_cell(&(<FlowCache>item.cache).flows, item.hash)
+
+    cdef void unstage(self, uint32_t most, double now) noexcept nogil:
+        """Carry out staged updates, oldest first, until at most `most` are under way."""
+        cdef Staged* item
+        if most < LAG:
+            self.fetch_staged(0)
+        while self.staged_head - self.staged_tail > most:
+            item = &self.staged[self.staged_tail % STAGES]
+            self.staged_tail += 1
+            (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now, &self.fires)
 
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil:
@@ -310,7 +336,7 @@ cdef class Pipeline:
                     continue
             key[0] = decided << 32 | item.source
             memcpy(key + 1, item.carried, 8 * cache.plan.carried_words)
-            cache.update(key, item.amount, now, &self.fires)
+            cache.update(key, digest(&cache.flows, key), item.amount, now, &self.fires)
         return 0
 
     cdef int settle_fires(self) except -1:

@@ -57,7 +57,7 @@ cdef bint rebuild(Table* table, uint64_t cells, uint32_t stride) noexcept nogil:
 
 
 cdef uint8_t* insert(Table* table, const uint64_t* key, uint64_t hash) noexcept nogil:
-    """Add a key that `find` did not find; the payload is zero. NULL if the table holds `most` keys or memory is short."""
+    """Add a key that `find` did not find; the payload is zero. NULL: `most` keys are held, or memory is short."""
     cdef uint64_t* cell
     if table.used >= table.most:
         return NULL
