@@ -1,0 +1,329 @@
+"""Howdah in two minutes: a leaf-spine whose elephants collide, and what sFlow and OpenFlow make of it.
+
+Every phase shows something the previous ones cannot: reachability, calm, ECMP alone, the same flows steered, mice with
+and without marking, datagrams replicated. The same flows means the same 5-tuples, so that ECMP makes the same choice
+both times and the difference is the controller's. Nothing is computed beforehand; --report FILE writes all of it down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+from screen import Screen
+from stage import BIN, Stage, StageError, ticks, until
+from workload import (
+    ELEPHANT_PORT,
+    Elephant,
+    Run,
+    bound,
+    listen,
+    reach,
+    run_elephants,
+    run_mice,
+    run_replication,
+    summary,
+)
+
+from topologies import keeper
+from topologies.leafspine import leafspine
+from topologies.machine import LabError
+from topologies.patterns import stride
+from topologies.spec import Host
+
+SHAPE = {"spines": 4, "leaves": 4, "hosts_per_leaf": 4, "link_mbps": 5.0}
+CALM_S = 5.0
+ELEPHANTS_S, WINDOW = 21.0, (6.0, 20.0)
+MICE_S, MICE_GAP_S = 8.0, 0.04
+DATAGRAMS = 500
+UDP_PORTS = (6343, 7343)
+FIRST_SOURCE_PORT = 40001
+
+
+class Demo:
+    """The story, phase by phase; `report` grows with it."""
+
+    def __init__(self, stage: Stage, screen: Screen) -> None:
+        self.stage = stage
+        self.screen = screen
+        self.report: dict[str, Any] = {}
+        hosts = list(stage.spec.hosts.values())
+        per_leaf = int(SHAPE["hosts_per_leaf"])
+        self.leaves = [hosts[i : i + per_leaf] for i in range(0, len(hosts), per_leaf)]
+        self.elephants = [Elephant(hosts[a], hosts[b], FIRST_SOURCE_PORT + a) for a, b in stride(len(hosts), per_leaf)]
+        self.crowd: dict[str, int] = {}
+
+    def play(self) -> None:
+        phases = (self.raise_fabric, self.reachability, self.calm, self.ecmp, self.steered, self.mice, self.replication)
+        for number, phase in enumerate(phases, 1):
+            assert phase.__doc__
+            self.screen.title(f"{number}/{len(phases)}  {phase.__doc__}")
+            phase()
+        self.sflow()
+
+    # The phases
+
+    def raise_fabric(self) -> None:
+        """The fabric: Open vSwitch leaves and spines, sFlow on all, one controller"""
+        took = self.stage.raise_fabric({"sflow": {"collector": "127.0.0.1:6343", "sampling": 10, "polling": 1}})
+        footprint = self.stage.footprint
+        assert footprint is not None
+        version = subprocess.run(
+            ["ovs-vsctl", "get", "Open_vSwitch", ".", "ovs_version"], capture_output=True, text=True, check=True
+        ).stdout.strip().strip('"')  # fmt: skip
+        self.report["fabric"] = {**SHAPE, "datapath": footprint.about["datapath"], "ovs": version}
+        self.screen.say(
+            f"{SHAPE['leaves']} leaves x {SHAPE['spines']} spines, {len(self.stage.spec.hosts)} hosts, links of "
+            f"{SHAPE['link_mbps']:g} Mb/s: up in {took:.1f} s (Open vSwitch {version}, "
+            f"{footprint.about['datapath']} datapath)"
+        )
+        self.stage.start_controller()
+        until(self.stage.ready, 60, "controller, analytics and sFlow of all switches")
+        self.screen.say("ryu-manager controller.app has programmed all switches; analytics hears sFlow from every one")
+
+    def reachability(self) -> None:
+        """Reachability: every host asks every other"""
+        self.receivers = listen(self.stage)
+        pairs, lost = reach(self.stage)
+        self.report["reachability"] = {"pairs": pairs, "lost": len(lost)}
+        self.screen.say(
+            f"{pairs - len(lost)} of {pairs} pairs answer" + (f"; not: {', '.join(lost[:5])}" if lost else "")
+        )
+        if lost:
+            raise StageError(f"{len(lost)} of {pairs} host pairs cannot reach each other")
+
+    def calm(self) -> None:
+        """Calm: small requests only, and nothing that should be called an elephant"""
+        times = run_mice(self.stage, self.leaves[0][0], self.leaves[-1][0], CALM_S, MICE_GAP_S)
+        p50, p99 = summary(times)
+        links = self.stage.ask("links")
+        self.screen.say(
+            f"{len(times)} requests across the fabric took {p50:.1f} ms (p50), {p99:.1f} ms (p99); "
+            f"busiest link {max(link['utilisation'] for link in links):.0%}, "
+            f"{self.stage.ask('status')['elephants']['total']} elephants"
+        )
+
+    def ecmp(self) -> None:
+        """ECMP alone: one elephant from every host, steering off"""
+        self.stage.tell(steering=False)
+        self.before = self._elephants(self._watch_links)
+        crowded = [f"{name}: {n}" for name, n in self.crowd.items() if n > 1]
+        empty = sum(n == 0 for n in self.crowd.values())
+        self.screen.say(
+            f"{len(crowded)} links carry more than one elephant, {empty} none; {', '.join(crowded[:3])} ..."
+        )
+        limit = bound(self.stage.spec, self.elephants)
+        self.report["goodput"] = {"ecmp_mbps": mbps(self.before.total), "bound_mbps": mbps(limit)}
+        self.screen.say(
+            f"goodput {mbps(self.before.total)} Mb/s, {self.before.total / limit:.0%} of the {mbps(limit)} Mb/s that "
+            f"the links could carry"
+        )
+
+    def steered(self) -> None:
+        """The same flows, now steered: sFlow detects, OpenFlow marks and moves"""
+        self._quiet()
+        self.stage.tell(steering=True)
+        started = time.time()
+        after: Run = self.screen.watch(lambda: self.stage.ask("elephants"), self._elephants)
+        records = {r["flow"]: r for r in self.stage.ask("elephants?all=true") if r["detected_at"] >= started}
+        rows = [self._row(elephant, records.get(elephant.key), after) for elephant in self.elephants]
+        self.report["elephants"] = rows
+        self.screen.elephants(rows)
+        goodput = self.report["goodput"]
+        goodput["controlled_mbps"] = mbps(after.total)
+        moved = [row for row in rows if row["moved_ms"] is not None]
+        self.screen.say(
+            f"{sum(row['detected_ms'] is not None for row in rows)} of {len(rows)} elephants detected "
+            f"{median(rows, 'detected_ms'):.0f} ms after their first byte, marked after {median(rows, 'marked_ms'):.0f}, "
+            f"{len(moved)} seen on a new path after {median(moved, 'moved_ms'):.0f} ms (medians)"
+        )
+        self.screen.say(
+            f"goodput {goodput['controlled_mbps']} Mb/s: {after.total / self.before.total:.2f} x ECMP alone, "
+            f"{after.total / 1e6 / goodput['bound_mbps']:.0%} of the bound"
+        )
+        idle = min(self.before.idle, after.idle)
+        if idle < 0.2:
+            self.screen.say(f"[yellow]this machine had only {idle:.0%} of its CPU time left: the figures may be low")
+
+    def mice(self) -> None:
+        """Mice behind elephants: two of them fill one host's link, unmarked and marked"""
+        times: dict[str, list[float]] = {}
+        for number, (name, marking) in enumerate((("unmarked", False), ("marked", True))):
+            self._quiet()
+            self.stage.tell(marking=marking)
+            times[name] = self._mice_behind_elephants(number)
+            p50, p99 = summary(times[name])
+            self.screen.say(
+                f"elephants {name}: {len(times[name])} requests took {p50:.1f} ms (p50), {p99:.1f} ms (p99)"
+            )
+        unmarked, marked = summary(times["unmarked"]), summary(times["marked"])
+        self.report["mice"] = {
+            "unmarked_p50_ms": round(unmarked[0], 2), "unmarked_p99_ms": round(unmarked[1], 2),
+            "marked_p50_ms": round(marked[0], 2), "marked_p99_ms": round(marked[1], 2),
+            "requests": len(times["unmarked"]) + len(times["marked"]),
+        }  # fmt: skip
+        self.screen.say(f"marking makes the slowest of a hundred requests {unmarked[1] / marked[1]:.0f} times faster")
+
+    def replication(self) -> None:
+        """Replication: UDP datagrams copied by the switch of their collector"""
+        sender, collector, remote = self._replication_hosts()
+        result = run_replication(self.stage, sender, collector, remote, UDP_PORTS, DATAGRAMS)
+        self.report["replication"] = result
+        got = result["received"]
+        self.screen.say(
+            f"{sender.name} sent {result['sent']} datagrams to {collector.name}:{UDP_PORTS[0]}. There arrived "
+            f"{got['original']}, on its port {UDP_PORTS[1]} {got['second_port']}, at {remote.name} {got['remote_host']}"
+        )
+
+    def sflow(self) -> None:
+        agents = self.stage.ask_analytics("agents/json").values()
+        keys = {
+            "datagrams": "sFlowDatagramsReceived", "flow_samples": "sFlowFlowSamples",
+            "counter_samples": "sFlowCounterSamples", "lost": "sFlowDatagramsLost",
+        }  # fmt: skip
+        self.report["sflow"] = {
+            "agents": len(agents),
+            **{name: sum(agent[key] for agent in agents) for name, key in keys.items()},
+        }
+
+    def close(self) -> None:
+        """What it all came to, in plain words."""
+        goodput, mice, sflow = self.report["goodput"], self.report["mice"], self.report["sflow"]
+        self.screen.title("What you have seen")
+        self.screen.console.print(
+            f"- {sflow['agents']} switches sent {sflow['datagrams']} sFlow datagrams with {sflow['flow_samples']} "
+            f"packet samples; {sflow['lost']} were lost.\n"
+            f"- ECMP put several elephants on one link and left others idle: {goodput['ecmp_mbps']} Mb/s.\n"
+            f"- Moving {sum(row['moved_ms'] is not None for row in self.report['elephants'])} of them by one rule each "
+            f"gave {goodput['controlled_mbps']} of {goodput['bound_mbps']} Mb/s.\n"
+            f"- Marking elephants Lower Effort cut the mice's p99 from {mice['unmarked_p99_ms']} to "
+            f"{mice['marked_p99_ms']} ms.\n"
+            "- One datagram became three inside the switch, without a copy in user space.\n"
+            "Next: sudo ./scripts/demo --keep leaves all of it running; README.md tells how to use your own switches.",
+            highlight=False,
+        )
+
+    # What the phases share
+
+    def _elephants(self, watch: Callable[[float], None]) -> Run:
+        return run_elephants(self.stage, self.receivers, self.elephants, ELEPHANTS_S, WINDOW, watch)
+
+    def _quiet(self) -> None:
+        """Waits until the last phase's elephants are gone from the controller's books."""
+        until(lambda: self.stage.ask("status")["elephants"]["live"] == 0, 20, "the end of the last elephants")
+
+    def _watch_links(self, gone: float) -> None:
+        """Remembers how many elephants were on each link when the run was well under way."""
+        if gone > WINDOW[0]:
+            self.crowd = {f"{link['from']} > {link['to']}": len(link["elephants"]) for link in self.stage.ask("links")}
+
+    def _row(self, elephant: Elephant, record: dict[str, Any] | None, after: Run) -> dict[str, Any]:
+        first = after.first_byte[elephant.key]
+        record = record or {}
+
+        def since(name: str) -> float | None:
+            return round((record[name] - first) * 1000, 1) if record.get(name) else None
+
+        return {
+            "flow": elephant.key,
+            "detected_ms": since("detected_at"),
+            "marked_ms": since("marked_at"),
+            "moved_ms": since("seen_moved_at") if record.get("moves") else None,
+            "path_before": record.get("first_path"),
+            "path_after": record.get("path"),
+            "goodput_before_mbps": mbps(self.before.goodput[elephant.key]),
+            "goodput_after_mbps": mbps(after.goodput[elephant.key]),
+        }
+
+    def _mice_behind_elephants(self, number: int) -> list[float]:
+        """Two elephants from two leaves to one host, mice from a third leaf to the same host."""
+        target = self.leaves[2][0]
+        ports = FIRST_SOURCE_PORT + 1000 + 10 * number
+        senders = [
+            self.stage.traffic(
+                self.leaves[leaf][0].name, "send", f"{target.ipv4}:{ELEPHANT_PORT}@{ports + leaf}",
+                "--seconds", MICE_S + 5,
+            )
+            for leaf in (0, 1)
+        ]  # fmt: skip
+        for _ in ticks(3.0):
+            pass
+        times = run_mice(self.stage, self.leaves[3][0], target, MICE_S, MICE_GAP_S)
+        for sender in senders:
+            sender.stop()
+        return times
+
+    def _replication_hosts(self) -> tuple[Host, Host, Host]:
+        return self.leaves[0][0], self.leaves[-1][-1], self.leaves[-2][-1]
+
+
+def mbps(rate: float) -> float:
+    return round(rate / 1e6, 2)
+
+
+def median(rows: list[dict[str, Any]], name: str) -> float:
+    return summary([row[name] for row in rows if row[name] is not None])[0]
+
+
+def settings(stage_hosts: list[Host], per_leaf: int, work: Path) -> str:
+    """The controller's configuration: one replication, everything else as it comes."""
+    collector, remote = stage_hosts[-1], stage_hosts[-1 - per_leaf]
+    (work / "copies.yaml").write_text(
+        f"udp_port: {UDP_PORTS[0]}\ncollector:\n  address: {collector.ipv4}\ncopies:\n"
+        f"- port: {UDP_PORTS[1]}\n- host: {remote.ipv4}\n  port: {UDP_PORTS[0]}\n  source: keep\n"
+    )
+    return "controller:\n  replication:\n  - copies.yaml\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write every number measured as JSON")
+    parser.add_argument("--keep", action="store_true", help="leave the fabric and the programs running at the end")
+    options = parser.parse_args()
+    spec = leafspine(**SHAPE)  # type: ignore[arg-type]
+    work = Path(tempfile.mkdtemp(prefix="howdah-demo-"))
+    hosts = list(spec.hosts.values())
+    stage = Stage(spec, work, settings(hosts, int(SHAPE["hosts_per_leaf"]), work))
+    done = kept = False
+    try:
+        with keeper.signals_raise():
+            Stage.check_ports()
+            screen = Screen({host.ipv4: host.name for host in hosts})
+            demo = Demo(stage, screen)
+            demo.play()
+            demo.close()
+            if options.report:
+                options.report.write_text(json.dumps(demo.report, indent=1) + "\n")
+            done, kept = True, options.keep
+    except (StageError, LabError, RuntimeError, requests.RequestException, OSError) as error:
+        print(f"demo: {error}\ndemo: the programs' logs are in {work}", file=sys.stderr)
+    finally:
+        if not kept:
+            stage.close()
+            if done:
+                shutil.rmtree(work)
+    if kept:
+        stage.stop_programs()
+        pid = stage.controller.pid if stage.controller else 0
+        screen.console.print(
+            f"Still running: the fabric, ryu-manager (process {pid}, log {work}/controller.log), analytics.\n"
+            f"Look: {BIN}/howdah top      Traffic: {BIN}/howdah lab exec h1 ping 10.0.4.4\n"
+            f"End:  kill -INT {pid} && {BIN}/howdah lab down",
+            highlight=False,
+        )
+    return 0 if done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

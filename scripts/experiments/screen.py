@@ -1,0 +1,87 @@
+"""What the user sees: tables that update in place on a terminal, plain lines everywhere else (pipes, CI, logs)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Column, Table
+
+WIDE_ENOUGH = 100  # columns assumed where the output is no terminal, so that nothing is cut
+
+
+class Screen:
+    """Tells the story with the time since it began. `names` gives the host of an address."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.console = Console()
+        if not self.console.is_terminal:
+            self.console = Console(width=WIDE_ENOUGH, soft_wrap=True)
+        self.names = names
+        self._began = time.monotonic()
+        self._told: dict[str, tuple[Any, ...]] = {}
+
+    def title(self, text: str) -> None:
+        self.console.print(f"\n[bold]{text}[/bold]", highlight=False)
+
+    def say(self, text: str) -> None:
+        self.console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {text}", highlight=False)
+
+    def watch(self, ask: Callable[[], list[dict[str, Any]]], play: Callable[[Callable[[float], None]], Any]) -> Any:
+        """Plays something that calls back about once a second, and shows the elephants that `ask` knows then."""
+        if not self.console.is_terminal:
+            self._told.clear()
+            return play(lambda _: self._news(ask()))
+        with Live(self._live(ask()), console=self.console, auto_refresh=False, transient=True) as live:
+            return play(lambda _: live.update(self._live(ask()), refresh=True))
+
+    def elephants(self, rows: list[dict[str, Any]]) -> None:
+        """The elephants of the report, when they are done."""
+        headers = ("detected", "marked", "moved", "Mb/s before", "after")
+        table = Table("flow", "spine before > after", *(Column(header, justify="right") for header in headers))
+        for row in rows:
+            before, after = (_middle(row[name]) for name in ("path_before", "path_after"))
+            table.add_row(
+                self._flow(row["flow"]),
+                before if before == after else f"{before} > {after}",
+                *(f"{row[name]:.0f} ms" if row[name] else "" for name in ("detected_ms", "marked_ms", "moved_ms")),
+                f"{row['goodput_before_mbps']:.2f}",
+                f"{row['goodput_after_mbps']:.2f}",
+            )
+        self.console.print(table)
+
+    def _news(self, records: list[dict[str, Any]]) -> None:
+        """One line for every elephant whose state changed."""
+        for record in records:
+            state = record["state"], tuple(record["path"] or ()), record["moves"]
+            if self._told.get(record["flow"]) != state:
+                self._told[record["flow"]] = state
+                self.say(
+                    f"{self._flow(record['flow']):10} {record['rate'] / 1e6:4.1f} Mb/s  {record['state']:8} "
+                    f"{' '.join(record['path'] or ['way not seen yet']):20} {record['reason']}"
+                )
+
+    def _live(self, records: list[dict[str, Any]]) -> Table:
+        table = Table("flow", Column("Mb/s", justify="right"), "state", "path", "why")
+        for record in records:
+            table.add_row(
+                self._flow(record["flow"]),
+                f"{record['rate'] / 1e6:.1f}",
+                record["state"],
+                " ".join(record["path"] or ["?"]),
+                record["reason"],
+                style="green" if record["moves"] else "",
+            )
+        return table
+
+    def _flow(self, key: str) -> str:
+        source, destination = key.split(",")[:2]
+        return f"{self.names.get(source, source)} > {self.names.get(destination, destination)}"
+
+
+def _middle(path: list[str] | None) -> str:
+    """What tells the paths between two leaves apart."""
+    return " ".join(path[1:-1]) if path else "?"
