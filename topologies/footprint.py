@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from topologies.machine import LabError, last_line, run
+from topologies.machine import LabError, interfaces, last_line, run
 
 STATE = Path("/run/howdah/lab.json")
 MARK = "HOWDAH_LAB"
@@ -184,16 +184,12 @@ class Footprint:
     def _remove_interfaces(self) -> list[str]:
         """Delete the interfaces of ours; those of an ended namespace may go by themselves meanwhile."""
         run(["ip", "-force", "-batch", "-"], "".join(f"link delete {name}\n" for name in self._present()))
-        left = list(self._present())
+        left = self._present()
         return [f"interfaces not removed: {', '.join(left)}"] if left else []
 
-    def _present(self) -> Iterator[str]:
-        for name, mac in self.interfaces.items():
-            try:
-                if Path(f"/sys/class/net/{name}/address").read_text().strip() == mac:
-                    yield name
-            except OSError:  # gone
-                continue
+    def _present(self) -> list[str]:
+        present = interfaces()
+        return [name for name, mac in self.interfaces.items() if present.get(name) == mac]
 
 
 def clear_remains(state: Path) -> bool:

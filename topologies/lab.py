@@ -32,7 +32,17 @@ from mininet.node import Host, OVSSwitch
 
 from controller.ovsdb import Bridge, Ovsdb, OvsdbError, Sflow, run_directory
 from topologies.footprint import EXTERNAL_ID, MARK, STATE, Footprint, Process, clear_remains
-from topologies.machine import LabError, batch, heredoc, in_namespace, last_line, run, silence_ipv6, together
+from topologies.machine import (
+    LabError,
+    batch,
+    heredoc,
+    in_namespace,
+    interfaces,
+    last_line,
+    run,
+    silence_ipv6,
+    together,
+)
 from topologies.sendbuffer import widen
 from topologies.shaping import tc_lines
 from topologies.spec import Spec
@@ -42,6 +52,7 @@ CONTROLLER = "tcp:127.0.0.1:6653"
 PROTOCOLS = "OpenFlow13,OpenFlow15"
 QUEUE = 100  # packets
 PREFIX_LENGTH = 16
+Mininet.inited = True  # else it would rewrite a dozen sysctls of the machine
 FIRST_FRAME = "0180c200000e0a000000000088b5" + 46 * "00"  # nobody forwards it; EtherType for experiments (IEEE)
 SFLOW = Sflow(sampling=10, polling=1)
 
@@ -162,7 +173,7 @@ class Lab:
 
     def _add_nodes(self, footprint: Footprint) -> None:
         """Mininet's nodes: for a host this makes its network namespace, for a switch nothing but a shell."""
-        self.net = net = _Network(controller=None, build=False)
+        self.net = net = Mininet(controller=None, build=False)
         mark = {**os.environ, MARK: footprint.lab}
         for host in self.spec.hosts.values():
             shell = net.addHost(host.name, cls=_MarkedHost, environment=mark)
@@ -304,10 +315,6 @@ def usable_datapath() -> str:
     return "netdev"
 
 
-class _Network(Mininet):
-    inited = True  # keeps Mininet from rewriting a dozen sysctls of the machine
-
-
 class _Marked:
     """A Mininet node all of whose processes carry the lab's mark in their environment."""
 
@@ -367,11 +374,11 @@ def _refuse_names_in_use(names: list[str]) -> None:
             bridges = db.bridges()
     except OvsdbError as error:
         raise LabError(f"{error} (is Open vSwitch running?)") from None
-    interfaces = {entry.name for entry in Path("/sys/class/net").iterdir()}
+    present = interfaces()
     for name in names:
         if name in bridges:
             raise LabError(f"a bridge {name!r} exists already and is not the lab's; nothing was changed")
-        if name in interfaces:
+        if name in present:
             raise LabError(f"an interface {name!r} exists already and is not the lab's; nothing was changed")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,14 @@ def run(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise LabError(f"{command[0]} is not installed (run scripts/setup)") from None
+
+
+def interfaces() -> dict[str, str]:
+    """The interfaces of this network namespace with their MACs (asked of the kernel: /sys may show another one's)."""
+    listed = run(["ip", "-json", "link", "show"])
+    if listed.returncode:
+        raise LabError(f"ip link show: {last_line(listed.stderr)}")
+    return {entry["ifname"]: entry.get("address", "") for entry in json.loads(listed.stdout)}
 
 
 def last_line(text: str) -> str:
