@@ -40,6 +40,7 @@ from ovs_rules.rule import Group, Rule
 
 COUNTER_PERIOD = 1.0
 LOOK_PERIOD = 1.0
+GLANCE_PERIOD = 0.1  # while an elephant's way, or its arrival on a new one, is not yet seen
 TEND_PERIOD = 0.2
 RETRY_PERIOD = 0.5
 
@@ -82,13 +83,14 @@ class Howdah(app_manager.RyuApp):
         self.supervisor = None if self.settings.analytics.url else Supervisor(self.settings.analytics)
         self.sessions: dict[int, Session] = {}
         self._defined: Any = None
+        self._looked = 0.0
         kwargs["wsgi"].register(Interface, {"app": self})
 
     def start(self) -> None:
         super().start()
         work: list[tuple[Callable[[], None], float]] = [
             (self._hear, 0.0),
-            (self._look, LOOK_PERIOD),
+            (self._look, GLANCE_PERIOD),
             (self._poll_counters, COUNTER_PERIOD),
         ]
         if self.supervisor:
@@ -146,11 +148,15 @@ class Howdah(app_manager.RyuApp):
             self._run(self.conductor.observed(sightings, time.time(), complete=False))
 
     def _look(self) -> None:
+        """Looks at every port: once a second, and more often while something is about to show."""
+        now = time.time()
+        if now - self._looked < LOOK_PERIOD and not self.conductor.ledger.unsettled(now):
+            return
         self._define()
         if self.conductor.discovery:
             known = self.conductor.discovery.identify(self.conductor.fabric, self.feed.ports())
             self._run(self.conductor.set_fabric(known, time.time()))
-        now = time.time()
+        self._looked = now = time.time()
         sightings = self.feed.look(now)
         seen: dict[tuple[str, int], int] = {}
         for sighting in sightings:

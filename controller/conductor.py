@@ -222,7 +222,7 @@ class Conductor:
             self._steer(kept, now)
         for flow, elephant in live.items():
             control = self.controls.get(flow)
-            self.ledger.see(elephant, self.fabric, control.path if control else None, self._moved_at.get(flow, 0.0))
+            self.ledger.see(elephant, self.fabric, control.path if control else None)
         return self._sync()
 
     def _steer(self, flows: set[FlowKey], now: float) -> None:
@@ -232,6 +232,7 @@ class Conductor:
         for move in moves:
             self.controls[move.flow] = replace(self.controls[move.flow], path=move.path)
             self._moved_at[move.flow] = now
+            elephants[move.flow].forget(move.path)
             self.counts.moves += 1
             link = move.busiest
             reason = f"{link.source.switch}->{link.target.switch} wanted at {move.pressure:.1f} x its speed"

@@ -103,6 +103,11 @@ class Elephant:
         best = max(paths, key=lambda path: sum(weight.get(link, 0.0) for link in path))
         return best if any(link in weight for link in best) else None
 
+    def forget(self, path: Path) -> None:
+        """Drops the witnesses of a path that it is about to be moved to, so that the next ones prove its arrival."""
+        for link in path:
+            self.seen_on.pop(link, None)
+
     def first_seen_on(self, path: Path) -> float | None:
         """When the first witness of this path saw it, None if none did yet."""
         return min((self.seen_on[link].since for link in path if link in self.seen_on), default=None)

@@ -13,6 +13,8 @@ from controller.topology import Fabric, Path, switches_of
 
 # Ended elephants that the northbound API still tells about.
 REMEMBERED = 1000
+# For so many seconds after detection or a move somebody waits to see where the flow goes.
+FRESH = 3.0
 
 
 @dataclass
@@ -81,18 +83,24 @@ class Ledger:
             record.steered_at = record.steered_at or now
             record.state = "steered"
 
-    def see(self, elephant: Elephant, fabric: Fabric, steered_to: Path | None, moved_at: float) -> None:
+    def see(self, elephant: Elephant, fabric: Fabric, steered_to: Path | None) -> None:
         """What the latest samples show of this elephant."""
         record = self.live[elephant.flow]
         record.rate = elephant.rate
+        if steered_to is not None and record.seen_moved_at is None:
+            record.seen_moved_at = elephant.first_seen_on(steered_to)
         path = elephant.path(fabric)
-        if path is None:
-            return
-        record.path = switches_of(path, record.ingress)
-        record.first_path = record.first_path or record.path
-        if steered_to is not None and path == steered_to and record.seen_moved_at is None:
-            since = elephant.first_seen_on(path)
-            record.seen_moved_at = None if since is None else max(since, moved_at)
+        if path is not None:
+            record.path = switches_of(path, record.ingress)
+            record.first_path = record.first_path or record.path
+
+    def unsettled(self, now: float) -> bool:
+        """Whether the next samples matter: an elephant's way, or its arrival on a new one, is not yet seen."""
+        return any(
+            (record.path is None and now - record.detected_at < FRESH)
+            or (record.steered_at is not None and record.seen_moved_at is None and now - record.steered_at < FRESH)
+            for record in self.live.values()
+        )
 
     def close(self, flow: FlowKey, now: float) -> None:
         record = self.live.pop(flow, None)

@@ -20,7 +20,7 @@ from typing import Any
 
 import requests
 from screen import Screen
-from stage import BIN, Stage, StageError, ticks, until
+from stage import BIN, Stage, StageError, until
 from workload import (
     ELEPHANT_PORT,
     Elephant,
@@ -44,6 +44,7 @@ SHAPE = {"spines": 4, "leaves": 4, "hosts_per_leaf": 4, "link_mbps": 5.0}
 CALM_S = 5.0
 ELEPHANTS_S, WINDOW = 21.0, (6.0, 20.0)
 MICE_S, MICE_GAP_S = 8.0, 0.04
+FILL_S = 4.0  # until the elephants have filled the queue that mice then meet
 DATAGRAMS = 500
 UDP_PORTS = (6343, 7343)
 FIRST_SOURCE_PORT = 40001
@@ -109,7 +110,7 @@ class Demo:
         self.screen.say(
             f"{len(times)} requests across the fabric took {p50:.1f} ms (p50), {p99:.1f} ms (p99); "
             f"busiest link {max(link['utilisation'] for link in links):.0%}, "
-            f"{self.stage.ask('status')['elephants']['total']} elephants"
+            f"elephants: {self.stage.ask('status')['elephants']['total']}"
         )
 
     def ecmp(self) -> None:
@@ -143,7 +144,7 @@ class Demo:
         moved = [row for row in rows if row["moved_ms"] is not None]
         self.screen.say(
             f"{sum(row['detected_ms'] is not None for row in rows)} of {len(rows)} elephants detected "
-            f"{median(rows, 'detected_ms'):.0f} ms after their first byte, marked after {median(rows, 'marked_ms'):.0f}, "
+            f"{median(rows, 'detected_ms'):.0f} ms after their first byte, marked {median(rows, 'marked_ms'):.0f} ms, "
             f"{len(moved)} seen on a new path after {median(moved, 'moved_ms'):.0f} ms (medians)"
         )
         self.screen.say(
@@ -155,7 +156,7 @@ class Demo:
             self.screen.say(f"[yellow]this machine had only {idle:.0%} of its CPU time left: the figures may be low")
 
     def mice(self) -> None:
-        """Mice behind elephants: two of them fill one host's link, unmarked and marked"""
+        """Mice behind elephants: four of them fill one host's link, unmarked and marked"""
         times: dict[str, list[float]] = {}
         for number, (name, marking) in enumerate((("unmarked", False), ("marked", True))):
             self._quiet()
@@ -245,18 +246,16 @@ class Demo:
         }
 
     def _mice_behind_elephants(self, number: int) -> list[float]:
-        """Two elephants from two leaves to one host, mice from a third leaf to the same host."""
+        """Elephants from two leaves to one host, then mice from a third leaf to the same host."""
         target = self.leaves[2][0]
-        ports = FIRST_SOURCE_PORT + 1000 + 10 * number
+        port = FIRST_SOURCE_PORT + 1000 + 10 * number
         senders = [
             self.stage.traffic(
-                self.leaves[leaf][0].name, "send", f"{target.ipv4}:{ELEPHANT_PORT}@{ports + leaf}",
-                "--seconds", MICE_S + 5,
+                host.name, "send", f"{target.ipv4}:{ELEPHANT_PORT}@{port}", "--seconds", FILL_S + MICE_S + 2
             )
-            for leaf in (0, 1)
-        ]  # fmt: skip
-        for _ in ticks(3.0):
-            pass
+            for host in (*self.leaves[0][:2], *self.leaves[1][:2])
+        ]
+        time.sleep(FILL_S)
         times = run_mice(self.stage, self.leaves[3][0], target, MICE_S, MICE_GAP_S)
         for sender in senders:
             sender.stop()

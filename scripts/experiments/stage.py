@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -198,14 +198,6 @@ def until(condition: Callable[[], Any], seconds: float, what: str, period: float
             raise StageError(f"{what}: not within {seconds:.0f} s")
         time.sleep(period)
     return value
-
-
-def ticks(seconds: float, period: float = 1.0) -> Iterator[float]:
-    """Now and every `period` seconds until `seconds` are over: the seconds gone by."""
-    start = time.monotonic()
-    while (gone := time.monotonic() - start) < seconds:
-        yield gone
-        time.sleep(max(0.0, min(period - (time.monotonic() - start - gone), seconds - (time.monotonic() - start))))
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -134,8 +134,9 @@ def goodput(receiver: Program, elephant: Elephant, begin: float, end: float) -> 
 def run_mice(stage: Stage, client: Host, server: Host, seconds: float, gap: float) -> list[float]:
     """Round-trip times in ms of small requests over UDP, one at a time, `gap` seconds apart; lost ones took MOUSE_S."""
     program = stage.traffic(
-        client.name, "mice", f"{server.ipv4}:7007", "--udp", "--seconds", seconds, "--gap", gap, "--timeout", MOUSE_S
-    )
+        client.name, "mice", f"{server.ipv4}:7007", "--udp", "--seconds", seconds, "--gap", gap, "--timeout", MOUSE_S,
+        "--reply", 200,
+    )  # fmt: skip
     finished(program, seconds + 15)
     times = [line["ms"] for line in program.lines() if line["event"] == "rtt"]
     return [MOUSE_S * 1000 if ms is None else ms for ms in times]
