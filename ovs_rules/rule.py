@@ -72,6 +72,11 @@ class Rule:
         """What makes two entries the same entry for a switch: table, priority and match (OpenFlow 1.5, 6.4)."""
         return self.table, self.priority, frozenset(self.match)
 
+    @property
+    def effect(self) -> tuple[object, ...]:
+        """What the entry does, apart from which packets it is for."""
+        return self.actions, self.goto, self.cookie, self.idle_timeout, self.hard_timeout
+
 
 @dataclass(frozen=True)
 class Bucket:
