@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import requests
 
-from topologies import keeper
+from topologies import keeper, traffic
 from topologies.footprint import STATE, Footprint, clear_remains
 from topologies.lab import TOPOLOGY
 from topologies.spec import Spec
@@ -44,13 +44,13 @@ class StageError(Exception):
 class Program:
     """A program inside a host, with its JSON lines as they come."""
 
-    process: subprocess.Popen[str]
-    output: TextIO
+    process: subprocess.Popen[bytes]
+    output: Path
 
     def lines(self) -> list[dict[str, Any]]:
         """All complete lines so far."""
-        self.output.seek(0)
-        return [json.loads(line) for line in self.output if line.endswith("\n")]
+        with self.output.open() as file:
+            return [json.loads(line) for line in file if line.endswith("\n")]
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -146,24 +146,23 @@ class Stage:
     def run(self, host: str, *words: str) -> Program:
         """Starts a command inside a host."""
         assert self.footprint is not None
-        number = len(self.programs)
-        output = (self.work / f"{number:03}-{host}.jsonl").open("w+")
-        process = subprocess.Popen(
-            self.footprint.command(host, list(words)),
-            env=self.footprint.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=(self.work / "programs.log").open("a"),
-            text=True,
-            start_new_session=True,
-        )
+        output = self.work / f"{len(self.programs):03}-{host}.jsonl"
+        with output.open("wb") as lines, (self.work / "programs.log").open("ab") as complaints:
+            process = subprocess.Popen(
+                self.footprint.command(host, list(words)),
+                env=self.footprint.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=lines,
+                stderr=complaints,
+                start_new_session=True,
+            )
         program = Program(process, output)
         self.programs.append(program)
         return program
 
     def traffic(self, host: str, *words: object) -> Program:
         """Starts one of topologies/traffic.py's programs inside a host."""
-        return self.run(host, sys.executable, "-m", "topologies.traffic", *map(str, words))
+        return self.run(host, *traffic.command(*words))
 
     # Ending
 
@@ -174,8 +173,6 @@ class Stage:
     def close(self) -> None:
         """Ends the programs, the controller with its analytics, and the lab."""
         self.stop_programs()
-        for program in self.programs:
-            program.output.close()
         self.programs.clear()
         if self.controller is not None:
             self.controller.send_signal(signal.SIGINT)
