@@ -17,6 +17,7 @@ STALE_INTERVALS = 3.5  # polling intervals without an update
 STALE_AT_LEAST_S = 30.0
 STALE_AT_FIRST_S = 120.0  # before the interval is known
 WORD = 1 << 32
+UNKNOWN = WORD - 1
 
 GAUGES = frozenset({"ifindex", "of_port", "ovs_dp_flows", "ovs_dp_masks"})
 RATES = {"ovs_dp_hits": "ovs_dp_hitrate", "ovs_dp_misses": "ovs_dp_missrate", "ovs_dp_lost": "ovs_dp_lostrate"} | {
@@ -135,7 +136,7 @@ class Counters:
 def _plain(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Gauges, texts and words that need a name."""
     for name, value in fields.items():
-        if name in GAUGES or name == "ifname":
+        if name == "ifname" or (name in GAUGES and value != UNKNOWN):
             yield name, value
         elif name == "iftype":
             yield name, IF_TYPES.get(value, str(value))
