@@ -116,7 +116,9 @@ def test_texts_of_no_live_entry_are_forgotten():
     word = bytes(4)
 
     def judge(vlan: int) -> int:
-        return program.judge((1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder), "10.0.0.1", lambda agent, port: None)
+        return program.judge(
+            (1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder), "10.0.0.1", lambda agent, port: None
+        )
 
     one, two = judge(1), judge(2)
     assert (one, judge(1)) == (1, 1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from analytics.core.flowkeys import FIELDS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.core.flowkeys import FIELDS
 from analytics.filters import parse_filter
 from analytics.keys import Invalid, Sample
 

@@ -6,10 +6,10 @@ import struct
 from ipaddress import ip_address
 
 import pytest
+from analytics.core.flowkeys import FIELDS, fields_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.core.flowkeys import FIELDS, fields_of
 from analytics.texts import RENDER
 from tests.analytics.wire import ethernet, ipv4, ipv6, tcp, tcp_frame, udp
 

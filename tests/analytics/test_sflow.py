@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 
 import pytest
+from analytics.core.sflow import COUNTER_RECORDS, counter_records, decode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.core.sflow import COUNTER_RECORDS, counter_records, decode
 from tests.analytics.wire import (
     counter_sample,
     datagram,

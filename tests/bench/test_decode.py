@@ -2,9 +2,9 @@
 
     BENCH_DATAGRAMS=20000 .venv/bin/pytest -s tests/bench/test_decode.py
 
-prints samples/s of processor time over generated datagrams (8 samples of 128-byte headers, as Open vSwitch sends them),
-fed in batches from memory, for few and many distinct keys. Without BENCH_DATAGRAMS it runs a short round and only guards
-against a slow-down by an order of magnitude.
+prints samples/s of processor time over generated datagrams (8 samples of 128-byte headers, as Open vSwitch sends
+them), fed in batches from memory, for few and many distinct keys. Without BENCH_DATAGRAMS it runs a short round and
+only guards against a slow-down by an order of magnitude.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ BATCH = 64
 DATAGRAMS = int(os.environ.get("BENCH_DATAGRAMS", "2000"))
 DEFINITIONS = {
     "five_tuple": {
-        "keys": "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport",
+        "keys": "ipsource,ipdestination,ipprotocol,"
+        "or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport",
         "value": "bytes",
         "filter": "direction=ingress&(ipprotocol=6|ipprotocol=17)",
     },
@@ -39,10 +40,16 @@ def stream(keys: int, count: int) -> list[bytes]:
         for place in range(SAMPLES):
             flow = (number * SAMPLES + place) * 2654435761 % keys
             src, dst = f"10.{flow >> 16 & 255}.{flow >> 8 & 255}.{flow & 255}", f"10.200.0.{flow % 250}"
-            upper = udp(1000 + flow % 50000, 5001, bytes(86)) if flow % 4 == 0 else tcp(1000 + flow % 50000, 5001) + bytes(74)
+            upper = (
+                udp(1000 + flow % 50000, 5001, bytes(86))
+                if flow % 4 == 0
+                else tcp(1000 + flow % 50000, 5001) + bytes(74)
+            )
             header = ethernet(ipv4(upper, 17 if flow % 4 == 0 else 6, src, dst))
             sequence = number * SAMPLES + place + 1
-            samples.append(flow_sample(sampled_header(header), sequence=sequence, source=(2, 1000), ports=(1 + flow % 8, 9)))
+            samples.append(
+                flow_sample(sampled_header(header), sequence=sequence, source=(2, 1000), ports=(1 + flow % 8, 9))
+            )
         made.append(datagram(*samples, sequence=number + 1, uptime=number))
     return made
 
