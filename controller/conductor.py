@@ -19,7 +19,7 @@ from controller import hosts, rules
 from controller.commands import Command, Send
 from controller.discovery import Discovery
 from controller.elephants import FlowKey, Limits, Sighting, Tracker
-from controller.pipeline import Kind, control_of, kind_of
+from controller.pipeline import Kind, kind_of
 from controller.policy import placement, replication
 from controller.policy.marking import LOWER_EFFORT, within_cap
 from controller.reconcile import Change, DropGroup, DropRule, Identity, Installed, PutRule, changes
@@ -27,7 +27,7 @@ from controller.records import Ledger
 from controller.rules import Control
 from controller.topology import Fabric, Link, Path, Port
 from ovs_rules.replication import Spec
-from ovs_rules.rule import Group, Output, Rule, SetField
+from ovs_rules.rule import Group, Rule
 
 
 @dataclass(frozen=True)
@@ -117,22 +117,16 @@ class Conductor:
         if rule.identity not in held or held[rule.identity].cookie != rule.cookie:
             return []
         del held[rule.identity]
-        if kind_of(rule.cookie) == Kind.ELEPHANT and (flow := self._flow_of(rule)):
-            self._end(flow, now)
+        if found := rules.adopted(rule):
+            self._end(found.flow, now)
         return self._sync()
 
     def confirmed(self, dpid: int, done: Iterable[Change], now: float) -> None:
         """The switch's barrier reply: these changes are in force, but for those it refused."""
         refused = self._refusals.get(dpid, {})
         for change in done:
-            if (
-                isinstance(change, PutRule)
-                and change.rule.identity not in refused
-                and (flow := self._flow_of(change.rule))
-            ):
-                marks = any(isinstance(action, SetField) for action in change.rule.actions)
-                pins = any(isinstance(action, Output) for action in change.rule.actions)
-                self.ledger.in_force(flow, now, marks=marks, pins=pins)
+            if isinstance(change, PutRule) and change.rule.identity not in refused:
+                self._in_force(change.rule, now)
 
     def refused(self, dpid: int, change: Change) -> None:
         """The switch refused a change: counted, and not sent again until it differs or the switch reconnects."""
@@ -217,7 +211,7 @@ class Conductor:
             elephant = live[flow]
             old = self.controls.get(flow)
             path = old.path if old and old.path in elephant.paths(self.fabric) else None
-            self.controls[flow] = Control(flow, elephant.number, elephant.entry.switch, dscp, path)
+            self.controls[flow] = Control(flow, elephant.entry.switch, dscp, path)
         if self.policy.steering:
             self._steer(kept, now)
         for flow, elephant in live.items():
@@ -244,24 +238,25 @@ class Conductor:
         self._moved_at.pop(flow, None)
         self.ledger.close(flow, now)
 
-    def _flow_of(self, rule: Rule) -> FlowKey | None:
-        number = control_of(rule.cookie)
-        return next((flow for flow, control in self.controls.items() if control.number == number), None)
+    def _in_force(self, rule: Rule, now: float) -> None:
+        if found := rules.adopted(rule):
+            self.ledger.in_force(found.flow, now, marks=found.dscp is not None, pins=found.port is not None)
 
     def _adopt(self, switch: str, now: float) -> None:
         """Takes over the elephant rules that an earlier controller left on this switch, as far as flows enter here."""
-        held = self.installed[self.fabric.switches[switch].dpid]
-        for rule in held.rules.values():
-            found = rules.adopted(rule) if kind_of(rule.cookie) == Kind.ELEPHANT else None
+        for rule in self.installed[self.fabric.switches[switch].dpid].rules.values():
+            found = rules.adopted(rule)
             source = self.fabric.hosts_by_address.get(found.flow.source) if found else None
-            if found is None or found.flow in self.controls or source is None or source.switch != switch:
+            if found is None or source is None or source.switch != switch:
                 continue
-            entry = self.fabric.switches[switch].ports[source.port]
-            elephant = self.tracker.adopt(found.flow, found.number, entry, now)
-            self.counts.adopted += 1
-            self.ledger.open(elephant, "adopted", "its rule was found on the switch")
+            elephant = self.tracker.live.get(found.flow)
+            if elephant is None:
+                elephant = self.tracker.adopt(found.flow, self.fabric.switches[switch].ports[source.port], now)
+                self.ledger.open(elephant, "adopted", "its rule was found on the switch")
             path = next((p for p in elephant.paths(self.fabric) if p and p[0].source.number == found.port), None)
-            self.controls[found.flow] = Control(found.flow, found.number, switch, found.dscp, path)
+            self.controls[found.flow] = Control(found.flow, switch, found.dscp, path)
+            self._in_force(rule, now)
+            self.counts.adopted += 1
 
     # What the switches hold
 

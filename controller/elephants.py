@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from controller.topology import Fabric, Host, Link, Path, Port
 
@@ -39,6 +40,11 @@ class FlowKey:
         """Raises ValueError for anything but five comma-separated fields with three numbers at the end."""
         source, destination, protocol, source_port, destination_port = text.split(",")
         return cls(source, destination, int(protocol), int(source_port), int(destination_port))
+
+    @property
+    def number(self) -> int:
+        """32 bits that name the flow in cookies, the same in every run: so a rule found later can be adopted."""
+        return crc32(str(self).encode())
 
     def __str__(self) -> str:
         return f"{self.source},{self.destination},{self.protocol},{self.source_port},{self.destination_port}"
@@ -78,7 +84,6 @@ class Elephant:
     """A live elephant. Rates in bits/s, times in seconds since the epoch."""
 
     flow: FlowKey
-    number: int
     entry: Port
     rate: float
     detected_at: float
@@ -119,7 +124,6 @@ class Tracker:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.live: dict[FlowKey, Elephant] = {}
-        self._count = 0
 
     def threshold(self, port: Port) -> float:
         """Bits/s from which a flow that enters at `port` is an elephant; infinite where the speed is unknown."""
@@ -148,10 +152,9 @@ class Tracker:
             del self.live[elephant.flow]
         return over
 
-    def adopt(self, flow: FlowKey, number: int, entry: Port, now: float) -> Elephant:
+    def adopt(self, flow: FlowKey, entry: Port, now: float) -> Elephant:
         """Takes a flow in whose rule was found on a switch; it ends like any other if nothing more is seen of it."""
-        self._count = max(self._count, number)
-        self.live[flow] = Elephant(flow, number, entry, 0.0, detected_at=now, last_loud=now + GRACE)
+        self.live[flow] = Elephant(flow, entry, 0.0, detected_at=now, last_loud=now + GRACE)
         return self.live[flow]
 
     def grace(self, now: float) -> None:
@@ -164,17 +167,14 @@ class Tracker:
         if elephant is None:
             if sighting.rate < self.threshold(port):
                 return None
-            return self._start(sighting.flow, port, sighting.rate, sighting.at)
+            elephant = Elephant(sighting.flow, port, sighting.rate, detected_at=sighting.at, last_loud=sighting.at)
+            self.live[sighting.flow] = elephant
+            return elephant
         elephant.rate = sighting.rate
         elephant.entry = port
         if sighting.rate >= self.threshold(port) * self.limits.release:
             elephant.last_loud = max(elephant.last_loud, sighting.at)
         return None
-
-    def _start(self, flow: FlowKey, entry: Port, rate: float, now: float) -> Elephant:
-        self._count += 1
-        self.live[flow] = Elephant(flow, self._count, entry, rate, detected_at=now, last_loud=now)
-        return self.live[flow]
 
     @staticmethod
     def _on_link(elephant: Elephant, link: Link, sighting: Sighting) -> None:

@@ -65,9 +65,5 @@ def kind_of(value: int) -> Kind | None:
         return None
 
 
-def control_of(value: int) -> int:
-    return value & 0xFFFFFFFF
-
-
 def is_our_group(group_id: int) -> bool:
     return group_id & GROUP_MASK == GROUP_BASE

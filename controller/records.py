@@ -26,7 +26,6 @@ class Record:
     """
 
     flow: FlowKey
-    number: int
     ingress: str
     port: str
     detected_at: float
@@ -52,7 +51,6 @@ class Ledger:
     def open(self, elephant: Elephant, state: str = "seen", reason: str = "") -> Record:
         record = Record(
             elephant.flow,
-            elephant.number,
             elephant.entry.switch,
             elephant.entry.name,
             elephant.detected_at,

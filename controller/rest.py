@@ -176,7 +176,6 @@ class Northbound:
         return [
             {
                 "flow": str(control.flow),
-                "number": control.number,
                 "dscp": control.dscp,
                 "path": switches_of(control.path, control.ingress) if control.path is not None else None,
                 "rules": {

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from controller.elephants import FlowKey
-from controller.pipeline import EXCEPTIONS, FORWARDING, PRIORITY, Kind, control_of, cookie
+from controller.pipeline import EXCEPTIONS, FORWARDING, PRIORITY, Kind, cookie, kind_of
 from controller.policy import ecmp
 from controller.topology import Fabric, Path, switches_of
 from ovs_rules.rule import ETH_ARP, ETH_IPV4, ETH_LLDP, PROTO_TCP, Action, Group, Output, Rule, SetField, ToGroup, Value
@@ -27,11 +27,10 @@ MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"  # the group bit of a MAC, set
 class Control:
     """What is done about one elephant: its DSCP (None = unmarked) and, when steered, its path.
 
-    `number` names the control in cookies. `ingress` is the switch where the flow enters.
+    `ingress` is the switch where the flow enters.
     """
 
     flow: FlowKey
-    number: int
     ingress: str
     dscp: int | None
     path: Path | None = None
@@ -87,7 +86,7 @@ def express(fabric: Fabric, control: Control, idle_timeout: int) -> dict[str, Ru
             goto=None if pinned else FORWARDING,
             table=EXCEPTIONS,
             priority=PRIORITY[Kind.ELEPHANT],
-            cookie=cookie(Kind.ELEPHANT, control.number),
+            cookie=cookie(Kind.ELEPHANT, control.flow.number),
             idle_timeout=idle_timeout,
         )
     return out
@@ -109,13 +108,14 @@ class Found(NamedTuple):
     """An elephant rule read back from a switch; `port` is where it steers the flow out, None if it only marks."""
 
     flow: FlowKey
-    number: int
     dscp: int | None
     port: int | None
 
 
 def adopted(rule: Rule) -> Found | None:
-    """What an elephant rule found on a switch was for; None if its match is not a 5-tuple."""
+    """What an elephant rule of ours, found on a switch, is for; None for any other rule."""
+    if kind_of(rule.cookie) != Kind.ELEPHANT:
+        return None
     match = dict(rule.match)
     ports = "tcp" if match.get("ip_proto") == PROTO_TCP else "udp"
     try:
@@ -130,7 +130,7 @@ def adopted(rule: Rule) -> Found | None:
         return None
     dscp = next((int(a.value) for a in rule.actions if isinstance(a, SetField) and a.field == "ip_dscp"), None)
     port = next((a.port for a in rule.actions if isinstance(a, Output) and isinstance(a.port, int)), None)
-    return Found(flow, control_of(rule.cookie), dscp, port)
+    return Found(flow, dscp, port)
 
 
 def _base(table: int, goto: int | None) -> Rule:

@@ -21,7 +21,7 @@ def within_cap(elephants: Iterable[Elephant], cap: int) -> tuple[set[FlowKey], s
     kept: set[FlowKey] = set()
     refused: set[FlowKey] = set()
     for group in by_switch.values():
-        group.sort(key=lambda elephant: (-elephant.rate, elephant.number))
+        group.sort(key=lambda elephant: (-elephant.rate, elephant.detected_at))
         kept |= {elephant.flow for elephant in group[:cap]}
         refused |= {elephant.flow for elephant in group[cap:]}
     return kept, refused

@@ -6,7 +6,6 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from topologies.patterns import randbij, stride
 
 from controller.elephants import Elephant, FlowKey
 from controller.policy.fairshare import fair_share
@@ -14,6 +13,7 @@ from controller.policy.marking import within_cap
 from controller.policy.placement import decide, demands
 from controller.topology import Fabric, switches_of
 from topologies.leafspine import leafspine
+from topologies.patterns import randbij, stride
 
 FABRIC = Fabric.from_spec(leafspine(4, 4, 4, 5))
 HOSTS = {host.name: host for host in FABRIC.hosts}
@@ -26,7 +26,7 @@ def elephants(fabric, pairs, protocol=6, rate=1e6):
         source, destination = HOSTS[f"h{a + 1}"], HOSTS[f"h{b + 1}"]
         flow = FlowKey(source.ipv4, destination.ipv4, protocol, 5000 + number, 5001)
         entry = fabric.switches[source.switch].ports[source.port]
-        out[flow] = Elephant(flow, number, entry, rate, 0.0, 0.0)
+        out[flow] = Elephant(flow, entry, rate, 0.0, 0.0)
     return out
 
 

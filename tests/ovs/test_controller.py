@@ -6,83 +6,20 @@ cannot hash; behind select groups real packets are sent and counted.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import requests
 
 from controller.topology import Fabric
+from tests.ryu_manager import BIN, Controller, free_ports
 from topologies.leafspine import leafspine
 
-BIN = Path(sys.executable).parent
 SPEC = leafspine(2, 2, 2, 5)
-
-
-def free_ports(count, kind=socket.SOCK_STREAM):
-    """Ports nobody has now."""
-    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-class Controller:
-    """ryu-manager controller.app on ports of its own."""
-
-    def __init__(self, work, document=None, extra=""):
-        self.work = work
-        self.openflow, self.http, self.analytics = free_ports(3)
-        (self.sflow,) = free_ports(1, socket.SOCK_DGRAM)
-        topology = ""
-        if document is not None:
-            (work / "topology.json").write_text(json.dumps(document))
-            topology = "  topology: topology.json\n"
-        (work / "howdah.yaml").write_text(
-            f"controller:\n{topology}{extra}  analytics:\n    port: {self.analytics}\n    sflow_port: {self.sflow}\n"
-        )
-        self.process = None
-        self.log = work / "controller.log"
-
-    def start(self):
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [BIN / "ryu-manager", "--verbose", "--ofp-tcp-listen-port", str(self.openflow),
-                 "--wsapi-port", str(self.http), "controller.app"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, "HOWDAH_CONFIG": str(self.work / "howdah.yaml")},
-            )  # fmt: skip
-
-    def stop(self, number=signal.SIGINT):
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(15)
-            self.process = None
-
-    def get(self, resource):
-        return requests.get(f"http://127.0.0.1:{self.http}/v1/{resource}", timeout=5).json()
-
-    def connected(self, count):
-        try:
-            return len(self.get("status")["switches"]["connected"]) == count
-        except requests.RequestException:
-            return False
-
-    def analytics_alive(self):
-        try:
-            return self.get("status")["analytics"]["alive"]
-        except requests.RequestException:
-            return False
 
 
 def build(ovs, controller):
@@ -236,7 +173,7 @@ def test_foreign_rules_survive(fabric, eventually):
 def test_a_killed_analytics_comes_back(fabric, eventually):
     _, controller = fabric
     eventually(controller.analytics_alive, 30)
-    pid = int(re.findall(r"analytics started as process (\d+)", controller.log.read_text())[-1])
+    pid = controller.analytics_pid()
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: controller.get("status")["analytics"]["starts"] == 2, 30)
     eventually(controller.analytics_alive, 30)
@@ -247,7 +184,7 @@ def test_a_killed_analytics_comes_back(fabric, eventually):
 def test_analytics_ends_with_a_killed_controller(fabric, eventually):
     _, controller = fabric
     eventually(controller.analytics_alive, 30)
-    pid = int(re.findall(r"analytics started as process (\d+)", controller.log.read_text())[-1])
+    pid = controller.analytics_pid()
     controller.stop(signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), 15)
 

@@ -1,0 +1,80 @@
+"""The stock `ryu-manager controller.app` on ports of its own: started, asked, stopped or killed by its pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import requests
+
+BIN = Path(sys.executable).parent
+
+
+def free_ports(count, kind=socket.SOCK_STREAM):
+    """Ports nobody has now."""
+    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Controller:
+    """ryu-manager controller.app on ports of its own."""
+
+    def __init__(self, work, document=None, extra=""):
+        self.work = work
+        self.openflow, self.http, self.analytics = free_ports(3)
+        (self.sflow,) = free_ports(1, socket.SOCK_DGRAM)
+        topology = ""
+        if document is not None:
+            (work / "topology.json").write_text(json.dumps(document))
+            topology = "  topology: topology.json\n"
+        (work / "howdah.yaml").write_text(
+            f"controller:\n{topology}{extra}  analytics:\n    port: {self.analytics}\n    sflow_port: {self.sflow}\n"
+        )
+        self.process = None
+        self.log = work / "controller.log"
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "ryu-manager", "--verbose", "--ofp-tcp-listen-port", str(self.openflow),
+                 "--wsapi-port", str(self.http), "controller.app"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, "HOWDAH_CONFIG": str(self.work / "howdah.yaml")},
+            )  # fmt: skip
+
+    def stop(self, number=signal.SIGINT):
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(15)
+            self.process = None
+
+    def get(self, resource):
+        return requests.get(f"http://127.0.0.1:{self.http}/v1/{resource}", timeout=5).json()
+
+    def connected(self, count):
+        try:
+            return len(self.get("status")["switches"]["connected"]) == count
+        except requests.RequestException:
+            return False
+
+    def analytics_pid(self):
+        """The process that the controller started last."""
+        return int(re.findall(r"analytics started as process (\d+)", self.log.read_text())[-1])
+
+    def analytics_alive(self):
+        try:
+            return self.get("status")["analytics"]["alive"]
+        except requests.RequestException:
+            return False
