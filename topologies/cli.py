@@ -127,6 +127,7 @@ def down(state: StateFile = STATE) -> None:
             return
         _end_keeper(footprint)
         clear_remains(state)
+        keeper.log_beside(state).unlink(missing_ok=True)
     except (LabError, PermissionError) as error:
         _fail(error)
     print(f"removed {len(footprint.bridges)} switches and {len(footprint.about['addresses'])} hosts")

@@ -3,7 +3,7 @@
 Protocol: the parent writes one JSON object (`topology`, `options`, `state`, `document`) to our standard input; we
 answer one JSON line, {"ready": seconds} or {"error": why}, and from then on speak to nobody. SIGTERM, SIGINT or SIGHUP
 end us at any moment, in the middle of building too; the Lab then takes away what it made. What unexpectedly fails
-later is found in lab.log beside the state file.
+later is found in a log beside the state file.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
     """
     order = {"topology": spec.to_json(), "options": options, "state": str(state), "document": str(document)}
     state.parent.mkdir(parents=True, exist_ok=True)
-    with state.with_name("lab.log").open("wb") as log:
+    with log_beside(state).open("wb") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "topologies.keeper"],
+            [sys.executable, "-m", "topologies.keeper", str(state)],  # the path only to be seen by ps
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -53,14 +53,18 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
     except BaseException:
         keeper.terminate()
         keeper.wait()
+        _discard_if_empty(log_beside(state))
         raise
-    try:
-        report = json.loads(answer)
-    except ValueError:
-        raise LabError(f"the lab's keeper failed; see {log.name}") from None
-    if "error" in report:
-        raise LabError(report["error"])
+    report = json.loads(answer or b"{}")
+    if "ready" not in report:
+        keeper.wait()
+        raise LabError(report.get("error") or f"the lab's keeper failed; see {log.name}")
     return float(report["ready"])
+
+
+def log_beside(state: Path) -> Path:
+    """Where the keeper of the lab with this state file writes what nobody expected; gone with the lab if empty."""
+    return state.with_name(f"{state.stem}.log")
 
 
 def _import_path() -> list[str]:
@@ -98,9 +102,9 @@ def signals_raise() -> Iterator[Callable[[], None]]:
 def main() -> int:
     """Build what standard input describes, answer, and wait for the end; the exit code if that cannot be."""
     began = time.monotonic()
-    with signals_raise() as check:
-        order = json.load(sys.stdin)
+    with signals_raise() as check, _quiet_log(Path(sys.argv[1])):
         try:
+            order = json.load(sys.stdin)
             lab = _lab(order)
             check()
             with lab:
@@ -111,6 +115,22 @@ def main() -> int:
         except (LabError, SpecError) as error:
             _answer({"error": str(error)})
             return 1
+
+
+@contextlib.contextmanager
+def _quiet_log(state: Path) -> Iterator[None]:
+    """Remove the log in the end unless something was written."""
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        _discard_if_empty(log_beside(state))
+
+
+def _discard_if_empty(log: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # keeper and parent may both come to clean up
+        if log.stat().st_size == 0:
+            log.unlink()
 
 
 def _lab(order: Mapping[str, Any]) -> Any:

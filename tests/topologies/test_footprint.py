@@ -1,0 +1,88 @@
+"""State files and process identities: what is read back is what was written, and nobody is mistaken for another."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from topologies.footprint import MARK, Footprint, Process
+from topologies.machine import LabError
+
+
+@pytest.fixture
+def footprint():
+    one = Footprint(owner=Process.of(os.getpid()), bridges=["leaf1"], hosts={"h1": Process(1, 2)})
+    one.interfaces = {"leaf1-eth1": one.mac(1)}
+    return one
+
+
+def test_a_file_is_read_as_it_was_written(footprint, tmp_path):
+    path = tmp_path / "run" / "lab.json"
+    assert Footprint.read(path) is None
+    footprint.claim(path)
+    assert Footprint.read(path) == footprint
+    footprint.ready = True
+    footprint.save(path)
+    assert Footprint.read(path) == footprint
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_can_be_claimed_once(footprint, tmp_path):
+    footprint.claim(tmp_path / "lab.json")
+    with pytest.raises(FileExistsError):
+        Footprint(owner=footprint.owner).claim(tmp_path / "lab.json")
+    assert Footprint.read(tmp_path / "lab.json") == footprint
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"owner": 3, "hosts": {}}', '{"owner": {}, "hosts": {}}'])
+def test_a_file_of_something_else_is_refused_by_name(content, tmp_path):
+    path = tmp_path / "lab.json"
+    path.write_text(content)
+    with pytest.raises(LabError, match=r"lab\.json is not the state file of a lab"):
+        Footprint.read(path)
+
+
+def test_macs_are_local_unicast_distinct_and_carry_the_id(footprint):
+    macs = [footprint.mac(number) for number in (1, 2, 255, 256, 65535)]
+    assert len(set(macs)) == 5
+    assert all(mac.replace(":", "").startswith("0a" + footprint.lab) and len(mac) == 17 for mac in macs)
+
+
+def test_a_process_of_the_same_number_is_another():
+    me = Process.of(os.getpid())
+    assert me.alive() and not Process(me.pid, me.started - 1).alive()
+
+
+def test_an_ended_process_is_not_alive_even_as_a_zombie():
+    child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    identity = Process.of(child.pid)
+    assert identity.alive()
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet reaped
+    assert not identity.alive()
+    child.wait()
+    with pytest.raises(ProcessLookupError):
+        Process.of(child.pid)
+
+
+def test_marked_processes_are_found_and_others_are_not(footprint):
+    program = [sys.executable, "-S", "-c", "print(flush=True); input()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    ours = subprocess.Popen(program, env=footprint.environment(), **pipes)
+    other = subprocess.Popen(program, env={**os.environ, MARK: footprint.lab + "0"}, **pipes)
+    for process in (ours, other):
+        process.stdout.readline()  # it has its environment now
+    assert list(footprint.processes()) == [ours.pid]
+    for process in (ours, other):
+        process.communicate(b"\n")
+    assert list(footprint.processes()) == []
+
+
+def test_a_host_is_named_if_there_is_none_or_it_has_ended(footprint):
+    with pytest.raises(LabError, match="no host 'h7'; there are: h1"):
+        footprint.command("h7", ["true"])
+    with pytest.raises(LabError, match="host 'h1' has ended"):
+        footprint.command("h1", ["true"])
+    footprint.hosts["h1"] = Process.of(os.getpid())
+    assert footprint.command("h1", ["ip", "link"]) == ["mnexec", "-a", str(os.getpid()), "ip", "link"]
