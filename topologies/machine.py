@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 from pathlib import Path
 
 
 class LabError(Exception):
     """The lab cannot be built, found or removed; one line that names what is in the way."""
+
+
+def require_root() -> None:
+    """LabError unless we may make network namespaces and bridges."""
+    if os.geteuid() != 0:
+        raise LabError("a lab needs root: it makes network namespaces and bridges (use sudo)")
 
 
 def run(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
