@@ -85,6 +85,7 @@ class Howdah(app_manager.RyuApp):
         self._defined: Any = None
         self._looked = 0.0
         kwargs["wsgi"].register(Interface, {"app": self})
+        logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # a line per HTTP request buries what matters
 
     def start(self) -> None:
         super().start()
