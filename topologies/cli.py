@@ -20,7 +20,7 @@ from topologies import documents, keeper
 from topologies.fattree import fattree
 from topologies.footprint import STATE, Footprint, clear_remains
 from topologies.leafspine import leafspine
-from topologies.machine import LabError
+from topologies.machine import LabError, require_root
 from topologies.spec import Spec, SpecError
 
 TOPOLOGY = Path("/run/howdah/topology.json")
@@ -69,6 +69,7 @@ def up(
         "datapath": datapath,
     }
     try:
+        require_root()
         spec = _described(file, fat_tree, {"spines": spines, "leaves": leaves, "hosts": hosts, "rate": rate}, prefix)
         if clear_remains(state):
             print("removed what a killed lab had left", file=sys.stderr)
@@ -108,6 +109,7 @@ def execute(context: typer.Context, host: str, state: StateFile = STATE) -> None
     try:
         if not context.args:
             raise LabError(f"no command for host {host!r}; for example: howdah lab exec {host} sh")
+        require_root()
         footprint = _present(state)
         words = footprint.command(host, context.args)
         os.execvpe(words[0], words, footprint.environment())
@@ -121,6 +123,7 @@ def execute(context: typer.Context, host: str, state: StateFile = STATE) -> None
 def down(state: StateFile = STATE) -> None:
     """Take the lab away: exactly what `up` made, also after its keeper was killed."""
     try:
+        require_root()
         footprint = Footprint.read(state)
         if footprint is None:
             print("no lab is up")
@@ -128,7 +131,7 @@ def down(state: StateFile = STATE) -> None:
         _end_keeper(footprint)
         clear_remains(state)
         keeper.log_beside(state).unlink(missing_ok=True)
-    except (LabError, PermissionError) as error:
+    except LabError as error:
         _fail(error)
     print(f"removed {len(footprint.bridges)} switches and {len(footprint.about['addresses'])} hosts")
 
@@ -210,7 +213,6 @@ def _welcome(footprint: Footprint, took: float) -> str:
     about = footprint.about
     sflow = about["sflow"]
     host = next(iter(about["addresses"]), "HOST")
-    other = next(reversed(about["addresses"].values()), "ADDRESS")
     return "\n".join(
         [
             f"up in {took:.1f} s: {_shape(about)}",
@@ -219,7 +221,7 @@ def _welcome(footprint: Footprint, took: float) -> str:
             "next:",
             "  ryu-manager controller.app             the switches forward nothing before a controller speaks to them",
             "  howdah lab status                      which switches it has",
-            f"  howdah lab exec {host} python3 -m topologies.traffic probe {other}",
+            f"  {f'howdah lab exec {host} ip address':37}  a command inside a host",
             "  howdah lab down                        take it all away",
         ]
     )

@@ -39,6 +39,7 @@ from topologies.machine import (
     in_namespace,
     interfaces,
     last_line,
+    require_root,
     run,
     silence_ipv6,
     together,
@@ -112,8 +113,7 @@ class Lab:
 
     def start(self) -> None:
         """Build everything; on any failure or interruption nothing is left. LabError says what was in the way."""
-        if os.geteuid() != 0:
-            raise LabError("a lab needs root: it makes network namespaces (use sudo)")
+        require_root()
         self.datapath = self.datapath or usable_datapath()
         self._footprint = self._claim()
         try:
