@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -38,6 +39,7 @@ from controller.rest import Health, Northbound
 from controller.supervisor import Supervisor
 from ovs_rules.rule import Group, Rule
 
+OFP_PORT = 6653  # Ryu listens there unless told otherwise
 COUNTER_PERIOD = 1.0
 LOOK_PERIOD = 1.0
 GLANCE_PERIOD = 0.1  # while an elephant's way, or its arrival on a new one, is not yet seen
@@ -63,7 +65,19 @@ def _settings() -> config.Settings:
     except ValueError as error:
         sys.exit(f"howdah: {error}")
     cfg.CONF.set_default("wsapi_host", settings.listen)
+    _check_free("HTTP", "--wsapi-port", cfg.CONF.wsapi_host, cfg.CONF.wsapi_port)
+    _check_free("OpenFlow", "--ofp-tcp-listen-port", cfg.CONF.ofp_listen_host, cfg.CONF.ofp_tcp_listen_port or OFP_PORT)
     return settings
+
+
+def _check_free(what: str, option: str, host: str, port: int) -> None:
+    """Ends the program with one line if Ryu, which would end in a traceback later, cannot listen there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            sys.exit(f"howdah: cannot listen for {what} on {host or '*'} port {port} ({option}): {error.strerror}")
 
 
 class Howdah(app_manager.RyuApp):

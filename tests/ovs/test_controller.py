@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -242,6 +243,41 @@ def test_a_bad_configuration_ends_the_start_with_one_line(tmp_path, text, named)
     assert len(lines) == 1
     assert named in lines[0]
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_ends_the_start_with_one_line():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        for options in (("--wsapi-port", str(taken)), ("--ofp-tcp-listen-port", str(taken), "--wsapi-port", "0")):
+            done = subprocess.run(
+                [BIN / "ryu-manager", *options, "controller.app"],
+                capture_output=True, text=True, timeout=30, check=False,
+            )  # fmt: skip
+            assert done.returncode == 1
+            assert f"port {taken} ({options[0]})" in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_a_switch_that_refuses_a_rule_is_named_and_the_rest_goes_on(private_ovs, tmp_path, eventually):
+    """A table that is full refuses what comes too much; the rule is named, counted, and not sent for ever."""
+    controller = Controller(tmp_path, SPEC.to_json())
+    controller.start()
+    try:
+        private_ovs.add_bridge("leaf1", f"other_config:datapath-id={SPEC.nodes['leaf1'].dpid}")
+        private_ovs.vsctl("--", "--id=@full", "create", "Flow_Table", "flow_limit=3", "overflow_policy=refuse",
+                          "--", "set", "bridge", "leaf1", "flow_tables:1=@full",
+                          "--", "set-controller", "leaf1", f"tcp:127.0.0.1:{controller.openflow}")  # fmt: skip
+        eventually(lambda: controller.connected(1), 30)
+        refused = eventually(lambda: controller.get("status")["counts"]["refused_by_switch"], 10)
+        assert refused >= 1
+        assert "switch 0000000000000001 refused add-flow cookie=0x486f77" in controller.log.read_text()
+        eventually(lambda: len(flows(private_ovs, "leaf1")) == 3 + 3)
+        eventually(controller.analytics_alive, 30)
+        assert controller.get("status")["counts"]["refused_by_switch"] == refused
+    finally:
+        controller.stop()
 
 
 def test_the_topology_put_to_analytics_is_the_fabric(fabric, eventually):
