@@ -91,10 +91,14 @@ cdef uint8_t NOT_A_FRAGMENT[8]
 memset(NOT_A_FRAGMENT, 0, 8)
 
 
+cdef inline uint64_t bit(int slot) noexcept nogil:
+    return <uint64_t>1 << slot
+
+
 cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
     fields.at[slot] = at
     fields.end[slot] = end
-    fields.present |= <uint64_t>1 << slot
+    fields.present |= bit(slot)
 
 
 cdef inline void push(Fields* fields, Protocol protocol) noexcept nogil:
@@ -112,24 +116,18 @@ cdef inline uint8_t* word(Fields* fields, int index, uint32_t value) noexcept no
 cdef void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uint32_t in_format, uint32_t in_value,
                    uint32_t out_format, uint32_t out_value, Direction direction) noexcept nogil:
     """Start a sample: forget the last one and note what the sample says itself. Interface 0 means unknown: no field."""
-    cdef uint8_t* at
-    fields.present = 0
     fields.height = 0
     memset(fields.stack, 0, STACK_ROOM)
-    at = word(fields, 0, frame_length)
-    word(fields, 1, stripped)
-    mark(fields, FRAME, at, at + 8)
-    if in_format != 0 or in_value != 0:
-        at = word(fields, 2, in_format)
-        word(fields, 3, in_value)
-        mark(fields, INPUT, at, at + 8)
-    if out_format != 0 or out_value != 0:
-        at = word(fields, 4, out_format)
-        word(fields, 5, out_value)
-        mark(fields, OUTPUT, at, at + 8)
-    if direction != UNKNOWN:
-        at = word(fields, 6, direction)
-        mark(fields, DIRECTION, at, at + 4)
+    fields.end[FRAME] = word(fields, 1, stripped) + 4
+    fields.at[FRAME] = word(fields, 0, frame_length)
+    fields.end[INPUT] = word(fields, 3, in_value) + 4
+    fields.at[INPUT] = word(fields, 2, in_format)
+    fields.end[OUTPUT] = word(fields, 5, out_value) + 4
+    fields.at[OUTPUT] = word(fields, 4, out_format)
+    fields.at[DIRECTION] = word(fields, 6, direction)
+    fields.end[DIRECTION] = fields.at[DIRECTION] + 4
+    fields.present = (bit(FRAME) | (bit(INPUT) if in_format | in_value else 0)
+                      | (bit(OUTPUT) if out_format | out_value else 0) | (bit(DIRECTION) if direction != UNKNOWN else 0))
 
 
 cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priority, uint32_t dst_vlan,

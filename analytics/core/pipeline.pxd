@@ -6,6 +6,7 @@ from analytics.core.flowcache cimport FlowCache, Fires
 from analytics.core.ledger cimport Ledger
 from analytics.core.packet cimport Fields
 from analytics.core.sflow cimport CounterSample, Datagram, FlowSample
+from analytics.core.table cimport Table
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_mutex_t:
@@ -24,7 +25,8 @@ cdef struct Slice:                                  # one datagram
     const uint8_t* sender                           # 16 bytes, or NULL
 
 cdef struct Staged:                                 # an update whose cell is on its way from memory
-    void* cache
+    void* cache                                     # a FlowCache, and its table
+    const Table* flows
     uint64_t hash
     double amount
     uint64_t key[33]
@@ -69,8 +71,7 @@ cdef class Pipeline:
     cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era,
                    double now) noexcept nogil
     cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
-    cdef void fetch_staged(self, uint32_t most) noexcept nogil
-    cdef void unstage(self, uint32_t most, double now) noexcept nogil
+    cdef void unstage(self, double now) noexcept nogil
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil
     cdef void set_counters_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,

@@ -35,6 +35,12 @@ cdef enum:
 FLOWS_AT_ONCE = MOST_FLOWS
 
 
+cdef inline void fetch_staged(Staged* item) noexcept nogil:
+    """Digest a staged key and ask the memory for its cell."""
+    item.hash = digest(item.flows, item.key)
+    fetch_cell(item.flows, item.hash)
+
+
 cdef class Pipeline:
     def __cinit__(self, shell, uint64_t seed):
         self.shell = shell
@@ -136,7 +142,7 @@ cdef class Pipeline:
                     or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
                 with gil:
                     self.settle(now)
-        self.unstage(0, now)
+        self.unstage(now)
         if (self.pending_count or self.counter_count or self.fires.count
                 or self.introduced < self.ledger.source_count):
             with gil:
@@ -230,27 +236,23 @@ cdef class Pipeline:
             self.set_aside(cache, agent, source, item.amount, judged, item.key + 1)
             return
         item.key[0] = decided << 32 | source
-        item.cache = <void*>cache
+        item.cache, item.flows = <void*>cache, &cache.flows
         self.staged_head += 1
-        self.fetch_staged(LAG)
-        if self.staged_head - self.staged_tail == STAGES:
-            self.unstage(STAGES - 1, now)
-
-    cdef void fetch_staged(self, uint32_t most) noexcept nogil:
-        """Digest keys and fetch their cells until at most `most` keys wait for that."""
-        cdef Staged* item
-        while self.staged_head - self.staged_next > most:
-            item = &self.staged[self.staged_next % STAGES]
+        if self.staged_head - self.staged_next > LAG:
+            fetch_staged(&self.staged[self.staged_next % STAGES])
             self.staged_next += 1
-            item.hash = digest(&(<FlowCache>item.cache).flows, item.key)
-            fetch_cell(&(<FlowCache>item.cache).flows, item.hash)
+        if self.staged_head - self.staged_tail == STAGES:
+            item = &self.staged[self.staged_tail % STAGES]
+            self.staged_tail += 1
+            (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now, &self.fires)
 
-    cdef void unstage(self, uint32_t most, double now) noexcept nogil:
-        """Carry out staged updates, oldest first, until at most `most` are under way."""
+    cdef void unstage(self, double now) noexcept nogil:
+        """Carry out all staged updates, oldest first."""
         cdef Staged* item
-        if most < LAG:
-            self.fetch_staged(0)
-        while self.staged_head - self.staged_tail > most:
+        while self.staged_next != self.staged_head:
+            fetch_staged(&self.staged[self.staged_next % STAGES])
+            self.staged_next += 1
+        while self.staged_tail != self.staged_head:
             item = &self.staged[self.staged_tail % STAGES]
             self.staged_tail += 1
             (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now, &self.fires)
