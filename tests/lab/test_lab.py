@@ -26,7 +26,7 @@ from topologies.machine import LabError, interfaces
 from topologies.traffic import command
 
 ROOT = Path(__file__).resolve().parents[2]
-PREFIX = "lt"  # of our switches' names, so that another lab may be up meanwhile
+PREFIX = f"t{os.getpid() % 256:02x}"  # of our switches' names: other labs, and other runs of these tests, may be up
 MBPS = 5
 LAB = [sys.executable, str(ROOT / "scripts/howdah"), "lab"]
 
