@@ -192,6 +192,9 @@ class Howdah(app_manager.RyuApp):
     def on_state(self, event: Any) -> None:
         datapath = event.datapath
         if event.state == MAIN_DISPATCHER:
+            if before := self.sessions.get(datapath.id):
+                self.logger.warning("switch %016x connected twice: the older connection is closed", datapath.id)
+                before.datapath.close()
             self.sessions[datapath.id] = Session(datapath)
             for request in openflow.state_requests(datapath):
                 datapath.send_msg(request)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -294,34 +295,34 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="howdah-demo-"))
     hosts = list(spec.hosts.values())
     stage = Stage(spec, work, settings(hosts, int(SHAPE["hosts_per_leaf"]), work))
-    done = kept = False
-    try:
-        with keeper.signals_raise():
+    screen = Screen({host.ipv4: host.name for host in hosts})
+    ended = "failed"
+    with keeper.signals_raise():
+        try:
             Stage.check_ports()
-            screen = Screen({host.ipv4: host.name for host in hosts})
             demo = Demo(stage, screen)
             demo.play()
             demo.close()
             if options.report:
                 options.report.write_text(json.dumps(demo.report, indent=1) + "\n")
-            done, kept = True, options.keep
-    except (StageError, LabError, RuntimeError, requests.RequestException, OSError) as error:
-        print(f"demo: {error}\ndemo: the programs' logs are in {work}", file=sys.stderr)
-    finally:
-        if not kept:
-            stage.close()
-            if done:
+            ended = "kept" if options.keep else "done"
+        except SystemExit:
+            ended = "interrupted"
+            print("\ndemo: interrupted; taking everything away", file=sys.stderr)
+            raise
+        except (StageError, LabError, RuntimeError, requests.RequestException, OSError) as error:
+            print(f"demo: {error}\ndemo: the programs' logs are in {work}", file=sys.stderr)
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # impatience must not leave half a fabric behind
+            stage.stop_programs()
+            if ended != "kept":
+                stage.close()
+            if ended in ("done", "interrupted"):
                 shutil.rmtree(work)
-    if kept:
-        stage.stop_programs()
-        pid = stage.controller.pid if stage.controller else 0
-        screen.console.print(
-            f"Still running: the fabric, ryu-manager (process {pid}, log {work}/controller.log), analytics.\n"
-            f"Look: {BIN}/howdah top      Traffic: {BIN}/howdah lab exec h1 ping 10.0.4.4\n"
-            f"End:  kill -INT {pid} && {BIN}/howdah lab down",
-            highlight=False,
-        )
-    return 0 if done else 1
+    if ended == "kept" and stage.controller is not None:
+        screen.kept(stage.controller.pid, work, BIN)
+    return 1 if ended == "failed" else 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -52,6 +53,16 @@ class Screen:
                 f"{row['goodput_after_mbps']:.2f}",
             )
         self.console.print(table)
+
+    def kept(self, controller: int, work: Path, commands: Path) -> None:
+        """What still runs, and how to end it. `controller` is ryu-manager's process id."""
+        self.title("Still running: the fabric, ryu-manager, analytics")
+        self.console.print(
+            f"Look:    {commands}/howdah top        (log: {work}/controller.log)\n"
+            f"Traffic: {commands}/howdah lab exec h1 ping 10.0.4.4\n"
+            f"End:     kill -INT {controller}; {commands}/howdah lab down",
+            highlight=False,
+        )
 
     def _news(self, records: list[dict[str, Any]]) -> None:
         """One line for every elephant whose state changed."""
