@@ -77,7 +77,7 @@ cdef class FlowCache:
         return 1
 
     cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil:
-        """Add a sample to the entry `key` (word 0 is source | verdict << 32, then the carried bytes) with its digest."""
+        """Add a sample to the entry `key`, given its digest; word 0 is source | verdict << 32, then carried bytes."""
         cdef uint32_t source = <uint32_t>key[0]
         cdef uint8_t* payload = find(&self.flows, key, hash)
         cdef Value* value

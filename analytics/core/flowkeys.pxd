@@ -87,7 +87,7 @@ cdef inline void widely(const uint8_t* at, const Pick* row, uint8_t* out) noexce
 
 
 cdef inline bint pick(const Fields* fields, const Pick* row, uint8_t* out) noexcept nogil:
-    """Write one field in key form to `out` (row.room bytes); 0, nothing written, if the sample does not have it whole."""
+    """Write one field in key form to `out` (row.room bytes); 0 and nothing written if the sample lacks part of it."""
     cdef const uint8_t* at = place(fields, row)
     cdef uint32_t value
     if at == NULL:

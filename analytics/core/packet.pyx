@@ -126,8 +126,10 @@ cdef void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uin
     fields.at[OUTPUT] = word(fields, 4, out_format)
     fields.at[DIRECTION] = word(fields, 6, direction)
     fields.end[DIRECTION] = fields.at[DIRECTION] + 4
-    fields.present = (bit(FRAME) | (bit(INPUT) if in_format | in_value else 0)
-                      | (bit(OUTPUT) if out_format | out_value else 0) | (bit(DIRECTION) if direction != UNKNOWN else 0))
+    fields.present = (bit(FRAME)
+                      | (bit(INPUT) if in_format | in_value else 0)
+                      | (bit(OUTPUT) if out_format | out_value else 0)
+                      | (bit(DIRECTION) if direction != UNKNOWN else 0))
 
 
 cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priority, uint32_t dst_vlan,

@@ -182,7 +182,7 @@ cdef object read_record(Window* record, tuple rows, dict found):
 
 
 def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, int]:
-    """Read the records of one counter sample: ({field: value}, faults). A short record gives what it has and a fault."""
+    """Read the records of one counter sample: ({field: value}, faults). A short one gives what it has and a fault."""
     cdef Window window
     cdef Window record
     cdef uint32_t tag = 0, length = 0
