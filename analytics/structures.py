@@ -1,4 +1,4 @@
-"""Every sFlow v5 structure we read, one row each: samples, flow records, counter records (sflow.org; sflow-wire.md 2-4).
+"""Every sFlow v5 structure we read, one row each: samples, flow and counter records (sflow.org; sflow-wire.md 2-4).
 
 A row states the fields in wire order as one string of `name:type` words; a word without a type is a `u32`. Names are
 those that sflowtool prints (sflow-wire.md 8.3-8.7); structures that it does not decode have names of our own, after the
@@ -24,6 +24,8 @@ This is data only. `analytics.core.fields` compiles it for the decoder, so a new
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from analytics.reasons import DROP_REASONS
 
 Tag = tuple[int, int]
 """(enterprise, format)"""
@@ -123,7 +125,8 @@ SAMPLES = table(
 )  # fmt: skip
 
 PORTS = (Shown("ICMPType", "dst_port", 1), Shown("TCPSrcPort", "src_port", 6), Shown("TCPDstPort", "dst_port", 6),
-         Shown("TCPFlags", "tcp_flags", 6), Shown("UDPSrcPort", "src_port", 17), Shown("UDPDstPort", "dst_port", 17))  # fmt: skip
+         Shown("TCPFlags", "tcp_flags", 6), Shown("UDPSrcPort", "src_port", 17),
+         Shown("UDPDstPort", "dst_port", 17))  # fmt: skip
 ETHERNET = "ethernet_len ethernet_src:mac ethernet_dst:mac ethernet_type"
 ETHERNET_SHOWN = tuple(Shown(name, name) for name in ("ethernet_type", "ethernet_len", "ethernet_src", "ethernet_dst"))
 IPV4 = "sampledPacketSize IPProtocol srcIP:ip4 dstIP:ip4 src_port dst_port tcp_flags IPTOS"
@@ -150,6 +153,10 @@ def in_order(*names: str) -> tuple[Shown, ...]:
 SOCKET4 = "ip_protocol local_ip:ip4 remote_ip:ip4 local_port remote_port"
 SOCKET6 = SOCKET4.replace("ip4", "ip6")
 HTTP = "[http_uri]:str [http_host]:str [http_referrer]:str [http_useragent]:str"
+NAV_TIMING = """type redirect_count
+    navigation_start unload_start unload_end redirect_start redirect_end fetch_start dns_start dns_end
+    connect_start connect_end secure_start request_start response_start response_end dom_loading dom_interactive
+    dom_content_loaded_start dom_content_loaded_end dom_complete load_start load_end"""
 
 FLOW_RECORDS = table(
     packet(1, "sampled_header", "HEADER", "headerProtocol sampledPacketSize strippedBytes header:header"),
@@ -231,10 +238,7 @@ FLOW_RECORDS = table(
     packet(2206, "http_request", "http", f"""http_method http_protocol {HTTP} [http_xff]:str [http_authuser]:str
         [http_mimetype]:str http_request_bytes:u64 http_bytes:u64 http_duration_uS http_status:i32"""),
     extended(2207, "extended_proxy_request", "", "[proxy_uri]:str [proxy_host]:str"),
-    extended(2208, "extended_nav_timing", "", " ".join(f"{name}:u32?" for name in """type redirect_count
-        navigation_start unload_start unload_end redirect_start redirect_end fetch_start dns_start dns_end
-        connect_start connect_end secure_start request_start response_start response_end dom_loading dom_interactive
-        dom_content_loaded_start dom_content_loaded_end dom_complete load_start load_end""".split()),
+    extended(2208, "extended_nav_timing", "", " ".join(f"{name}:u32?" for name in NAV_TIMING.split()),
              prefix="nav_timing_"),
     extended(2209, "extended_tcp_info", "", """direction:word send_mss receive_mss unacked_pkts lost_pkts retrans_pkts
         path_mtu rtt_uS rtt_uS_var send_congestion_win reordering rtt_uS_min""", prefix="tcpinfo_"),
@@ -369,38 +373,8 @@ WORDS: dict[str, dict[int, str]] = {
     "status": dict(enumerate((
         "SUCCESS", "OTHER", "TIMEOUT", "INTERNAL_ERROR", "BAD_REQUEST", "FORBIDDEN", "TOO_LARGE", "NOT_IMPLEMENTED",
         "NOT_FOUND", "UNAVAILABLE", "UNATHORIZED"))),
+    "discardReason": DROP_REASONS,
 }  # fmt: skip
 """What the numbers of `word` fields stand for; others print as WORD_UNKNOWN says."""
 
 WORD_UNKNOWN = {"tcpinfo_direction": "<bad value>", "status": "<out-of-range={}>", "discardReason": "NotFound"}
-
-_ICMP_REASONS = """net_unreachable host_unreachable protocol_unreachable port_unreachable frag_needed src_route_failed
-    dst_net_unknown dst_host_unknown src_host_isolated dst_net_prohibited dst_host_prohibited dst_net_tos_unreachable
-    dst_host_tos_unreacheable comm_admin_prohibited host_precedence_violation precedence_cutoff"""
-_REASONS = """unknown ttl_exceeded acl no_buffer_space red traffic_shaping pkt_too_big src_mac_is_multicast
-    vlan_tag_mismatch ingress_vlan_filter ingress_spanning_tree_filter port_list_is_empty port_loopback_filter
-    blackhole_route non_ip uc_dip_over_mc_dmac
-    dip_is_loopback_address sip_is_mc sip_is_loopback_address ip_header_corrupted ipv4_sip_is_limited_bc
-    ipv6_mc_dip_reserved_scope ipv6_mc_dip_interface_local_scope unresolved_neigh
-    mc_reverse_path_forwarding non_routable_packet decap_error overlay_smac_is_mc unknown_l2 unknown_l3
-    unknown_l3_exception unknown_buffer
-    unknown_tunnel unknown_l4 sip_is_unspecified mlag_port_isolation blackhole_arp_neigh src_mac_is_dmac
-    dmac_is_reserved sip_is_class_e
-    mc_dmac_mismatch sip_is_dip dip_is_local_network dip_is_link_local overlay_smac_is_dmac egress_vlan_filter
-    uc_reverse_path_forwarding split_horizon
-    locked_port dmac_filter blackhole_nexthop vxlan_parsing llc_snap_parsing vlan_parsing pppoe_ppp_parsing
-    mpls_parsing arp_parsing ip_1_parsing ip_n_parsing
-    gre_parsing udp_parsing tcp_parsing ipsec_parsing sctp_parsing dccp_parsing gtp_parsing esp_parsing
-    unknown_parsing pkt_too_small unhandled_proto
-    ipv6disabled invalid_proto ip_noproto skb_csum skb_ucopy_fault dev_ready dev_hdr dup_frag skb_gso_seg
-    reverse_path_forwarding icmp_parsing
-    tcp_md5notfound tcp_md5unexpected tcp_md5failure tcp_flags tcp_zerowindow tcp_old_data tcp_overwindow
-    tcp_ofomerge tcp_rfc7323_paws tcp_invalid_sequence tcp_reset
-    tcp_invalid_syn tcp_close tcp_fastopen tcp_old_ack tcp_too_old_ack tcp_ack_unsent_data tcp_ofo_queue_prune
-    tcp_ofo_drop tcp_minttl
-    ipv6_bad_exthdr ipv6_ndisc_frag ipv6_ndisc_hop_limit ipv6_ndisc_bad_code ipv6_ndisc_bad_options
-    ipv6_ndisc_ns_otherhost
-    tap_filter tap_txfilter tc_ingress tc_egress xdp cpu_backlog bpf_cgroup_egress xfrm_policy socket_filter"""
-DROP_REASONS: dict[int, str] = dict(enumerate(_ICMP_REASONS.split())) | dict(enumerate(_REASONS.split(), 256))
-"""sflow-wire.md 2.3: the ICMP unreachable codes, then sFlow's own from 256 on."""
-WORDS["discardReason"] = DROP_REASONS
