@@ -1,7 +1,7 @@
 """Why a packet was dropped: the codes of discarded_packet samples (0:5) and of output words of format 1.
 
-Names are those that sflowtool prints as discardReason (sflow-wire.md 2.3). 0-15 are the ICMP unreachable codes; from 304
-on they come from sflowtool and Host sFlow. Its two misnumbered entries are right here: 332 dev_hdr, 366 tc_egress.
+Names are those that sflowtool prints as discardReason (sflow-wire.md 2.3). 0-15 are the ICMP unreachable codes; from
+304 on they come from sflowtool and Host sFlow. Its two misnumbered entries are right here: 332 dev_hdr, 366 tc_egress.
 """
 
 from __future__ import annotations

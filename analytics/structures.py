@@ -18,7 +18,7 @@ agents leave out: a record may end before it. A row without fields is known by n
     payload                   0:1013: opaque (specification), or a whole sampled_header (sflowtool)
     flow_records counter_records pdus rtmetrics rtflows      counted structures inside this one
 
-This is data only. `analytics.core.fields` compiles it for the decoder, so a new structure is one new row here.
+This is data only. `analytics.core.rows` compiles it for the decoder, so a new structure is one new row here.
 """
 
 from __future__ import annotations
