@@ -7,7 +7,7 @@ texts are taken as they are. A metric that was not updated for some polling inte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,26 @@ class Counters:
         state.metrics |= {name: (value, now) for name, value in found.items()}
         state.raw, state.sequence, state.uptime, state.updated = fields, sequence, uptime, now
         return faults
+
+    def update_named(
+        self, agent: str, source: str, uptime: int, metrics: Iterable[tuple[str, str, Any]], now: float
+    ) -> None:
+        """Take an rtmetric sample: (name, core/sflow.RTMETRIC_TYPES, value) of a data source with a name of its own."""
+        state = self._sources.setdefault((agent, source), _Source())
+        if uptime < state.uptime:
+            state.raw = {}
+        seconds = now - state.updated
+        raw = {}
+        for name, kind, value in metrics:
+            if kind.startswith("counter"):
+                raw[name] = value
+                growth = _growth(state.raw[name], value, WORD) if name in state.raw and seconds > 0 else None
+                if growth is not None:
+                    state.metrics[name] = (growth / seconds, now)
+            else:
+                state.metrics[name] = (value, now)
+        state.raw |= raw
+        state.uptime, state.updated = uptime, now
 
     def _derived(self, agent: str, source: str, fields: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
         speed = self.speed(agent, source) or fields.get("ifspeed")

@@ -130,6 +130,13 @@ class Engine:
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
         return faults
 
+    def count_named(self, source: int, uptime: int, metrics: list[tuple[str, str, Any]], now: float) -> None:
+        """Metrics of a data source with a name of its own (core/sflow.rtmetric)."""
+        agent, name = self._directory.sources[source]
+        self._counters.update_named(agent, name, uptime, metrics, now)
+        self._watches.source_changed(source)
+        self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
+
     def judge(self, cache: FlowCache, agent: int, judged: bytes) -> int:
         """Raw bytes never judged before -> verdict (definitions.Program.judge)."""
         program: Program = cache.program

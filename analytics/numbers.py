@@ -8,21 +8,26 @@ from typing import Any
 
 
 def agent_numbers(values: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Faults and skipped are ours."""
+    """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Faults, restarts, skipped and
+    discards are ours."""
     found: dict[str, Any] = {
         "firstSeen": max(0, round((now - values["first_seen"]) * 1000)),
         "lastSeen": max(0, round((now - values["last_seen"]) * 1000)),
         "uptime": values["uptime"],
         "sFlowDatagramSource": [_address(sender) for sender in values["senders"]],
         "sFlowBytesReceived": values["bytes"],
-        "sFlowFlowDrops": values["flow_drops"],
-        "sFlowFlowDatasources": values["flow_sources"],
-        "sFlowCounterDatasources": values["counter_sources"],
+        "sFlowRestarts": values["datagrams"]["restarts"],
+        "sFlowFlowDrops": values["flows"]["drops"],
+        "sFlowFlowDatasources": values["flows"]["sources"],
+        "sFlowCounterDatasources": values["counters"]["sources"],
+        "sFlowDiscardDrops": values["discards"]["drops"],
+        "sFlowDiscardDatasources": values["discards"]["sources"],
         "sFlowFaults": values["faults"],
         "sFlowSkippedSamples": values["skipped"],
     }
     found |= _tally("sFlowDatagrams{}", "Received", values["datagrams"])
     found |= _tally("sFlowFlow{}Samples", "", values["flows"])
+    found |= _tally("sFlowDiscard{}Samples", "", values["discards"])
     return found | _tally("sFlowCounter{}Samples", "", values["counters"])
 
 

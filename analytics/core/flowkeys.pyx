@@ -91,7 +91,7 @@ def fields_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
     """Dissect one header: every field it has, name -> raw key bytes. The Python border, for tests and tools."""
     cdef Fields fields
     cdef Pick row
-    cdef uint8_t out[16]
+    cdef uint8_t out[64]
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
     dissect(&fields, protocol, &header[0] if header.shape[0] else NULL, header.shape[0])
     found = {}

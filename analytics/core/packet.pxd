@@ -26,6 +26,20 @@ cdef enum:                                          # headers: one bit of Fields
     OUTPUT
     DIRECTION
     STACK
+    REASON                                          # from here on: flow records beside the header, see records.pyx
+    ROUTER
+    GATEWAY
+    ASPATH
+    COMMUNITIES
+    IN4                                             # the tunnel a packet came in by, over IPv4 and over IPv6
+    IN6
+    INVNI
+    OUT4                                            # the tunnel it leaves by
+    OUT6
+    OUTVNI
+    QUEUE
+    BACKLOG
+    TRANSIT
     SLOTS
 
 cdef enum Direction:
@@ -35,11 +49,20 @@ cdef enum Direction:
 
 cdef struct Fields:
     uint64_t present                                # bit per slot: header + depth * LAYER
-    const uint8_t* at[42]                           # valid where the bit is set
-    const uint8_t* end[42]                          # no field reads beyond
+    const uint8_t* at[56]                           # valid where the bit is set
+    const uint8_t* end[56]                          # no field reads beyond
     uint8_t words[48]                               # what comes from the sample itself, in network order
     uint8_t stack[16]
+    uint8_t notes[320]                              # what records.pyx lays out anew
     uint32_t height                                 # protocols in stack
+
+
+cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """Note where a header or record lies; its fields are there as far as they end before `end`."""
+    fields.at[slot] = at
+    fields.end[slot] = end
+    fields.present |= <uint64_t>1 << slot
+
 
 cdef void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uint32_t in_format, uint32_t in_value,
                    uint32_t out_format, uint32_t out_value, Direction direction) noexcept nogil

@@ -82,8 +82,41 @@ ROWS = (
     ("outputifindex", OUTPUT, 0, 8, 0, 0, 0, "port"),
     ("direction", DIRECTION, 0, 4, 0, 0xFFFFFFFF, 0, "direction"),
     ("stack", STACK, 0, STACK_ROOM, 0, 0, 0, "stack"),
+    ("reason", REASON, 0, 4, 0, 0xFFFFFFFF, 0, "reason"),
+    ("ipnexthoprouter", ROUTER, 0, 20, 0, 0, 0, "address"),
+    ("ipsourcemaskbits", ROUTER, 20, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("ipdestinationmaskbits", ROUTER, 24, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("bgpnexthop", GATEWAY, 0, 20, 0, 0, 0, "address"),
+    ("bgpas", GATEWAY, 20, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("bgpsourceas", GATEWAY, 24, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("bgpsourcepeeras", GATEWAY, 28, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("bgplocalpref", GATEWAY, 32, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("bgpdestinationas", ASPATH, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("bgpdestinationpeeras", ASPATH, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("bgpdestinationaspath", ASPATH, 8, 64, 0, 0, 0, "aspath"),
+    ("bgpcommunities", COMMUNITIES, 0, 64, 0, 0, 0, "communities"),
+    ("inputipprotocol", IN4, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("inputipsource", IN4, 8, 4, 0, 0, 0, "ip"),
+    ("inputipdestination", IN4, 12, 4, 0, 0, 0, "ip"),
+    ("inputudpsourceport", IN4, 16, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("inputudpdestinationport", IN4, 20, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("inputip6source", IN6, 8, 16, 0, 0, 0, "ip6"),
+    ("inputip6destination", IN6, 24, 16, 0, 0, 0, "ip6"),
+    ("inputvni", INVNI, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("outputipprotocol", OUT4, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("outputipsource", OUT4, 8, 4, 0, 0, 0, "ip"),
+    ("outputipdestination", OUT4, 12, 4, 0, 0, 0, "ip"),
+    ("outputudpsourceport", OUT4, 16, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("outputudpdestinationport", OUT4, 20, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("outputip6source", OUT6, 8, 16, 0, 0, 0, "ip6"),
+    ("outputip6destination", OUT6, 24, 16, 0, 0, 0, "ip6"),
+    ("outputvni", OUTVNI, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("queueindex", QUEUE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("queuedepth", BACKLOG, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("transitdelay", TRANSIT, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
 )
 ROOMS = {"mac": 8, "isbroadcast": 8, "ismulticast": 8, "isunicast": 8, "ip": 4, "ip6": 16, "port": 8, "stack": 16}
+ROOMS |= {"address": 24, "aspath": 64, "communities": 64}
 REPEATING = LAYER                                   # rows of headers below this number exist at every depth
 DEPTHS = DEPTH
 
@@ -93,12 +126,6 @@ memset(NOT_A_FRAGMENT, 0, 8)
 
 cdef inline uint64_t bit(int slot) noexcept nogil:
     return <uint64_t>1 << slot
-
-
-cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
-    fields.at[slot] = at
-    fields.end[slot] = end
-    fields.present |= bit(slot)
 
 
 cdef inline void push(Fields* fields, Protocol protocol) noexcept nogil:

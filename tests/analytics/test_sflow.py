@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.analytics.wire import (
     counter_sample,
     datagram,
+    discard,
     extended_switch,
     flow_sample,
     if_counters,
@@ -63,6 +64,35 @@ def test_flow_sample_of_open_vswitch():
 def test_expanded_flow_sample():
     [sample] = decode(datagram(flow(expanded=True, ports=(1285816721, 0x3FFFFFFF))))["samples"]
     assert sample == FLOW | {"input": (0, 1285816721), "output": (0, 0x3FFFFFFF)}
+
+
+def test_discarded_packet():
+    sample = discard(sampled_header(FRAME), sequence=3, source=(0, 70000), drops=4, ports=(70000, 9), reason=258)
+    decoded = decode(datagram(sample, flow()))
+    assert decoded["samples"] == [
+        {
+            "kind": "discard",
+            "sequence": 3,
+            "source_class": 0,
+            "source_index": 70000,
+            "rate": 1,
+            "pool": 0,
+            "drops": 4,
+            "input": (0, 70000),
+            "output": (0, 9),
+            "protocol": 1,
+            "frame_length": 1518,
+            "stripped": 4,
+            "header": FRAME,
+            "reason": 258,
+        },
+        FLOW,
+    ]
+
+
+def test_metrics_of_a_named_source_are_handed_on_unread():
+    decoded = decode(datagram(record(4300 << 12 | 1002, b"name"), flow()))
+    assert decoded["samples"] == [{"kind": "rtmetric", "body": b"name"}, FLOW]
 
 
 def test_ipv6_agent():
@@ -191,7 +221,7 @@ def test_zero_lengths():
 
 
 def test_unknown_structures_are_skipped_by_their_length():
-    odd = (record(4300 << 12 | 1002, b"whatever"), record(5, bytes(40)), record(0xFFFFFFFF, b""))
+    odd = (record(4300 << 12 | 1001, b"whatever"), record(7, bytes(40)), record(0xFFFFFFFF, b""))
     sample = flow_sample(record(1003, bytes(40)), sampled_header(FRAME), record(0xFFFFFFFF, b"abc"))
     decoded = decode(datagram(*odd, sample))
     assert (decoded["skipped"], decoded["faults"]) == (3, 0)
