@@ -38,7 +38,9 @@ def _flag(test: Callable[[bytes], bool]) -> Callable[[bytes], str]:
 
 
 def _stack(raw: bytes) -> str:
-    return ".".join(STACK_NAMES[protocol] for protocol in raw if protocol)
+    """The core keeps two machine words, the outermost protocol in the lowest byte of the first."""
+    bytes_ = b"".join(int.from_bytes(raw[at : at + 8], sys.byteorder).to_bytes(8, "little") for at in (0, 8))
+    return ".".join(STACK_NAMES[protocol] for protocol in bytes_ if protocol)
 
 
 def _address(raw: bytes) -> str:

@@ -56,7 +56,7 @@ cdef int lay_out(Plan* plan, object program) except -1
 cdef inline const uint8_t* place(const Fields* fields, const Pick* row) noexcept nogil:
     """Where a field lies in the sample, NULL when it is not there whole."""
     cdef const uint8_t* at
-    if not (fields.present >> row.slot) & 1:
+    if not (fields.present[row.slot >> 6] >> (row.slot & 63)) & 1:
         return NULL
     at = fields.at[row.slot] + row.offset
     return at if at + row.wire <= fields.end[row.slot] else NULL

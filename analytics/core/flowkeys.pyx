@@ -13,7 +13,8 @@ Judged bytes: [agent 4, if asked for] then per field [present 4][value]. Carried
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
-from analytics.core.packet cimport DEPTH, LAYER, UNKNOWN, Fields, describe, describe_switch, dissect
+from analytics.core.ladder cimport dissect
+from analytics.core.packet cimport DEPTH, FRAME, LAYER, UNKNOWN, Fields, describe
 
 from analytics.core import packet
 
@@ -38,7 +39,7 @@ def field_rows() -> dict:
     rows = {}
     for name, header, *rest in packet.ROWS:
         rows[name] = (name, header, *rest)
-        if header < LAYER:
+        if header < FRAME:
             for depth in range(1, DEPTH):
                 rows[f"{name}.{depth}"] = (name, header + depth * LAYER, *rest)
     return rows

@@ -61,7 +61,7 @@ cdef class Pipeline:
     cdef uint32_t text_used
     cdef uint32_t introduced                        # data sources that Python knows
     cdef uint64_t bytes, datagrams, not_sflow, other_version, overflow, seed
-    cdef uint64_t present                           # header slots seen since the last settling
+    cdef uint64_t present[4]                        # header slots seen since the last settling
     cdef Fields fields
     cdef object shell
     cdef object failure

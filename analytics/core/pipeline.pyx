@@ -16,9 +16,10 @@ from libc.string cimport memcpy
 
 from analytics.core.flowcache cimport FlowCache, Fired
 from analytics.core.flowkeys cimport KEY_WORDS, gather_carried, gather_judged, gather_value
+from analytics.core.ladder cimport dissect
 from analytics.core.ledger cimport (IN_ORDER, NOBODY, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, TWICE, Agent, Ledger,
                                     Order)
-from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch, dissect
+from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
 from analytics.core.records cimport describe_records
 from analytics.core.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample,
                                    Datagram, FlowSample, Kind, Opened, next_sample, open_datagram)
@@ -220,7 +221,8 @@ cdef class Pipeline:
         describe_records(&self.fields, sample)
         if sample.header != NULL:
             dissect(&self.fields, sample.protocol, sample.header, sample.length)
-        self.present |= self.fields.present
+        for slot in range(4):
+            self.present[slot] |= self.fields.present[slot]
         for slot in range(self.fed_count[sample.discard]):
             self.key(<FlowCache>self.fed[sample.discard][slot], agent, source, sample.rate if sample.rate else 1, now)
 
@@ -404,8 +406,11 @@ cdef class Pipeline:
         return 0
 
     def headers_seen(self) -> int:
-        """Bit per header slot (packet.ROWS, + depth) met since the last call."""
-        seen, self.present = self.present, 0
+        """Bit per slot (packet.pxd) met since the last call."""
+        seen = 0
+        for word in range(4):
+            seen |= self.present[word] << 64 * word
+            self.present[word] = 0
         return seen
 
     def numbers(self) -> dict:
