@@ -61,6 +61,11 @@ cdef inline void put_char(Buffer* out, char one) noexcept nogil:
         out.at += 1
 
 
+cdef inline char last(const Buffer* out) noexcept nogil:
+    """The last character; there is one."""
+    return (out.at - 1)[0]
+
+
 cdef inline void put_u64(Buffer* out, uint64_t value) noexcept nogil:
     cdef char digits[20]
     cdef int first = 20
@@ -135,7 +140,7 @@ cdef inline void put_member(Buffer* out, const char* name, size_t length) noexce
     """A member's name and what stands between it and its neighbour; only in JSON."""
     if not room(out, length + 16):
         return
-    if out.at[-1] != b"{":
+    if last(out) != b"{":
         out.at[0] = b","
         out.at += 1
     out.at[0] = b'"'
@@ -195,7 +200,7 @@ cdef inline void named_text(Buffer* out, const char* name, const char* value) no
 cdef inline void next_object(Buffer* out) noexcept nogil:
     """Open one more object in a JSON array."""
     if out.json:
-        say(out, b",{" if out.at[-1] == b"}" else b"{")
+        say(out, b",{" if last(out) == b"}" else b"{")
 
 
 cdef inline void put_escaped(Buffer* out, uint8_t byte) noexcept nogil:

@@ -47,3 +47,5 @@ cdef Table SAMPLE_TABLE, FLOW_TABLE, COUNTER_TABLE
 
 cdef const Row* find(const Table* table, uint32_t tag) noexcept nogil
 cdef int locate(const Row* row, Window body, Window* found, bint* whole) noexcept nogil
+cdef bint take_field(Kind kind, Window* body, Window* part, bint* whole) noexcept nogil
+cdef bint next_structure(Window* rest, uint32_t* tag, Window* body, bint* whole) noexcept nogil

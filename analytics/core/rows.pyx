@@ -176,6 +176,16 @@ cdef int locate(const Row* row, Window body, Window* found, bint* whole) noexcep
     return row.fields
 
 
+cdef bint next_structure(Window* rest, uint32_t* tag, Window* body, bint* whole) noexcept nogil:
+    """The tag and window of the next sample or record; a length beyond the end is cut to what is there."""
+    cdef uint32_t length = 0
+    if not take32(rest, tag) or not take32(rest, &length):
+        return 0
+    whole[0] = length <= left(rest)
+    cut(rest, length if whole[0] else <uint32_t>left(rest), body)
+    return 1
+
+
 cdef object words_in(data):
     return list(struct.unpack(f">{len(data) // 4}I", data))
 
