@@ -18,7 +18,7 @@ cdef enum:
     MOST_AGENTS = 100000                            # sFlow-RT's design envelope; more are refused and counted
     MOST_SOURCES = 1000000                          # data sources of all agents together
     MOST_SEQUENCES = 2000000
-    MOST_NAMES = 10000                              # names of data sources
+    MOST_NAMES = 1000                               # names of data sources
     FAR = 65536                                     # a larger jump forward is a restart
     NEAR = 64                                       # how far back an arrival is late; the width of Sequence.window
     RESTART_MS = 5000                               # datagrams may overtake each other by less than this

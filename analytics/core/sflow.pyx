@@ -14,6 +14,9 @@ from libc.string cimport memcpy, memset
 
 from struct import unpack
 
+from analytics.core.rows import decode_record
+from analytics.structures import COUNTER_RECORDS
+
 from analytics.core.xdr cimport Window, be32, be64, cut, left, take32
 
 cdef enum:
@@ -206,44 +209,11 @@ cdef Kind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* count
     return SKIPPED
 
 
-# Counter records: tag -> (field, type) rows in wire order. u 32 bits, U 64 bits, s string. A new structure is one row.
-COUNTER_RECORDS = {
-    1: (("ifindex", "u"), ("iftype", "u"), ("ifspeed", "U"), ("ifdirection", "u"), ("ifstatus", "u"),
-        ("ifinoctets", "U"), ("ifinucastpkts", "u"), ("ifinmulticastpkts", "u"), ("ifinbroadcastpkts", "u"),
-        ("ifindiscards", "u"), ("ifinerrors", "u"), ("ifinunknownprotos", "u"),
-        ("ifoutoctets", "U"), ("ifoutucastpkts", "u"), ("ifoutmulticastpkts", "u"), ("ifoutbroadcastpkts", "u"),
-        ("ifoutdiscards", "u"), ("ifouterrors", "u"), ("ifpromiscuous", "u")),
-    2: tuple((f"eth_{name}", "u") for name in (
-        "alignmenterrors", "fcserrors", "singlecollisions", "multiplecollisions", "sqetesterrors", "deferredtx",
-        "latecollision", "excessivecollisions", "internalmactxerrors", "carriersenseerrors", "frametoolongs",
-        "internalmacrxerrors", "symbolerrors")),
-    1004: (("of_dpid", "U"), ("of_port", "u")),
-    1005: (("ifname", "s"),),
-    2207: (("ovs_dp_hits", "u"), ("ovs_dp_misses", "u"), ("ovs_dp_lost", "u"), ("ovs_dp_mask_hits", "u"),
-           ("ovs_dp_flows", "u"), ("ovs_dp_masks", "u")),
-}
-
-
-cdef object read_record(Window* record, tuple rows, dict found):
-    """Read the fields that fit the window into `found`; False when some did not."""
-    cdef uint32_t length = 0
-    cdef Window text
-    for name, kind in rows:
-        if kind == "u" and left(record) >= 4:
-            found[name] = be32(record.at)
-            record.at += 4
-        elif kind == "U" and left(record) >= 8:
-            found[name] = be64(record.at)
-            record.at += 8
-        elif kind == "s" and take32(record, &length) and cut(record, length, &text):
-            found[name] = (<const char*>text.at)[:length].decode("utf-8", "replace")
-        else:
-            return False
-    return True
-
-
 def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, int]:
-    """Read the records of one counter sample: ({field: value}, faults). A short one gives what it has and a fault."""
+    """Read the records of one counter sample by the table of structures: ({tag: {field: value}}, faults).
+
+    A short record gives what it has and a fault; of two with one tag the last is kept; unknown ones are left out.
+    """
     cdef Window window
     cdef Window record
     cdef uint32_t tag = 0, length = 0
@@ -254,8 +224,10 @@ def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, in
     while records:
         if not take32(&window, &tag) or not take32(&window, &length) or not cut(&window, length, &record):
             return found, faults + 1
-        if tag in COUNTER_RECORDS and not read_record(&record, COUNTER_RECORDS[tag], found):
-            faults += 1
+        key = (tag >> 12, tag & 0xFFF)
+        if key in COUNTER_RECORDS:
+            found[key], whole = decode_record(key, (<const char*>record.at)[:length])
+            faults += not whole
         records -= 1
     return found, faults
 

@@ -277,3 +277,14 @@ def test_a_named_data_source_whose_count_lies_keeps_what_is_there(engine):
     engine.feed([datagram(record(4300 << 12 | 1002, body), record(4300 << 12 | 1002, b""))], 1000)
     assert engine.metrics_of("10.0.0.1", 1000) == {"x.people": 12}
     assert engine.agents(1000)["10.0.0.1"]["sFlowFaults"] == 2
+
+
+def test_an_agent_cannot_make_names_without_end(engine):
+    for number in range(3):
+        sample = rtmetric("room", *((f"m{number}.{each}", 3, words(1)) for each in range(900)))
+        engine.feed([datagram(sample, sequence=number + 1)], 1000)
+    assert len(engine.metrics_of("10.0.0.1", 1000)) == 1000
+    for number in range(30):
+        samples = [rtmetric(f"room {number} {each}", ("m", 3, words(1))) for each in range(40)]
+        engine.feed([datagram(*samples, sequence=10 + number)], 1000)
+    assert len(engine.metrics_of("10.0.0.1", 1000)) == 1000 + 999
