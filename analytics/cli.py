@@ -1,4 +1,4 @@
-"""The command line of analytics: `howdah analytics` and `python -m analytics` are the same command."""
+"""The command line of analytics. `howdah analytics` and `python -m analytics` are the same command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analytics import config
+from analytics import config, decode
 
 
 def analytics(
@@ -48,5 +48,6 @@ def in_one_line(fault: Exception) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Add our command to the one app of scripts/howdah."""
+    """Add our commands to the one app of scripts/howdah."""
     app.command("analytics")(analytics)
+    app.command("decode")(decode.decode)

@@ -326,19 +326,20 @@ cdef class Printer:
         return self.out.at - self.out.start
 
     def feed(self, const uint8_t[::1] datagram, double now, str source, str local, bint recorded=True,
-             bytes agent=None) -> bool:
-        """Append one datagram that arrived at `now` from `source`; False when it is no sFlow v5, or of another agent.
+             bytes agent=None) -> bool | None:
+        """Append one datagram that arrived at `now` (seconds since the epoch) from `source`; None when it is no sFlow v5.
 
-        `local` is the local time as it shall be printed; `agent` (packed address) lets only its datagrams through.
+        `local` is the local time as it shall be printed. With `agent` (a packed address) other agents' datagrams are
+        left out: False.
         """
         cdef Datagram head
         cdef Arrival arrival
         cdef size_t length = datagram.shape[0]
         cdef bytes source_text = source.encode(), local_text = local.encode()
         if length == 0 or open_datagram(&head, &datagram[0], length) != ACCEPTED:
-            return False
+            return None
         if agent is not None and agent != (<const char*>&head.agent[1])[:4 if head.agent[0] == 1 else 16]:
-            return True
+            return False
         arrival.seconds = <uint64_t>now
         arrival.microseconds = <uint32_t>((now - <double>arrival.seconds) * 1e6 + 0.5)
         if arrival.microseconds > 999999:
