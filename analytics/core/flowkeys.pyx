@@ -90,11 +90,18 @@ cdef int lay_out(Plan* plan, object program) except -1:
 
 def fields_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
     """Dissect one header: every field it has, name -> raw key bytes. The Python border, for tests and tools."""
+    return fields_inside(header, 0, header.shape[0], protocol)
+
+
+def fields_inside(const uint8_t[::1] buffer not None, uint32_t start, uint32_t length, uint32_t protocol=1) -> dict:
+    """The same of a header inside of a larger buffer; IndexError when it does not lie in there."""
     cdef Fields fields
     cdef Pick row
     cdef uint8_t out[64]
+    if <size_t>start + length > <size_t>buffer.shape[0]:
+        raise IndexError("the header does not lie in the buffer")
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
-    dissect(&fields, protocol, &header[0] if header.shape[0] else NULL, header.shape[0])
+    dissect(&fields, protocol, &buffer[0] + start if length else NULL, length)
     found = {}
     for name in FIELDS:
         row = row_of(name, FIELDS)

@@ -69,9 +69,9 @@ cdef Protocol logical_link(Walk* walk) noexcept nogil:
         return P_STP
     if at[0] == 0xFE:
         return P_ISIS
-    if at[0] != 0xAA or at[2] != 3:
+    if at[0] != 0xAA or at[2] != 3 or room(walk) < 8:
         return END
-    if room(walk) < 8 or at[3] != 0 or at[4] != 0 or at[5] not in (0, 0xF8):
+    if at[3] != 0 or at[4] != 0 or at[5] not in (0, 0xF8):
         return P_SNAP
     if walk.typed >= 0:
         mark(walk.fields, walk.typed, at + 6, at + 8)
@@ -100,30 +100,6 @@ cdef Protocol wireless(Walk* walk) noexcept nogil:
     claim(walk.fields, ETH, pair, pair + 12)
     walk.at += length
     return END if at[0] & 0x40 or at[1] & 0x40 else P_LLC   # no data, or encrypted
-
-
-cdef Protocol backbone(Walk* walk) noexcept nogil:
-    """802.1ah: the I-tag, then the customer's frame."""
-    claim(walk.fields, PBB, walk.at, walk.end)
-    push(walk.fields, P_PBB)
-    if room(walk) < 4:
-        return END
-    walk.at += 4
-    return P_ETH
-
-
-cdef Protocol trill(Walk* walk) noexcept nogil:
-    """RFC 6325: flags and the length of options, egress, ingress, options."""
-    cdef size_t length
-    claim(walk.fields, TRILL, walk.at, walk.end)
-    push(walk.fields, P_TRILL)
-    if room(walk) < 6:
-        return END
-    length = 6 + 4 * (be16(walk.at) >> 6 & 0x1F)
-    if room(walk) < length:
-        return END
-    walk.at += length
-    return P_ETH
 
 
 cdef Protocol pppoe(Walk* walk) noexcept nogil:
@@ -163,7 +139,7 @@ cdef Protocol ppp(Walk* walk) noexcept nogil:
 cdef Protocol hdlc(Walk* walk) noexcept nogil:
     """Cisco's HDLC on a POS link: address, 0, an Ethernet type. Anything else there is PPP."""
     cdef const uint8_t* at = walk.at
-    if room(walk) < 2 or at[0] not in (0x0F, 0x8F) or at[1] != 0:
+    if at[0] not in (0x0F, 0x8F) or (room(walk) >= 2 and at[1] != 0):
         return P_PPP
     push(walk.fields, P_HDLC)
     if room(walk) < 4:
@@ -195,7 +171,10 @@ cdef Protocol label(Walk* walk) noexcept nogil:
 
 
 cdef Protocol labelled(Walk* walk) noexcept nogil:
-    """Behind the bottom of the stack: the first nibble tells (RFC 4928), and leaves Ethernet as the rest."""
+    """Behind the bottom of the stack: the first nibble tells (RFC 4928), and leaves Ethernet as the rest.
+
+    0 begins a control word, but also many a MAC address: then a known type stands where it should without the word.
+    """
     cdef uint32_t nibble = walk.at[0] >> 4
     if nibble == 4:
         return P_IP
@@ -203,16 +182,12 @@ cdef Protocol labelled(Walk* walk) noexcept nogil:
         return P_IP6
     if nibble == 1:
         return P_ACH
-    if nibble == 0 and has_control_word(walk):
-        walk.at += 4
+    if nibble == 0:
+        if room(walk) < 18:
+            return END
+        if by_type(be16(walk.at + 12)) == END or by_type(be16(walk.at + 16)) != END:
+            walk.at += 4
     return P_ETH
-
-
-cdef bint has_control_word(const Walk* walk) noexcept nogil:
-    """A first nibble of 0 may also begin a MAC address: then a known type stands where it should without the word."""
-    if room(walk) < 14:
-        return room(walk) >= 4
-    return by_type(be16(walk.at + 12)) == END or (room(walk) >= 18 and by_type(be16(walk.at + 16)) != END)
 
 
 # -- network --
@@ -404,10 +379,6 @@ cdef Protocol climb_rare(Protocol rung, Walk* walk) noexcept nogil:
         return hdlc(walk)
     elif rung == P_WLAN:
         return wireless(walk)
-    elif rung == P_PBB:
-        return backbone(walk)
-    elif rung == P_TRILL:
-        return trill(walk)
     elif rung == P_MACSEC:
         return transport(walk, MACSEC, P_MACSEC)
     elif rung == P_AH:

@@ -1,9 +1,9 @@
 """Tunnels: the headers that carry another packet, and what tells the packet inside.
 
-A tunnel over UDP is told by its port, so each rung also checks what its header must look like before it believes it;
-a header that does not is left unnamed. GRE RFC 2784, 2890 and 2637, NVGRE RFC 7637, VXLAN RFC 7348, VXLAN-GPE
-draft-ietf-nvo3-vxlan-gpe, Geneve RFC 8926, NSH RFC 8300, GTP-U 3GPP TS 29.281, Teredo RFC 4380, L2TP RFC 2661 and
-3931, ERSPAN draft-foschiano-erspan, EtherIP RFC 3378.
+Here too are PBB (802.1ah) and TRILL (RFC 6325). A tunnel over UDP is told by its port, so each rung also checks what
+its header must look like before it believes it; a header that does not is left unnamed. GRE RFC 2784, 2890 and 2637,
+NVGRE RFC 7637, VXLAN RFC 7348, VXLAN-GPE draft-ietf-nvo3-vxlan-gpe, Geneve RFC 8926, NSH RFC 8300, GTP-U 3GPP TS
+29.281, Teredo RFC 4380, L2TP RFC 2661 and 3931, ERSPAN draft-foschiano-erspan, EtherIP RFC 3378.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -23,6 +23,24 @@ cdef Protocol by_nibble(const Walk* walk) noexcept nogil:
     if walk.at[0] >> 4 == 4:
         return P_IP
     return P_IP6 if walk.at[0] >> 4 == 6 else END
+
+
+# -- Ethernet in Ethernet --
+
+cdef Protocol backbone(Walk* walk) noexcept nogil:
+    """802.1ah: the I-tag, then the customer's frame."""
+    claim(walk.fields, PBB, walk.at, walk.end)
+    push(walk.fields, P_PBB)
+    return P_ETH if step(walk, 4) else END
+
+
+cdef Protocol trill(Walk* walk) noexcept nogil:
+    """RFC 6325: flags and the length of options, egress, ingress, options."""
+    claim(walk.fields, TRILL, walk.at, walk.end)
+    push(walk.fields, P_TRILL)
+    if room(walk) < 6:
+        return END
+    return P_ETH if step(walk, 6 + 4 * (be16(walk.at) >> 6 & 0x1F)) else END
 
 
 # -- GRE --
@@ -229,6 +247,10 @@ cdef Protocol climb_tunnel(Protocol rung, Walk* walk) noexcept nogil:
         return redirected(walk)
     elif rung == P_ETHERIP:
         return ethernet_in_ip(walk)
+    elif rung == P_PBB:
+        return backbone(walk)
+    elif rung == P_TRILL:
+        return trill(walk)
     elif rung == P_NSH:
         return service(walk)
     elif rung == P_GTP:
