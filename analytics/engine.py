@@ -72,7 +72,7 @@ class Engine:
         self._watches = Watches(self._directory.sources, partial(self._attribute, None), self._emit)
         self._headers: dict[int, float] = {}
         self._started: float | None = None
-        self.kernel_drops: Callable[[], int] = lambda: 0  # set by the collector
+        self.receiving: Callable[[], Mapping[str, int]] = dict  # Collector.numbers; set by the collector
 
     @property
     def pipeline(self) -> Pipeline:
@@ -405,7 +405,7 @@ class Engine:
             numbers = self._pipeline.numbers()
             refused = {name: cache.numbers() for name, cache in self._caches.items()}
             found = analyzer_numbers(
-                numbers, self._pipeline.ledger.counts[0], self._log.generated, self.kernel_drops(), refused
+                numbers, self._pipeline.ledger.counts[0], self._log.generated, self.receiving(), refused
             )
             return found | ({} if self._started is None else {"uptime": _elapsed_ms(now, self._started)})
 

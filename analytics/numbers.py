@@ -43,14 +43,28 @@ def _address(sender: bytes) -> str:
 
 
 def analyzer_numbers(
-    numbers: Mapping[str, int], agents: int, events: int, kernel_drops: int, flows: Mapping[str, Mapping[str, int]]
+    numbers: Mapping[str, int],
+    agents: int,
+    events: int,
+    receiving: Mapping[str, int],
+    flows: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:
-    """core/pipeline.numbers -> the engine's part of /analyzer/json. flowEntries... are ours."""
-    return {
+    """core/pipeline.numbers and Collector.numbers -> the engine's part of /analyzer/json.
+
+    Ours: flowEntries...; sFlowKernelDrops, sFlowSourcesRefused (datagrams); sFlowSockets and sFlowReceiveBuffer (bytes
+    of each), which are there when a collector runs.
+    """
+    kernel_drops = receiving.get("kernelDrops", 0)
+    listening = {}
+    if receiving.get("sockets"):
+        listening = {"sFlowSockets": receiving["sockets"], "sFlowReceiveBuffer": receiving["bufferBytes"]}
+    return listening | {
         "sFlowAgents": agents,
         "sFlowBytesReceived": numbers["bytes"],
         "sFlowDatagramsReceived": numbers["datagrams"],
         "sFlowDatagramsDiscarded": numbers["overflow"] + kernel_drops,
+        "sFlowKernelDrops": kernel_drops,
+        "sFlowSourcesRefused": receiving.get("refused", 0),
         "sFlowParseErrors": numbers["not_sflow"],
         "sFlowUnsupportedVersion": numbers["other_version"],
         "eventsGenerated": events,
