@@ -44,7 +44,7 @@ def vxlan(vni: int, flags: int = 8, following: int = 0) -> bytes:
 
 def nsh(following: int, context: int = 16) -> bytes:
     words = 2 + context // 4
-    return struct.pack(">HBBI", 63 << 6 | words, 1, following, 77 << 8 | 254) + bytes(context)
+    return struct.pack(">HBBI", 63 << 6 | words, 1 if context else 2, following, 77 << 8 | 254) + bytes(context)
 
 
 def routing(following: int) -> bytes:
@@ -347,7 +347,11 @@ RUNGS: dict[str, tuple[int, bytes, str, dict[str, str]]] = {
         1,
         over_udp(
             2152,
-            struct.pack(">BBHIHBB", 0x36, 0xFF, 0, 1, 5, 0, 0x85) + b"\x01\x00\x09\xc0" + b"\x02" + bytes(7) + TCP6,
+            struct.pack(">BBHIHBB", 0x36, 0xFF, 16 + len(TCP6), 1, 5, 0, 0x85)
+            + b"\x01\x00\x09\xc0"
+            + b"\x02"
+            + bytes(7)
+            + TCP6,
         ),
         "eth.ip.udp.gtp.ip6.tcp",
         DEEP6 | {"gtpteid": "1"},
@@ -368,7 +372,9 @@ RUNGS: dict[str, tuple[int, bytes, str, dict[str, str]]] = {
     ),
     "L2TP": (
         1,
-        over_udp(1701, struct.pack(">HHHHHHH", 0x4A02, 0, 11, 22, 1, 2, 2) + bytes(2) + b"\xff\x03\x00\x21" + TCP),
+        over_udp(
+            1701, struct.pack(">HHHHHHH", 0x4A02, 20 + len(TCP), 11, 22, 1, 2, 2) + bytes(2) + b"\xff\x03\x00\x21" + TCP
+        ),
         "eth.ip.udp.l2tp.ppp.ip.tcp",
         DEEP | {"l2tptunnel": "11", "l2tpsession": "22"},
     ),
