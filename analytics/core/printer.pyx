@@ -13,7 +13,8 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from analytics.core.buffer cimport (
-    Buffer, begin, end, last, named, named_text, next_object, put_char, put_ip4, put_ip6, put_octets, put_text, put_u64, say,
+    Buffer, begin, end, last, named, named_text, next_object, put_char, put_ip4, put_ip6, put_member, put_octets, put_text,
+    put_u64, say,
 )
 from analytics.core.lines cimport Packets, begin_capture, show_lines, write_packets
 from analytics.core.outer cimport Outer, read_outer, show_outer
@@ -32,8 +33,10 @@ cdef enum:
 
 
 cdef void fault(Buffer* out, const char* what) noexcept nogil:
-    out.faults += 1
-    named_text(out, b"decodeFault", what)
+    """Note a fault, if `what` is one, in the object it belongs to; each object has at most one."""
+    if what != NULL:
+        out.faults += 1
+        named_text(out, b"decodeFault", what)
 
 
 cdef void show_header(Buffer* out, const Window* found, Window header) noexcept nogil:
@@ -48,7 +51,7 @@ cdef void show_header(Buffer* out, const Window* found, Window header) noexcept 
     show_outer(out, &outer, be32(found[0].at), frame_length - stripped if frame_length > stripped else 0)
 
 
-cdef void show_payload(Buffer* out, Window body) noexcept nogil:
+cdef const char* show_payload(Buffer* out, Window body) noexcept nogil:
     """0:1013 behind its cipher suite: an opaque (the specification), or a sampled_header (sflowtool)."""
     cdef Window found[MOST_FIELDS]
     cdef Window rest = body
@@ -59,11 +62,11 @@ cdef void show_payload(Buffer* out, Window body) noexcept nogil:
         begin(out, b"payload")
         put_octets(out, rest.at, length)
         end(out)
-    elif row != NULL and locate(row, body, found, &whole) == row.fields:
-        show_located(out, row, found, row.fields, 0)
-    else:
-        show_unknown(out, body)
-        fault(out, b"neither an opaque nor a sampled header")
+        return NULL
+    if row != NULL and locate(row, body, found, &whole) == row.fields:
+        return show_located(out, row, found, row.fields, 0)
+    show_unknown(out, body)
+    return b"neither an opaque nor a sampled header"
 
 
 cdef void show_unknown(Buffer* out, Window body) noexcept nogil:
@@ -124,40 +127,41 @@ cdef bint show_metric(Buffer* out, Kind samples, Window* rest) noexcept nogil:
     return 1
 
 
-cdef void show_metrics(Buffer* out, Kind samples, Window rest) noexcept nogil:
+cdef const char* show_metrics(Buffer* out, Kind samples, Window rest) noexcept nogil:
     cdef uint32_t count = 0
     cdef bint some = take32(&rest, &count)
     while count and show_metric(out, samples, &rest):
         count -= 1
     if count or not some:
-        fault(out, b"fewer metrics than their count")
+        return b"fewer metrics than their count"
+    return NULL
 
 
-cdef void show_pdus(Buffer* out, Window rest, int depth) noexcept nogil:
+cdef const char* show_pdus(Buffer* out, Window rest, int depth) noexcept nogil:
     """0:1016: a list of lists of flow records, in JSON `pdus`: objects with `elements`."""
     cdef uint32_t count = 0
     if depth >= MOST_DEPTH:
         show_unknown(out, rest)
-        fault(out, b"aggregations nested too deep")
-        return
+        return b"aggregations nested too deep"
     if not take32(&rest, &count):
-        fault(out, b"no count of PDUs")
-        return
+        return b"no count of PDUs"
     if out.json:
-        say(out, b',"pdus":[')
+        put_member(out, b"pdus", 4)
+        put_char(out, b"[")
     while count and left(&rest) >= 4:
         next_object(out)
-        show_records(out, FLOW_RECORDS, &rest, depth + 1)
+        fault(out, show_records(out, FLOW_RECORDS, &rest, depth + 1))
         if out.json:
             put_char(out, b"}")
         count -= 1
     if out.json:
         put_char(out, b"]")
     if count:
-        fault(out, b"fewer PDUs than their count")
+        return b"fewer PDUs than their count"
+    return NULL
 
 
-cdef void show_records(Buffer* out, Kind kind, Window* rest, int depth) noexcept nogil:
+cdef const char* show_records(Buffer* out, Kind kind, Window* rest, int depth) noexcept nogil:
     """A count and its records, in JSON `elements`."""
     cdef uint32_t count = 0, tag = 0
     cdef Window body
@@ -173,11 +177,14 @@ cdef void show_records(Buffer* out, Kind kind, Window* rest, int depth) noexcept
     if out.json:
         put_char(out, b"]")
     if count or not some:
-        fault(out, b"fewer records than their count")
+        return b"fewer records than their count"
+    return NULL
 
 
-cdef void show_located(Buffer* out, const Row* row, const Window* found, int fields, int depth) noexcept nogil:
-    """The label and the printed fields of a structure, as far as they were found."""
+cdef const char* show_located(Buffer* out, const Row* row, const Window* found, int fields, int depth) noexcept nogil:
+    """The label and the printed fields of a structure, as far as they were found; answers what is wrong, or NULL."""
+    cdef const char* wrong = NULL
+    cdef const char* now
     cdef const ShownRow* shown
     cdef int i
     if row.label_key != NULL:
@@ -186,25 +193,30 @@ cdef void show_located(Buffer* out, const Row* row, const Window* found, int fie
         shown = &row.show[i]
         if shown.field >= fields or (shown.protocol != ANY_PROTOCOL and be32(found[1].at) != shown.protocol):
             continue
-        show_field(out, row, shown, found, depth)
+        now = show_field(out, row, shown, found, depth)
+        wrong = now if now != NULL else wrong
+    return wrong
 
 
-cdef void show_field(Buffer* out, const Row* row, const ShownRow* shown, const Window* found, int depth) noexcept nogil:
+cdef const char* show_field(Buffer* out, const Row* row, const ShownRow* shown, const Window* found,
+                            int depth) noexcept nogil:
     cdef Window value = found[shown.field]
+    cdef const char* wrong = NULL
     if shown.kind == HEADER:
         show_header(out, found, value)
     elif shown.kind == FLOW_RECORDS or shown.kind == COUNTER_RECORDS:
         out.discarded = row.tag == DISCARDED
-        show_records(out, shown.kind, &value, depth)
+        wrong = show_records(out, shown.kind, &value, depth)
         out.discarded = 0
     elif shown.kind == PDUS:
-        show_pdus(out, value, depth)
+        wrong = show_pdus(out, value, depth)
     elif shown.kind == PAYLOAD:
-        show_payload(out, value)
+        wrong = show_payload(out, value)
     elif shown.kind == RTMETRICS or shown.kind == RTFLOWS:
-        show_metrics(out, shown.kind, value)
+        wrong = show_metrics(out, shown.kind, value)
     else:
         show_value(out, shown, value)
+    return wrong
 
 
 cdef void show_structure(Buffer* out, const Table* table, const char* key, uint32_t tag, Window body, bint whole,
@@ -212,6 +224,7 @@ cdef void show_structure(Buffer* out, const Table* table, const char* key, uint3
     """One sample or record as an object, or as its lines of text."""
     cdef const Row* row = find(table, tag)
     cdef Window found[MOST_FIELDS]
+    cdef const char* wrong = NULL
     cdef bint complete = 1
     cdef int fields
     next_object(out)
@@ -224,11 +237,12 @@ cdef void show_structure(Buffer* out, const Table* table, const char* key, uint3
         show_unknown(out, body)
     else:
         fields = locate(row, body, found, &complete)
-        show_located(out, row, found, fields, depth)
-        if not complete and whole:
-            fault(out, b"shorter than its fields")
+        wrong = show_located(out, row, found, fields, depth)
+        if not complete:
+            wrong = b"shorter than its fields"
     if not whole:
-        fault(out, b"its length goes beyond the end")
+        wrong = b"its length goes beyond the end"
+    fault(out, wrong)
     if out.json:
         put_char(out, b"}")
 
