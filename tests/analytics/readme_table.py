@@ -1,6 +1,6 @@
 """The table of structures in analytics/README.md, made from the table of the code; a test holds the README to it.
 
-python -m tests.analytics.readme_table          # writes it into the README
+python tests/analytics/readme_table.py          # writes it into the README
 """
 
 from __future__ import annotations
