@@ -18,6 +18,13 @@ def analytics(
         str | None, typer.Option(help="Address to receive sFlow on.", show_default="127.0.0.1")
     ] = None,
     sflow_port: Annotated[int | None, typer.Option(help="UDP port to receive sFlow on.", show_default="6343")] = None,
+    sflow_sockets: Annotated[
+        int | None, typer.Option(help="Sockets on that port, with a thread each.", show_default="1")
+    ] = None,
+    sflow_source: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or prefix that may send sFlow; may be repeated.", show_default="everybody"),
+    ] = None,
     replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
     config_file: Annotated[
         Path | None,
@@ -32,7 +39,14 @@ def analytics(
 
     try:
         settings = config.load(
-            config_file, host=host, port=port, sflow_host=sflow_host, sflow_port=sflow_port, replay=replay
+            config_file,
+            host=host,
+            port=port,
+            sflow_host=sflow_host,
+            sflow_port=sflow_port,
+            sflow_sockets=sflow_sockets,
+            sflow_sources=tuple(sflow_source) if sflow_source else None,
+            replay=replay,
         )
         run(settings, parent_pid)
     except (ValueError, OSError) as fault:
