@@ -12,6 +12,7 @@ from analytics import config, decode
 
 
 def analytics(
+    *,
     host: Annotated[str | None, typer.Option(help="Address of the HTTP interface.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port of the HTTP interface.", show_default="8008")] = None,
     sflow_host: Annotated[
