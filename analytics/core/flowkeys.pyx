@@ -11,7 +11,7 @@ Judged bytes: [agent 4, if asked for] then per field [present 4][value]. Carried
 """
 
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from analytics.core.ladder cimport dissect
 from analytics.core.packet cimport DEPTH, FRAME, LAYER, UNKNOWN, Fields, describe
@@ -28,9 +28,12 @@ cdef Pick row_of(object name, dict rows):
     cdef Pick row
     _, header, offset, wire, shift, mask, add, kind = rows[name]
     row.slot, row.offset, row.wire, row.shift = header, offset, wire, shift
-    row.copy = kind in packet.ROOMS
     row.room = packet.ROOMS.get(kind, 4)
     row.mask, row.add = mask, add
+    if kind not in packet.ROOMS:
+        row.form = {1: ONE, 2: TWO, 4: FOUR}[wire]
+    else:
+        row.form = {4: BYTES4, 8: BYTES8, 16: BYTES16}.get(wire, PADDED) if wire == row.room else PADDED
     return row
 
 
@@ -51,6 +54,42 @@ FIELDS = field_rows()
 def judged_room(room: int) -> int:
     """Bytes of a judged field: the mark that it is present, and its value."""
     return 8 if room == 4 else 8 + room
+
+
+cdef bint are_neighbours(const Pick* one, const Pick* other, Form form) noexcept:
+    """Two fields side by side in one header, of the same form, which fill their room in the key."""
+    return (one.form == form and other.form == form and one.slot == other.slot
+            and one.offset + one.wire == other.offset and one.add == other.add == 0
+            and (form == BYTES4 or (one.mask == other.mask == 0xFFFF and one.shift == other.shift == 0)))
+
+
+cdef bint join(Plan* plan, const Carried* one, const Carried* other, Form form, Form joined) noexcept:
+    """Let the first of two parts read both, if their fields are neighbours in every alternative."""
+    cdef uint32_t which
+    cdef Pick* row
+    for which in range(one.count):
+        if not are_neighbours(&plan.picks[one.first + which], &plan.picks[other.first + which], form):
+            return 0
+    for which in range(one.count):
+        row = &plan.picks[one.first + which]
+        row.form, row.wire, row.room = joined, 2 * row.wire, 8
+    return 1
+
+
+cdef void join_parts(Plan* plan) noexcept:
+    """Parts of the key that lie side by side on the wire are read at once: two addresses, two ports."""
+    cdef uint32_t i, kept = 0
+    cdef Carried* part
+    cdef Carried* last = NULL
+    for i in range(plan.carried):
+        part = &plan.parts[i]
+        if (last != NULL and last.count == part.count and not last.tagged and not part.tagged
+                and (join(plan, last, part, BYTES4, BYTES8) or join(plan, last, part, TWO, TWO_NUMBERS))):
+            continue
+        plan.parts[kept] = part[0]
+        last = &plan.parts[kept]
+        kept += 1
+    plan.carried = kept
 
 
 cdef int lay_out(Plan* plan, object program) except -1:
@@ -79,6 +118,7 @@ cdef int lay_out(Plan* plan, object program) except -1:
             count += 1
         width += room + 4 * tagged
     plan.carried = len(program.carried)
+    join_parts(plan)
     plan.carried_words = (width + 7) // 8
     if plan.carried_words >= KEY_WORDS or plan.judged_words > KEY_WORDS:
         raise ValueError("key too wide")
@@ -86,6 +126,20 @@ cdef int lay_out(Plan* plan, object program) except -1:
     if plan.valued:
         plan.value = row_of(program.value, FIELDS)
     return 0
+
+
+cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pick* row, uint8_t* to) noexcept nogil:
+    """A part whose alternatives differ in form: which one it is, the value, zeros. Where the next part goes, or NULL."""
+    cdef uint32_t which, room = 0
+    for which in range(part.count):
+        if row[which].room > room:
+            room = row[which].room
+    memset(to, 0, 4 + room)
+    for which in range(part.count):
+        if pick(fields, &row[which], to + 4):
+            memcpy(to, &which, 4)
+            return to + 4 + room
+    return NULL
 
 
 def fields_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:

@@ -1,5 +1,6 @@
 """The native journey of a batch of datagrams; receive.pyx enters it without the GIL."""
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from analytics.core.flowcache cimport FlowCache, Fires
@@ -41,6 +42,7 @@ cdef struct PendingCounters:
     uint32_t source, agent, uptime, sequence, records, offset, length
     bint named                                      # an rtmetric: its data source stands in the body
 
+@cython.final                                       # so that its methods are called directly
 cdef class Pipeline:
     cdef pthread_mutex_t turnstile, mutex
     cdef readonly Ledger ledger

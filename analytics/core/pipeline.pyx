@@ -23,7 +23,7 @@ from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe
 from analytics.core.records cimport describe_records
 from analytics.core.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample,
                                    Datagram, FlowSample, Kind, Opened, next_sample, open_datagram)
-from analytics.core.table cimport digest, fetch_cell, find
+from analytics.core.table cimport digest, fetch, fetch_cell, find
 from analytics.core.xdr cimport left
 
 from analytics.core.sflow import rtmetric
@@ -147,6 +147,8 @@ cdef class Pipeline:
         """Take a batch; the lock is held. Settles with the GIL only if something needs it."""
         cdef uint32_t i
         for i in range(count):
+            if i + 1 < count:
+                fetch(slices[i + 1].at, 0)
             self.datagram(&slices[i], now)
             if (self.pending_count * 2 >= PENDING_ROOM or self.counter_count * 2 >= COUNTER_ROOM
                     or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
