@@ -83,15 +83,16 @@ class Counters:
         state = self._sources.setdefault((agent, source), _Source())
         if state.restarted(sequence, uptime, now):
             state.raw = {}
-        seconds = now - state.updated
-        if state.raw and seconds > 0:
-            state.stale_after = max(STALE_INTERVALS * seconds, STALE_AT_LEAST_S)
         found: dict[str, Any] = {}
+        interval = 0.0
         for tag, values in known.items():
             before, then = state.raw.get(tag, ({}, now))
             found |= dict(gauges(tag, values))
             found |= dict(rates(tag, values, before, now - then))
             state.raw[tag] = (values, now)
+            interval = max(interval, now - then)
+        if interval > 0:
+            state.stale_after = max(STALE_INTERVALS * interval, STALE_AT_LEAST_S)
         if source.startswith(VIRTUAL):
             found = {f"vir_{name}" if name in HOST_TEXTS else name: value for name, value in found.items()}
         found |= self._port(agent, source, found)

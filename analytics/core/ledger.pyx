@@ -127,7 +127,12 @@ cdef class Ledger:
         return recent.source
 
     cdef uint32_t named_source(self, uint32_t agent, str name):
-        """The index of a data source that has a name of its own; NOBODY when there are too many names."""
+        """The index of a data source that has a name of its own; NOBODY when there are too many names.
+
+        A name that reads like a number is set apart from the data sources that have numbers.
+        """
+        if name.replace(".", "").isdigit():
+            name = f"rtmetric.{name}"
         index = self.named.get(name)
         if index is None:
             if len(self.names) == MOST_NAMES:

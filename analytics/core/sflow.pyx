@@ -235,15 +235,16 @@ def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, in
 RTMETRIC_TYPES = ("text", "counter32", "counter64", "gauge32", "gauge64", "float", "double")
 cdef enum:
     MOST_RTMETRICS = 1000                           # in one sample
+    MOST_TEXT = 255                                 # bytes kept of a name or text in it
 
 
 cdef object take_text(Window* window):
-    """An XDR string as text, None if it does not fit."""
+    """An XDR string as text of at most MOST_TEXT bytes, None if it does not fit."""
     cdef uint32_t length = 0
     cdef Window text
     if not take32(window, &length) or not cut(window, length, &text):
         return None
-    return (<const char*>text.at)[:length].decode("utf-8", "replace")
+    return (<const char*>text.at)[:min(length, MOST_TEXT)].decode("utf-8", "replace")
 
 
 cdef object take_rtvalue(Window* window, uint32_t kind):

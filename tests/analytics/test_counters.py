@@ -436,6 +436,15 @@ def test_records_that_take_turns_keep_their_rates():
     assert (values(counters, 1015)["ifinoctets"], values(counters, 1015)["bytes_in"]) == (200.0, 200.0)
 
 
+def test_records_that_take_turns_live_by_their_own_interval():
+    counters = Counters()
+    for number in range(3):
+        update(counters, 1000 + 60 * number, if_counters())
+        update(counters, 1001 + 60 * number, made((0, 2006), *[0] * 8))
+    assert {"ifindex", "bytes_in"} <= set(values(counters, 1120 + 200))
+    assert values(counters, 1120 + 220) == {}
+
+
 @pytest.mark.parametrize(
     ("sequences", "uptimes", "rate"),
     [

@@ -279,6 +279,20 @@ def test_a_named_data_source_whose_count_lies_keeps_what_is_there(engine):
     assert engine.agents(1000)["10.0.0.1"]["sFlowFaults"] == 2
 
 
+def test_a_name_that_reads_like_a_number_is_no_port(engine):
+    engine.feed([datagram(flow_sample(source=(0, 5)), rtmetric("5", ("m", 3, words(1))))], 1000)
+    assert engine.metrics_of("10.0.0.1", 1000) == {"rtmetric.5.m": 1}
+    engine.set_flow("f", {"value": "frames", "t": 600})
+    engine.feed([datagram(flow_sample(source=(0, 5)), sequence=2)], 1000)
+    assert [place["dataSource"] for place in engine.flow_locations(["ALL"], "f", "", 1000)] == ["5"]
+
+
+def test_long_texts_are_cut(engine):
+    sample = rtmetric("n" * 300, ("m" * 300, 0, opaque(b"v" * 300)))
+    engine.feed([datagram(sample)], 1000)
+    assert engine.metrics_of("10.0.0.1", 1000) == {f"{'n' * 255}.{'m' * 255}": "v" * 255}
+
+
 def test_an_agent_cannot_make_names_without_end(engine):
     for number in range(3):
         sample = rtmetric("room", *((f"m{number}.{each}", 3, words(1)) for each in range(900)))

@@ -12,6 +12,7 @@ aggregate, counters) and through every printer. Prints totals; the exit code say
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -23,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
-POOL = 4096  # inputs by structure that are at hand for edits; the oldest is replaced every 16 inputs
+POOL = 2048  # inputs by structure that are at hand for edits; the oldest is replaced every 16 inputs
 FORMS = ("text", "json", "csv", "pcap")
 DEFINITIONS = {
     "carried": {"keys": "or:ipsource:ip6source,null:vlan,stack", "value": "bytes", "filter": "ipttl!=1"},
@@ -83,7 +84,7 @@ class Victim:
             self.engine.set_flow(name, spec)
         self.engine.set_threshold("any", {"metric": "carried", "value": 1, "byFlow": True})
         self.printers = [Printer(form) for form in FORMS]
-        self.printed = 0
+        self.printed = self.taken = 0
 
     def take(self, number: int, wire: bytes) -> None:
         """One input; now and then also the questions that users ask."""
@@ -99,6 +100,7 @@ class Victim:
             for name in DEFINITIONS:
                 self.engine.active_flows(["ALL"], name, now)
             self.engine.agents(now)
+        self.taken += 1
 
     def totals(self) -> dict[str, int]:
         numbers = self.engine.analyzer(0)
@@ -152,8 +154,9 @@ def main() -> int:
     sys.modules["tests"] = types.ModuleType("tests")  # ours is no package, and ryu installs one of that name
     sys.modules["tests"].__path__ = [str(ROOT / "tests")]
     victim, began = Victim(), time.monotonic()
-    attack(victim, given.inputs, given.seed)
-    print(f"{given.inputs} inputs, seed {given.seed}, {time.monotonic() - began:.0f} s: nothing escaped")
+    with contextlib.suppress(KeyboardInterrupt):  # then the totals are of what was fed until then
+        attack(victim, given.inputs, given.seed)
+    print(f"{victim.taken} inputs, seed {given.seed}, {time.monotonic() - began:.0f} s: nothing escaped")
     for name, total in victim.totals().items():
         print(f"  {name}: {total}")
     return 0
