@@ -31,6 +31,7 @@ LINKS = (*ETHERNET, *RAW, *LOOPBACK, *COOKED, *COOKED_2)
 TAGS = (0x8100, 0x88A8, 0x9100, 0x9200)
 EXTENSIONS = (0, 43, 51, 60, 135)  # IPv6 extension headers that a datagram may stand behind; 44 is a fragment
 PROGRESS_STEP = 1 << 20
+PLAIN = struct.Struct(">12xHB5xHxB2x4s6xHH2x")  # Ethernet, IPv4 without options, UDP: what nearly all packets are
 
 Packets = Iterator[tuple[float, int, bytes]]
 
@@ -78,6 +79,12 @@ def datagrams(
     with Path(path).open("rb") if file is None else file as opened:
         source = _Source(str(path), opened, told)
         for now, link, packet in _packets(source):
+            if link == 1 and len(packet) > PLAIN.size:
+                kind, version, fragment, protocol, sender, to, length = PLAIN.unpack_from(packet)
+                if kind == 0x0800 and version == 0x45 and protocol == 17 and fragment & 0x3FFF == 0:
+                    if to == port:
+                        yield now, _address(sender), packet[PLAIN.size : PLAIN.size - 8 + length]
+                    continue
             found = _udp(_network(packet, link), port)
             if found is not None:
                 yield now, *found

@@ -23,7 +23,13 @@ KINDS = {
     "flow_records": FLOW_RECORDS, "counter_records": COUNTER_RECORDS, "pdus": PDUS, "rtmetrics": RTMETRICS,
     "rtflows": RTFLOWS,
 }
+FIXED = {1: "u8", 4: "u32 i32 f32 ip4 percent word source port", 8: "u64 f64 mac dpid source2 port2", 16: "ip6 uuid"}
 kept = []                                           # the bytes objects whose text the rows point to
+
+cdef size_t[64] SIZES                               # bytes of each kind; 0 for those of variable length
+for size, names in FIXED.items():
+    for name in names.split():
+        SIZES[<int>KINDS[name]] = size
 
 
 cdef const char* keep(text):
@@ -138,20 +144,14 @@ cdef bint take_header(Window* body, Window* part, bint* whole) noexcept nogil:
 
 cdef bint take_field(Kind kind, Window* body, Window* part, bint* whole) noexcept nogil:
     cdef uint32_t length = 0
-    if kind in (U32, I32, F32, IP4, PERCENT, WORD, SOURCE, PORT):
-        return take(body, 4, part)
-    if kind in (U64, F64, MAC, DPID, SOURCE2, PORT2):
-        return take(body, 8, part)
-    if kind in (IP6, UUID):
-        return take(body, 16, part)
+    if SIZES[<int>kind]:
+        return take(body, SIZES[<int>kind], part)
     if kind in (STR, OPAQUE):
         return take32(body, &length) and cut(body, length, part)
     if kind == HEADER:
         return take_header(body, part, whole)
     if kind == ADDR:
         return take_address(body, part)
-    if kind == U8:
-        return take(body, 1, part)
     if kind in (U32S, PERCENTS, LABELS, VLANS):
         return take_counted(body, 4, part)
     if kind == LANES:
