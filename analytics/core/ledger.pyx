@@ -21,6 +21,7 @@ cdef enum:
     MOST_NAMES = 1000                               # names of data sources
     FAR = 65536                                     # a larger jump forward is a restart
     NEAR = 64                                       # how far back an arrival is late; the width of Sequence.window
+    WRAP_MS = 600000                                # an uptime that goes on by less has wrapped (after 49.7 days)
     RESTART_MS = 5000                               # datagrams may overtake each other by less than this
 
 
@@ -184,7 +185,8 @@ cdef class Ledger:
             if fresh and seen != NULL:
                 begin(seen, datagram.sequence)
         else:
-            restarted = datagram.uptime < seen.uptime and seen.uptime - datagram.uptime > RESTART_MS
+            restarted = (datagram.uptime < seen.uptime and seen.uptime - datagram.uptime > RESTART_MS
+                         and <uint32_t>(datagram.uptime - seen.uptime) > WRAP_MS)
             verdict = order(seen, datagram.sequence, restarted, &who.datagrams)
             if verdict == TWICE and (datagram.sequence != seen.last or datagram.uptime != seen.uptime
                                      or mark != seen.mark):

@@ -83,6 +83,8 @@ def test_a_wrap_of_the_sequence_is_no_restart(engine):
 def test_a_wrap_of_the_uptime_is_no_restart_and_loses_nothing(engine):
     datagrams(engine, 7, uptime=0xFFFFFFF0)
     assert datagrams(engine, 8, 9, uptime=100) == counts(3)
+    datagrams(engine, 10, uptime=0xFFFFFFF0, sub_agent=1)
+    assert datagrams(engine, 13, uptime=500, sub_agent=1) == counts(5, lost=2)
     assert restarts(engine) == 0
 
 
