@@ -129,7 +129,7 @@ cdef int lay_out(Plan* plan, object program) except -1:
 
 
 cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pick* row, uint8_t* to) noexcept nogil:
-    """A part whose alternatives differ in form: which one it is, the value, zeros. Where the next part goes, or NULL."""
+    """A part whose alternatives differ in form: which one it is, the value, zeros. The place behind it, or NULL."""
     cdef uint32_t which, room = 0
     for which in range(part.count):
         if row[which].room > room:

@@ -13,8 +13,9 @@ from analytics.core.flowkeys import fields_inside, fields_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.engine import Engine
 from tests.analytics.test_packet import texts
-from tests.analytics.wire import ethernet, ipv4, ipv6, tcp, udp
+from tests.analytics.wire import datagram, ethernet, flow_sample, ipv4, ipv6, sampled_header, tcp, tcp_frame, udp
 
 OUTER = ethernet(b"", 0)[:12]
 TCP = ipv4(tcp(1111, 2222), 6, "192.168.0.1", "192.168.0.2")
@@ -506,3 +507,31 @@ def test_mutated_rungs(name, data):
     found = fields_inside(b"\xff" * 64 + wire + b"\xff" * 64, 64, len(wire), protocol)
     assert found == fields_of(wire, protocol)
     texts(bytes(wire), protocol)
+
+
+PORTS = "or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
+
+
+@pytest.mark.parametrize(
+    ("keys", "packet", "found"),
+    [
+        (f"ipsource,ipdestination,{PORTS}", tcp_frame(), ["10.0.1.1,10.0.2.2,40000,5001"]),
+        (PORTS, ethernet(ipv4(udp(7, 8), 17)), ["7,8"]),
+        (PORTS, tcp_frame()[:38], ["40000,5001"]),
+        (PORTS, tcp_frame()[:37], []),  # the second port is cut: no key
+        ("ipdestination,ipsource", tcp_frame(), ["10.0.2.2,10.0.1.1"]),
+        ("ipsource,ipdestination", tcp_frame()[:33], []),
+        ("ipsource,ipdestination,ipsource.1,ipdestination.1", ethernet(ipv4(TCP, 4)),
+         ["10.0.1.1,10.0.2.2,192.168.0.1,192.168.0.2"]),
+        ("tcpsourceport,tcpdestinationport,or:vlan:ipttl,stack", tcp_frame(), ["40000,5001,64,eth.ip.tcp"]),
+        ("or:ipsource:ip6source,or:ipdestination:ip6destination", ethernet(TCP6, 0x86DD), ["fd00::1,fd00::2"]),
+    ],
+)  # fmt: skip
+def test_keys_whose_fields_are_read_together(keys, packet, found):
+    engine = Engine()
+    try:
+        engine.set_flow("any", {"keys": keys, "value": "frames"})
+        engine.feed([datagram(flow_sample(sampled_header(packet)))], 1000.0)
+        assert [flow["key"] for flow in engine.active_flows(["ALL"], "any", 1000.0)] == found
+    finally:
+        engine.close()
