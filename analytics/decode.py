@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -82,7 +83,6 @@ def run(
     from analytics.core.printer import Printer  # noqa: PLC0415 - the native core only when it is wanted
 
     printer, refused = Printer(form), Refused()
-    second, local = -1, ""
     try:
         for arrival in arrivals:
             if arrival is None:
@@ -90,10 +90,7 @@ def run(
                 out.flush()
                 continue
             now, source, datagram = arrival
-            if int(now) != second:
-                second = int(now)
-                local = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(second))
-            printed = printer.feed(datagram, now, source, local, recorded, agent)
+            printed = printer.feed(datagram, now, source, local_time(int(now)), recorded, agent)
             if printed is None:
                 refused.add(source, len(datagram))
             elif printed and count is not None:
@@ -106,6 +103,15 @@ def run(
         refused.close()
         out.write(printer.take())
         out.flush()
+
+
+@lru_cache(maxsize=2)
+def local_time(second: int) -> str:
+    """As sflowtool prints it, 2026-11-20T12:00:00+0000; what is no time of this calendar prints as its number."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(second))
+    except (OverflowError, ValueError, OSError):
+        return str(second)
 
 
 class Refused:

@@ -27,6 +27,7 @@ from analytics.core.sflow cimport ACCEPTED, Datagram, open_datagram
 from analytics.core.values cimport put_scalar, show_value
 from analytics.core.xdr cimport Window, be32, left, take32
 
+cdef double LATEST = 1e13                           # seconds; what a capture claims beyond it fits no 64 bits of us
 cdef enum:
     MOST_DEPTH = 2                                  # of 802.11 aggregations within each other; one is the real limit
     DISCARDED = 5                                   # the sample type whose records' names carry a prefix
@@ -354,6 +355,8 @@ cdef class Printer:
             return None
         if agent is not None and agent != (<const char*>&head.agent[1])[:4 if head.agent[0] == 1 else 16]:
             return False
+        if not 0 <= now < LATEST:
+            now = 0
         arrival.seconds = <uint64_t>now
         arrival.microseconds = <uint32_t>((now - <double>arrival.seconds) * 1e6 + 0.5)
         if arrival.microseconds > 999999:

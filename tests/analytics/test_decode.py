@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.analytics.test_capture import pcap
+from tests.analytics.test_capture import enhanced, interface, option, pcap, section
 from tests.analytics.wire import (
     counter_sample,
     datagram,
@@ -164,6 +164,15 @@ def test_a_broken_file_prints_what_came_before(tmp_path):
     done = run(str(tmp_path / "none.pcap"))
     assert (done.returncode, done.stderr.decode()) == (
         1, f"howdah decode: {tmp_path / 'none.pcap'}: No such file or directory\n")  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv", "--pcap=-"])
+def test_a_clock_beyond_all_calendars(form):
+    data = section() + interface(options=option(9, b"\0")) + enhanced(carried(FIRST), (1 << 64) - 1)
+    done = run("-", form, data=data)
+    assert (done.returncode, done.stderr) == (0, b"")
+    if form == "--json":
+        assert (objects(done)[0]["unixSecondsUTC"], objects(done)[0]["localtime"]) == ("0", str(1 << 64))
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path):
