@@ -127,6 +127,14 @@ def test_python_values():
         decode_record((0, 999), b"")
 
 
+def test_both_forms_of_the_wifi_payload():
+    """0:1013 is an opaque in the specification and a sampled_header in sflowtool: the length tells."""
+    tag = {"flowBlock_tag": "0:1013", "cipher_suite": "4"}
+    assert elements("flow", (0, 1013), words(4) + opaque(b"\1\2"))[1] == tag | {"payload": "01-02"}
+    assert elements("flow", (0, 1013), words(4, 100))[1] == tag | {
+        "unknownBytes": "00-00-00-64", "decodeFault": "neither an opaque nor a sampled header"}  # fmt: skip
+
+
 def test_older_and_longer_forms():
     assert "cpu_steal" not in elements("counter", (0, 2003), COUNTERS[0, 2003][0][:68])[1]
     assert "decodeFault" not in elements("counter", (0, 2003), COUNTERS[0, 2003][0][:68])[1]
