@@ -30,7 +30,7 @@ cdef struct Sequence:
     uint32_t last
     uint32_t uptime                                 # datagrams only, ms
     uint32_t era                                    # grows when the sub-agent restarts; its samples then start anew
-    uint32_t drops                                  # flow samples and discards: the agent's own count of what it dropped
+    uint32_t drops                                  # flow samples, discards: the agent's own count of what it dropped
     uint64_t mark                                   # datagrams only: tells a repeated one from another of its number
     uint64_t window                                 # bit n: `last - n` has been seen
 

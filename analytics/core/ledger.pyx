@@ -1,7 +1,7 @@
 """Accounting of what arrived: agents, data sources, and gaps in sequence numbers (sflow-wire.md section 1).
 
-Datagram sequences run per (agent, sub-agent), sample sequences per (agent, sub-agent, source id, flow, counter or discard). A
-gap counts as loss at once; a late arrival inside the last 64 takes one back. A number far away, or one that goes
+Datagram sequences run per (agent, sub-agent), sample sequences per (agent, sub-agent, source id, kind of sample). A gap
+counts as loss at once; a late arrival inside the last 64 takes one back. A number far away, or one that goes
 back together with the agent's uptime, is a restart and no loss. After a restart of the sub-agent its samples'
 sequences start anew too.
 """

@@ -77,7 +77,7 @@ cdef void gateway(Fields* fields, Window record) noexcept nogil:
 
 
 cdef bint as_path(Fields* fields, Window* record) noexcept nogil:
-    """Segments (type, AS numbers<>): the destination is the last AS, its peer on our side the first. 0: the path is cut.
+    """Segments (type, AS numbers<>): the last AS is the destination, the first its peer. 0: the path is cut.
 
     The loops are bounded by the bytes that are there, whatever the counts say.
     """
@@ -126,8 +126,8 @@ cdef bint communities(Fields* fields, Window* record) noexcept nogil:
 
 
 cdef void tunnel(Fields* fields, int slot, uint8_t* note, Window record) noexcept nogil:
-    """sampled_ipv4 of a tunnel. Open vSwitch on a little-endian host swaps the bytes of its UDP ports (sflow-wire.md 6):
-    known by the three tunnel ports that only so make sense, and put right."""
+    """sampled_ipv4 of a tunnel. Open vSwitch on a little-endian host swaps the bytes of its UDP ports (sflow-wire.md
+    6): known by the three tunnel ports that only so make sense, and put right."""
     cdef size_t room = left(&record)
     cdef uint32_t port
     if room > IPV4_TUNNEL:

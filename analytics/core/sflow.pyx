@@ -9,15 +9,15 @@ neighbours survive. Structures we do not read are skipped by their length. A dat
 whole.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
+
+from analytics.core.xdr cimport Window, be32, be64, cut, left, take32
 
 from struct import unpack
 
 from analytics.core.rows import decode_record
 from analytics.structures import COUNTER_RECORDS
-
-from analytics.core.xdr cimport Window, be32, be64, cut, left, take32
 
 cdef enum:
     RTMETRIC_TAG = 4300 << 12 | 1002
@@ -288,7 +288,8 @@ def rtmetric(const uint8_t[::1] body) -> tuple[str, list[tuple[str, str, object]
 
 
 cdef dict flow_values(const FlowSample* flow):
-    values = {"kind": "discard" if flow.discard else "flow", "sequence": flow.sequence, "source_class": flow.source_class,
+    values = {"kind": "discard" if flow.discard else "flow", "sequence": flow.sequence,
+              "source_class": flow.source_class,
               "source_index": flow.source_index, "rate": flow.rate, "pool": flow.pool, "drops": flow.drops,
               "input": (flow.in_format, flow.in_value), "output": (flow.out_format, flow.out_value)}
     if flow.header != NULL:
@@ -320,7 +321,8 @@ def decode(const uint8_t[::1] datagram) -> dict | None:
         elif kind == FLOW or kind == DISCARD:
             result["samples"].append(flow_values(&flow))
         elif kind == RTMETRIC:
-            result["samples"].append({"kind": "rtmetric", "body": (<const char*>counters.body.at)[:left(&counters.body)]})
+            body = (<const char*>counters.body.at)[:left(&counters.body)]
+            result["samples"].append({"kind": "rtmetric", "body": body})
         else:
             body = bytes((<const char*>counters.body.at)[:left(&counters.body)])
             found, faults = counter_records(body, counters.records) if body else ({}, int(counters.records != 0))
