@@ -20,10 +20,12 @@ import subprocess
 import sys
 import time
 import types
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
+LIFE = 2000  # inputs that one engine takes
 POOL = 2048  # inputs by structure that are at hand for edits; the oldest is replaced every 16 inputs
 FORMS = ("text", "json", "csv", "pcap")
 DEFINITIONS = {
@@ -77,14 +79,19 @@ class Victim:
     def __init__(self) -> None:
         from analytics.core.printer import Printer  # noqa: PLC0415 - the sanitized core only in the sanitized process
 
+        self.printers = [Printer(form) for form in FORMS]
+        self.taken = 0
+        self.sums: Counter[str] = Counter()
+        self.renew()
+
+    def renew(self) -> None:
+        """Another engine: random agents and ports without end would make its answers slow."""
         from analytics.engine import Engine  # noqa: PLC0415
 
         self.engine = Engine()
         for name, spec in DEFINITIONS.items():
             self.engine.set_flow(name, spec)
         self.engine.set_threshold("any", {"metric": "carried", "value": 1, "byFlow": True})
-        self.printers = [Printer(form) for form in FORMS]
-        self.printed = self.taken = 0
 
     def take(self, number: int, wire: bytes) -> None:
         """One input; now and then also the questions that users ask."""
@@ -93,29 +100,33 @@ class Victim:
         for printer in self.printers:
             printer.feed(wire, now, "192.0.2.1", "then")
         if number % 256 == 0:
-            self.printed += sum(len(printer.take()) for printer in self.printers)
-        if number % 5000 == 0:
+            self.sums["bytes printed"] += sum(len(printer.take()) for printer in self.printers)
+        self.taken += 1
+        if self.taken % LIFE == 0:
             self.engine.tick(now)
             self.engine.dump(["ALL"], ["ALL"], {}, now)
             for name in DEFINITIONS:
                 self.engine.active_flows(["ALL"], name, now)
-            self.engine.agents(now)
-        self.taken += 1
+            self.book()
+            self.engine.close()
+            self.renew()
 
-    def totals(self) -> dict[str, int]:
+    def book(self) -> None:
+        """Add up what the engine counted."""
         numbers = self.engine.analyzer(0)
         agents = self.engine.agents(0).values()
-        return {
-            "datagrams": numbers["sFlowDatagramsReceived"],
-            "not sFlow 5": numbers["sFlowParseErrors"] + numbers["sFlowUnsupportedVersion"],
-            "agents": len(agents),
-            "flow samples": sum(each["sFlowFlowSamples"] for each in agents),
-            "counter samples": sum(each["sFlowCounterSamples"] for each in agents),
-            "discards": sum(each["sFlowDiscardSamples"] for each in agents),
-            "skipped samples": sum(each["sFlowSkippedSamples"] for each in agents),
-            "faults": sum(each["sFlowFaults"] for each in agents),
-            "bytes printed": self.printed,
-        }
+        self.sums += Counter(
+            {
+                "datagrams": numbers["sFlowDatagramsReceived"],
+                "not sFlow 5": numbers["sFlowParseErrors"] + numbers["sFlowUnsupportedVersion"],
+                "agents": len(agents),
+                "flow samples": sum(each["sFlowFlowSamples"] for each in agents),
+                "counter samples": sum(each["sFlowCounterSamples"] for each in agents),
+                "discards": sum(each["sFlowDiscardSamples"] for each in agents),
+                "skipped samples": sum(each["sFlowSkippedSamples"] for each in agents),
+                "faults": sum(each["sFlowFaults"] for each in agents),
+            }
+        )
 
 
 def recorded() -> list[bytes]:
@@ -157,7 +168,8 @@ def main() -> int:
     with contextlib.suppress(KeyboardInterrupt):  # then the totals are of what was fed until then
         attack(victim, given.inputs, given.seed)
     print(f"{victim.taken} inputs, seed {given.seed}, {time.monotonic() - began:.0f} s: nothing escaped")
-    for name, total in victim.totals().items():
+    victim.book()
+    for name, total in victim.sums.items():
         print(f"  {name}: {total}")
     return 0
 
