@@ -99,7 +99,8 @@ def sampled(sequence, frames, rate=10, ifindex=11, agent="10.254.0.1"):
 
 def test_the_feed_tells_an_elephant_by_event_and_by_look(analytics, eventually):
     _, feed, address = analytics
-    feed.define(SPEC.to_json(), {5_000_000: 500_000.0}, 1.0)
+    feed.publish(SPEC.to_json())
+    feed.define({5_000_000: 500_000.0}, 1.0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for sequence in range(1, 4):
             sender.sendto(sampled(sequence, 5), address)
@@ -113,11 +114,12 @@ def test_the_feed_tells_an_elephant_by_event_and_by_look(analytics, eventually):
 
 def test_events_from_before_the_definition_are_not_told_again(analytics):
     _, feed, address = analytics
-    feed.define(SPEC.to_json(), {5_000_000: 500_000.0}, 1.0)
+    feed.publish(SPEC.to_json())
+    feed.define({5_000_000: 500_000.0}, 1.0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(sampled(1, 8), address)
         assert len(feed.events()) == 1
-        feed.define(SPEC.to_json(), {5_000_000: 500_000.0}, 1.0)
+        feed.define({5_000_000: 500_000.0}, 1.0)
         sender.sendto(sampled(2, 8, ifindex=12), address)
         assert [event.ifindex for event in feed.events()] == ["12"]
 
