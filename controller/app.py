@@ -119,6 +119,7 @@ class Howdah(app_manager.RyuApp):
         self.threads += [hub.spawn(self._repeat, what, period) for what, period in work]
 
     def stop(self) -> None:
+        self.is_active = False  # so that the end of analytics is no news
         if self.supervisor:
             self.supervisor.stop()
         super().stop()
@@ -159,7 +160,7 @@ class Howdah(app_manager.RyuApp):
 
     def _lost(self, error: Exception) -> None:
         self._published = self._limits = None
-        if self.health.analytics_alive:
+        if self.health.analytics_alive and self.is_active:
             self.health.analytics_alive = False
             self.logger.warning("analytics at %s is lost: %s; forwarding stays as it is", self.feed.base, error)
 
