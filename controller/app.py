@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import socket
 import sys
 import time
@@ -29,14 +30,15 @@ from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISP
 from ryu.lib import hub
 
 from controller import config, discovery, openflow
-from controller.commands import Command, Emit, Send
-from controller.conductor import Report
+from controller.commands import Command, Emit
+from controller.conductor import Conductor, Report
 from controller.feed import FLOW, Feed
 from controller.load import Meter
 from controller.pipeline import Kind, kind_of
 from controller.reconcile import Change, DropRule, PutRule, describe
 from controller.rest import Health, Northbound
 from controller.supervisor import Supervisor
+from controller.topology import Fabric
 from ovs_rules.rule import Group, Rule
 
 OFP_PORT = 6653  # Ryu listens there unless told otherwise
@@ -58,16 +60,17 @@ class Session:
     barriers: dict[int, list[int]] = field(default_factory=dict)
 
 
-def _settings() -> config.Settings:
+def _begin() -> tuple[config.Settings, Conductor]:
+    """The settings and the controller they describe; ends the program with one line if something stands in the way."""
     try:
         settings = config.load(os.environ)
-        config.conductor(settings)
+        conductor = config.conductor(settings)
     except ValueError as error:
         sys.exit(f"howdah: {error}")
     cfg.CONF.set_default("wsapi_host", settings.listen)
     _check_free("HTTP", "--wsapi-port", cfg.CONF.wsapi_host, cfg.CONF.wsapi_port)
     _check_free("OpenFlow", "--ofp-tcp-listen-port", cfg.CONF.ofp_listen_host, cfg.CONF.ofp_tcp_listen_port or OFP_PORT)
-    return settings
+    return settings, conductor
 
 
 def _check_free(what: str, option: str, host: str, port: int) -> None:
@@ -88,16 +91,17 @@ class Howdah(app_manager.RyuApp):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.settings = _settings()
-        self.conductor = config.conductor(self.settings)
+        self.settings, self.conductor = _begin()
         self.meter = Meter()
         self.health = Health(analytics=self.settings.analytics.base)
         self.northbound = Northbound(self.conductor, self.meter, self.health)
         self.feed = Feed(self.settings.analytics.base, self.settings.analytics.token)
         self.supervisor = None if self.settings.analytics.url else Supervisor(self.settings.analytics)
         self.sessions: dict[int, Session] = {}
-        self._defined: Any = None
+        self._published: Fabric | None = None
+        self._limits: dict[int, float] | None = None
         self._looked = 0.0
+        self._sending = hub.Semaphore(1)
         kwargs["wsgi"].register(Interface, {"app": self})
         logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # a line per HTTP request buries what matters
 
@@ -115,6 +119,7 @@ class Howdah(app_manager.RyuApp):
         self.threads += [hub.spawn(self._repeat, what, period) for what, period in work]
 
     def stop(self) -> None:
+        self.is_active = False  # so that the end of analytics is no news
         if self.supervisor:
             self.supervisor.stop()
         super().stop()
@@ -123,44 +128,49 @@ class Howdah(app_manager.RyuApp):
         while self.is_active:
             try:
                 what()
-            except (requests.RequestException, KeyError, ValueError) as error:
+            except requests.RequestException as error:
                 self._lost(error)
+                hub.sleep(RETRY_PERIOD)
+            except Exception:
+                self.logger.exception("%s failed; it goes on", what.__name__)
                 hub.sleep(RETRY_PERIOD)
             hub.sleep(period)
 
     # Analytics
 
     def _define(self) -> None:
-        """Puts our definitions where analytics lacks them: at first, after its restart, when the fabric changed."""
+        """Puts topology and definitions where analytics lacks them: at first, after its restart, when they changed."""
         fabric = self.conductor.fabric
-        if self._defined is fabric:
+        if self._published is fabric:
             return
-        thresholds = {
+        self.feed.publish(fabric.to_spec().to_json())
+        limits = {
             port.speed: self.conductor.tracker.threshold(port)
             for switch in fabric.switches
             for port in fabric.edge_ports(switch)
             if port.speed
         }
-        self.feed.define(fabric.to_spec().to_json(), thresholds, self.settings.elephants.smoothing)
-        self._defined = fabric
+        if self._limits != limits:
+            self.feed.define(limits, self.settings.elephants.smoothing)
+        self._published, self._limits = fabric, limits
         if not self.health.analytics_alive:
             self.health.analytics_alive = True
             self.conductor.resumed(time.time())
             self.logger.info("analytics at %s answers; flow %s defined", self.feed.base, FLOW)
 
     def _lost(self, error: Exception) -> None:
-        self._defined = None
-        if self.health.analytics_alive:
+        self._published = self._limits = None
+        if self.health.analytics_alive and self.is_active:
             self.health.analytics_alive = False
             self.logger.warning("analytics at %s is lost: %s; forwarding stays as it is", self.feed.base, error)
 
     def _hear(self) -> None:
-        if self._defined is None:
+        if self._published is None:
             hub.sleep(RETRY_PERIOD)
             return
         sightings = self.feed.events()
         if sightings:
-            self._run(self.conductor.observed(sightings, time.time(), complete=False))
+            self.carry_out(self.conductor.observed(sightings, time.time(), complete=False))
 
     def _look(self) -> None:
         """Looks at every port: once a second, and more often while something is about to show."""
@@ -170,7 +180,7 @@ class Howdah(app_manager.RyuApp):
         self._define()
         if self.conductor.discovery:
             known = self.conductor.discovery.identify(self.conductor.fabric, self.feed.ports())
-            self._run(self.conductor.set_fabric(known, time.time()))
+            self.carry_out(self.conductor.set_fabric(known, time.time()))
         self._looked = now = time.time()
         sightings = self.feed.look(now)
         seen: dict[tuple[str, int], int] = {}
@@ -179,7 +189,7 @@ class Howdah(app_manager.RyuApp):
             if port is not None:
                 seen[port.switch, port.number] = seen.get((port.switch, port.number), 0) + 1
         self.health.flows_on = seen
-        self._run(self.conductor.observed(sightings, now, complete=True))
+        self.carry_out(self.conductor.observed(sightings, now, complete=True))
 
     def _tend(self) -> None:
         if self.supervisor and (line := self.supervisor.tend(time.time())):
@@ -227,7 +237,7 @@ class Howdah(app_manager.RyuApp):
             tuple(session.rules),
             tuple(session.groups),
         )
-        self._run(self.conductor.switch_up(datapath.id, report, time.time()))
+        self.carry_out(self.conductor.switch_up(datapath.id, report, time.time()))
         if datapath.id in self.conductor.installed:
             self.logger.info("switch %016x connected: %d of its rules are ours", datapath.id, len(report.rules))
         else:
@@ -254,20 +264,20 @@ class Howdah(app_manager.RyuApp):
     def on_flow_removed(self, event: Any) -> None:
         if session := self._session(event):
             rule = openflow.rule(event.msg)
-            self._run(self.conductor.flow_removed(session.datapath.id, rule, time.time()))
+            self.carry_out(self.conductor.flow_removed(session.datapath.id, rule, time.time()))
 
     @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
     def on_port(self, event: Any) -> None:
         if session := self._session(event):
             port = event.msg.desc
             up = openflow.is_up(port) and not openflow.is_gone(event.msg)
-            self._run(self.conductor.port_changed(session.datapath.id, port.port_no, up, time.time()))
+            self.carry_out(self.conductor.port_changed(session.datapath.id, port.port_no, up, time.time()))
 
     @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     def on_packet(self, event: Any) -> None:
         if session := self._session(event):
             port = event.msg.match["in_port"]
-            self._run(self.conductor.packet_in(session.datapath.id, port, event.msg.data, time.time()))
+            self.carry_out(self.conductor.packet_in(session.datapath.id, port, event.msg.data, time.time()))
 
     @set_ev_cls(ofp_event.EventOFPPortStatsReply, MAIN_DISPATCHER)
     def on_port_counters(self, event: Any) -> None:
@@ -293,34 +303,41 @@ class Howdah(app_manager.RyuApp):
     def _discover(self) -> None:
         if self.conductor.discovery:
             now = time.time()
-            self._run(self.conductor.set_fabric(self.conductor.discovery.settled(self.conductor.fabric, now), now))
-            self._run(self.conductor.discovery.probes(self.conductor.fabric))
+            self.carry_out(self.conductor.set_fabric(self.conductor.discovery.settled(self.conductor.fabric, now), now))
+            self.carry_out(self.conductor.discovery.probes(self.conductor.fabric))
 
     # Out
 
-    def _run(self, commands: Iterable[Command]) -> None:
-        """Carries out what the conductor wants. Errors and barrier replies find their change by transaction id."""
-        for command in commands:
-            session = self.sessions.get(command.dpid)
-            if session is None:
-                continue
-            datapath = session.datapath
-            match command:
-                case Emit(_, port, frame):
-                    datapath.send_msg(openflow.packet_out(datapath, port, frame))
-                case Send(_, changes):
-                    xids = []
-                    for change in changes:
-                        message = openflow.message(datapath, change)
-                        datapath.set_xid(message)
-                        session.sent[message.xid] = change
-                        xids.append(message.xid)
-                        datapath.send_msg(message)
-                        self._announce(datapath.id, change)
-                    barrier = openflow.barrier(datapath)
-                    datapath.set_xid(barrier)
-                    session.barriers[barrier.xid] = xids
-                    datapath.send_msg(barrier)
+    def carry_out(self, commands: Iterable[Command]) -> None:
+        """Does what the conductor wants, in the order of its decisions.
+
+        A full send queue lets other threads in between; an older rule must not overtake a newer one there. Errors and
+        barrier replies find their change by transaction id.
+        """
+        with self._sending:
+            for command in commands:
+                session = self.sessions.get(command.dpid)
+                if session is None:
+                    continue
+                if isinstance(command, Emit):
+                    session.datapath.send_msg(openflow.packet_out(session.datapath, command.port, command.frame))
+                else:
+                    self._send(session, command.changes)
+
+    def _send(self, session: Session, changes: Iterable[Change]) -> None:
+        datapath = session.datapath
+        xids = []
+        for change in changes:
+            message = openflow.message(datapath, change)
+            datapath.set_xid(message)
+            session.sent[message.xid] = change
+            xids.append(message.xid)
+            datapath.send_msg(message)
+            self._announce(datapath.id, change)
+        barrier = openflow.barrier(datapath)
+        datapath.set_xid(barrier)
+        session.barriers[barrier.xid] = xids
+        datapath.send_msg(barrier)
 
     def _announce(self, dpid: int, change: Change) -> None:
         """Elephants' rules are news; the rest of the pipeline is only of interest when debugging."""
@@ -338,10 +355,11 @@ class Interface(ControllerBase):
     @route("howdah", "/v1/{path:.*}", methods=["GET", "PUT", "POST", "DELETE"])
     def answer(self, req: Any, path: str, **_: Any) -> Any:
         token = self.app.settings.token
-        if req.method != "GET" and token and req.headers.get("Authorization") != f"Bearer {token}":
+        given = req.headers.get("Authorization", "")
+        if req.method != "GET" and token and not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
             return _response(401, {"error": "writing needs the header Authorization: Bearer <token>"})
         answer = self.app.northbound.answer(req.method, path, req.params, req.body, time.time())
-        self.app._run(answer.commands)
+        self.app.carry_out(answer.commands)
         return _response(answer.status, answer.body)
 
 

@@ -207,8 +207,9 @@ class Conductor:
                 self.ledger.live[flow].state = "refused"
                 self.counts.refused_by_cap += 1
         dscp = self.policy.dscp if self.policy.marking else None
-        for flow in kept:
-            elephant = live[flow]
+        for flow, elephant in live.items():
+            if flow not in kept:
+                continue
             old = self.controls.get(flow)
             path = old.path if old and old.path in elephant.paths(self.fabric) else None
             self.controls[flow] = Control(flow, elephant.entry.switch, dscp, path)

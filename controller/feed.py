@@ -43,12 +43,15 @@ class Feed:
         except requests.RequestException:
             return False
 
-    def define(self, topology: Mapping[str, Any], thresholds: Mapping[int, float], smoothing: float) -> None:
-        """Puts topology, flow and one threshold per edge port speed (speed -> bits/s); moves on to new events only.
-
-        A flow of the same name as ours but unlike it is replaced.
-        """
+    def publish(self, topology: Mapping[str, Any]) -> None:
+        """Puts the topology document."""
         self._put("/topology/json", topology)
+
+    def define(self, thresholds: Mapping[int, float], smoothing: float) -> None:
+        """Puts our flow and one threshold per edge port speed (speed -> bits/s); moves on to new events only.
+
+        A flow of the same name as ours but unlike it is replaced. `smoothing` is the rates' time constant in seconds.
+        """
         spec = {"keys": FLOW_KEYS, "value": "bytes", "filter": FLOW_FILTER, "n": TOP_FLOWS, "t": smoothing}
         self._put(f"/flow/{FLOW}/json", spec)
         for speed, limit in thresholds.items():
