@@ -1,9 +1,8 @@
-"""Where datagrams come from: UDP sockets with a thread each, or a capture file.
+"""Where live datagrams come from: UDP sockets with a thread each.
 
 A thread enters core/receive once and stays there without the GIL (recvmmsg, decode, aggregate); the sockets are made
 here, so that a port in use is one clear error before anything runs. With several sockets the kernel spreads senders
-over them (SO_REUSEPORT), one sender always to the same, so that its datagrams stay in order. `replay` feeds a capture
-with its own times.
+over them (SO_REUSEPORT), one sender always to the same, so that its datagrams stay in order.
 """
 
 from __future__ import annotations
@@ -13,12 +12,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
-from pathlib import Path
 
-from analytics.capture import datagrams
 from analytics.core.receive import Receiver
 from analytics.engine import Engine
 
@@ -166,22 +162,3 @@ def _enlarge(made: socket.socket, wanted: int) -> int:
     except PermissionError:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
     return made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-
-
-def replay(
-    path: str | Path, engine: Engine, port: int = SFLOW_PORT, progress: Callable[[float], None] | None = None
-) -> int:
-    """Feed every sFlow datagram of a capture at its capture time, with a tick per second; answers how many there were.
-
-    `progress` is called about once per second of capture with the capture's time. capture.Broken: a bad file.
-    """
-    count, ticked = 0, 0.0
-    for now, source, payload in datagrams(path, port):
-        if now - ticked >= 1.0:
-            engine.tick(now)
-            ticked = now
-            if progress is not None:
-                progress(now)
-        engine.feed([payload], now, source)
-        count += 1
-    return count

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from analytics.capture import Broken
-from analytics.collector import Collector, CollectorSettings, replay
+from analytics.collector import Collector, CollectorSettings
 from analytics.engine import Engine
 from analytics.prometheus import analyzer_text
+from analytics.replay import replay
 from tests.analytics.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
 
 CAPTURES = Path(__file__).parent / "captures"
