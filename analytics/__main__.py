@@ -96,9 +96,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         http = closing.enter_context(listen(settings.host, settings.port))
         tasks: list[Task] = [functools.partial(tick, engine)]
         if settings.replay is None:
-            collector = Collector(
-                engine, CollectorSettings(settings.sflow_host, settings.sflow_port, settings.receive_buffer)
-            )
+            collector = Collector(engine, receiving(settings))
             collector.start()
             closing.callback(collector.stop)
             source = f"sflow {shown(collector.address)}"
@@ -109,6 +107,17 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
         server = HttpServer(app, on_ready=lambda: print(ready, flush=True))
         asyncio.run(serve(server, http, tasks, parent_pid))
+
+
+def receiving(settings: Settings) -> CollectorSettings:
+    """The part of the settings that the collector needs."""
+    return CollectorSettings(
+        host=settings.sflow_host,
+        port=settings.sflow_port,
+        buffer_bytes=settings.receive_buffer,
+        sockets=settings.sflow_sockets,
+        sources=settings.sflow_sources,
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:

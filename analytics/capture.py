@@ -1,61 +1,187 @@
-"""UDP payloads out of capture files: classic pcap (microsecond or nanosecond, either byte order).
+"""UDP payloads out of captures: classic pcap (micro- or nanosecond, either byte order) and pcapng.
 
-    file    magic 4 | version 2+2 | 8 | snaplen 4 | link type 4
-    packet  seconds 4 | fraction 4 | captured 4 | original 4 | bytes
+    pcap    magic 4 | version 2+2 | 8 | snaplen 4 | link type 4      packet   seconds 4 | fraction 4 | captured 4 |
+                                                                             original 4 | bytes
+    pcapng  blocks: type 4 | length 4 | body | length 4              section, interface, enhanced, simple, old packet
 
-Link types: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback. Carriers: IPv4 and IPv6 without
-extension headers; fragments are left out. Reading is lazy: memory does not grow with the file.
+Link types: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback. Carriers: IPv4, and IPv6 with
+extension headers; fragments are left out. Reading is lazy and sequential, so a pipe will do, and memory does not grow
+with the file. What is broken is told with its offset.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 MAGICS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xc3\xd4": (">", 1e-6),
     b"\x4d\x3c\xb2\xa1": ("<", 1e-9), b"\xa1\xb2\x3c\x4d": (">", 1e-9),
 }  # fmt: skip
+SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, PACKET = 0x0A0D0D0A, 1, 2, 3, 6  # pcapng block types
+SECTION_MAGIC = b"\x0a\x0d\x0d\x0a"
+RESOLUTION, TIME_OFFSET = 9, 14  # options of an interface block
 MAX_PACKET = 1 << 18  # larger than any link's packets: the file is broken
+MAX_BLOCK = 1 << 24  # of pcapng; names and comments are small too
 ETHERNET, RAW, LOOPBACK, COOKED, COOKED_2 = (1,), (12, 14, 101, 228, 229), (0, 108), (113,), (276,)
+LINKS = (*ETHERNET, *RAW, *LOOPBACK, *COOKED, *COOKED_2)
 TAGS = (0x8100, 0x88A8, 0x9100, 0x9200)
+EXTENSIONS = (0, 43, 51, 60, 135)  # IPv6 extension headers that a datagram may stand behind; 44 is a fragment
+PROGRESS_STEP = 1 << 20
+PLAIN = struct.Struct(">12xHB5xHxB2x4s6xHH2x")  # Ethernet, IPv4 without options, UDP: what nearly all packets are
+
+Packets = Iterator[tuple[float, int, bytes]]
 
 
 class Broken(ValueError):
     """A file that is no capture, or ends within a packet; the message names file and offset."""
 
 
-def datagrams(path: str | Path, port: int) -> Iterator[tuple[float, str, bytes]]:
-    """(capture time, source address, payload) of every UDP datagram to `port` in a capture file."""
-    with Path(path).open("rb") as file:
-        head = file.read(24)
-        if len(head) < 24 or head[:4] not in MAGICS:
-            raise Broken(f"{path}: offset 0: not a pcap file")
-        order, fraction = MAGICS[head[:4]]
-        link = struct.unpack(order + "I", head[20:24])[0] & 0xFFFF
-        if link not in (*ETHERNET, *RAW, *LOOPBACK, *COOKED, *COOKED_2):
-            raise Broken(f"{path}: offset 20: link type {link} is not supported")
-        for now, packet in _packets(path, file, order, fraction):
+class Interface(NamedTuple):
+    """How to read the packets of one pcapng interface."""
+
+    link: int
+    ticks: float  # per second
+    offset: float  # seconds added
+
+
+class _Source:
+    """A file read in order, which knows where it stands; `told` hears of it every megabyte."""
+
+    def __init__(self, name: str, file: BinaryIO, told: Callable[[int], None] | None) -> None:
+        self.name, self.offset = name, 0
+        self._file, self._told, self._next = file, told, PROGRESS_STEP
+
+    def read(self, length: int) -> bytes:
+        """Up to `length` bytes, fewer only at the end."""
+        data = self._file.read(length)
+        self.offset += len(data)
+        if self._told is not None and self.offset >= self._next:
+            self._told(self.offset)
+            self._next = self.offset + PROGRESS_STEP
+        return data
+
+    def broken(self, what: str, offset: int) -> Broken:
+        return Broken(f"{self.name}: offset {offset}: {what}")
+
+
+def datagrams(
+    path: str | Path, port: int, file: BinaryIO | None = None, told: Callable[[int], None] | None = None
+) -> Iterator[tuple[float, str, bytes]]:
+    """(capture time, source address, payload) of every UDP datagram to `port` in a capture file.
+
+    `file` is read instead of opening `path`, which then only names it in errors; `told` hears the offset every
+    megabyte. Broken: no capture, or a broken one, when the fault is met; OSError: not to be read.
+    """
+    with Path(path).open("rb") if file is None else file as opened:
+        source = _Source(str(path), opened, told)
+        for now, link, packet in _packets(source):
+            if link == 1 and len(packet) > PLAIN.size:
+                kind, version, fragment, protocol, sender, to, length = PLAIN.unpack_from(packet)
+                if kind == 0x0800 and version == 0x45 and protocol == 17 and fragment & 0x3FFF == 0:
+                    if to == port:
+                        yield now, _address(sender), packet[PLAIN.size : PLAIN.size - 8 + length]
+                    continue
             found = _udp(_network(packet, link), port)
             if found is not None:
                 yield now, *found
 
 
-def _packets(path: str | Path, file: BinaryIO, order: str, fraction: float) -> Iterator[tuple[float, bytes]]:
-    while head := file.read(16):
-        offset = file.tell() - len(head)
+def _packets(source: _Source) -> Packets:
+    """(time, link type, packet), in whichever of the two formats."""
+    magic = source.read(4)
+    if magic == SECTION_MAGIC:
+        return _pcapng(source)
+    if magic not in MAGICS:
+        raise source.broken("not a pcap file", 0)
+    head = source.read(20)
+    if len(head) < 20:
+        raise source.broken("not a pcap file", 0)
+    order, fraction = MAGICS[magic]
+    link = struct.unpack(order + "I", head[16:20])[0] & 0xFFFF
+    if link not in LINKS:
+        raise source.broken(f"link type {link} is not supported", 20)
+    return _pcap(source, order, fraction, link)
+
+
+def _pcap(source: _Source, order: str, fraction: float, link: int) -> Packets:
+    unpack, read = struct.Struct(order + "IIII").unpack, source.read
+    while head := read(16):
+        offset = source.offset - len(head)
         if len(head) < 16:
-            raise Broken(f"{path}: offset {offset}: ends within a packet's header")
-        seconds, rest, length, _ = struct.unpack(order + "IIII", head)
+            raise source.broken("ends within a packet's header", offset)
+        seconds, rest, length, _ = unpack(head)
         if length > MAX_PACKET:
-            raise Broken(f"{path}: offset {offset}: a packet of {length} bytes")
-        packet = file.read(length)
+            raise source.broken(f"a packet of {length} bytes", offset)
+        packet = read(length)
         if len(packet) < length:
-            raise Broken(f"{path}: offset {offset}: ends within a packet")
-        yield seconds + rest * fraction, packet
+            raise source.broken("ends within a packet", offset)
+        yield seconds + rest * fraction, link, packet
+
+
+def _blocks(source: _Source) -> Iterator[tuple[int, int, str, bytes]]:
+    """(offset, type, byte order, body) of each pcapng block; the first one's type was read already."""
+    order, start = "<", SECTION_MAGIC
+    while start:
+        offset = source.offset - len(start)
+        head = source.read(8 if start == SECTION_MAGIC else 4)
+        if len(start) < 4 or len(head) < (8 if start == SECTION_MAGIC else 4):
+            raise source.broken("ends within a block's header", offset)
+        if start == SECTION_MAGIC:
+            order = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}.get(head[4:], "")
+            if not order:
+                raise source.broken("a section without byte order", offset)
+        kind, length = struct.unpack(order + "II", start + head[:4])
+        if length % 4 or not 8 + len(head) - 4 + 4 <= length <= MAX_BLOCK:
+            raise source.broken(f"a block of {length} bytes", offset)
+        body = source.read(length - len(head) - 4)
+        if len(body) < length - len(head) - 4:
+            raise source.broken("ends within a block", offset)
+        yield offset, kind, order, body[:-4]
+        start = source.read(4)
+
+
+def _pcapng(source: _Source) -> Packets:
+    interfaces: list[Interface] = []
+    for offset, kind, order, body in _blocks(source):
+        try:
+            if kind == SECTION:
+                interfaces = []
+            elif kind == INTERFACE:
+                interfaces.append(_interface(order, body))
+            elif kind in (PACKET, OLD_PACKET):
+                number, high, low, length, _ = struct.unpack(order + "IIIII", body[:20])
+                interface = interfaces[number if kind == PACKET else struct.unpack(order + "H", body[:2])[0]]
+                if interface.link not in LINKS:
+                    raise source.broken(f"link type {interface.link} is not supported", offset)
+                yield (high << 32 | low) / interface.ticks + interface.offset, interface.link, body[20 : 20 + length]
+            elif kind == SIMPLE_PACKET:  # it carries no time
+                length = min(struct.unpack(order + "I", body[:4])[0], len(body) - 4)
+                yield 0.0, interfaces[0].link, body[4 : 4 + length]
+        except struct.error:
+            raise source.broken("a block that is too short", offset) from None
+        except IndexError:
+            raise source.broken("a packet of an interface that was not described", offset) from None
+
+
+def _interface(order: str, body: bytes) -> Interface:
+    """An interface block: link type, and of its options the resolution and offset of its clock."""
+    link = struct.unpack(order + "H", body[:2])[0]
+    ticks, offset, at = 1e6, 0.0, 8
+    while at + 4 <= len(body):
+        code, length = struct.unpack(order + "HH", body[at : at + 4])
+        value = body[at + 4 : at + 4 + length]
+        if code == 0:
+            break
+        if code == RESOLUTION and length:  # a power of 10, or of 2 with the top bit set
+            ticks = 2.0 ** (value[0] & 0x7F) if value[0] & 0x80 else 10.0 ** value[0]
+        elif code == TIME_OFFSET:
+            offset = float(struct.unpack(order + "q", value)[0])
+        at += 4 + (length + 3 & ~3)
+    return Interface(link, ticks, offset)
 
 
 def _network(packet: bytes, link: int) -> bytes:
@@ -83,11 +209,34 @@ def _udp(packet: bytes, port: int) -> tuple[str, bytes] | None:
         if int.from_bytes(packet[6:8], "big") & 0x3FFF:
             return None
     elif packet[0] >> 4 == 6:
-        header, protocol, source = 40, packet[6], packet[8:24]
+        header, protocol = _behind_extensions(packet)
+        source = packet[8:24]
     else:
         return None
     datagram = packet[header:]
     if protocol != 17 or len(datagram) < 8 or len(source) not in (4, 16):
         return None
     _, to, length, _ = struct.unpack(">HHHH", datagram[:8])
-    return (str(ip_address(source)), datagram[8:length]) if to == port else None
+    return (_address(source), datagram[8:length]) if to == port else None
+
+
+def _behind_extensions(packet: bytes) -> tuple[int, int]:
+    """(offset, protocol) behind an IPv6 header and its extension headers, which take at least 8 bytes each."""
+    at, protocol = 40, packet[6]
+    while protocol in EXTENSIONS and at + 2 <= len(packet):
+        length = (packet[at + 1] + 2) * 4 if protocol == 51 else (packet[at + 1] + 1) * 8
+        protocol, at = packet[at], at + length
+    return at, protocol
+
+
+_addresses: dict[bytes, str] = {}
+
+
+def _address(packed: bytes) -> str:
+    """As text; agents are few, so the last thousand are remembered."""
+    text = _addresses.get(packed)
+    if text is None:
+        if len(_addresses) >= 1000:
+            _addresses.clear()
+        text = _addresses[packed] = str(ip_address(packed))
+    return text

@@ -1,4 +1,4 @@
-"""The command line of analytics: `howdah analytics` and `python -m analytics` are the same command."""
+"""The command line of analytics. `howdah analytics` and `python -m analytics` are the same command."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from typing import Annotated
 
 import typer
 
-from analytics import config
+from analytics import config, decode
 
 
 def analytics(
+    *,
     host: Annotated[str | None, typer.Option(help="Address of the HTTP interface.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port of the HTTP interface.", show_default="8008")] = None,
     sflow_host: Annotated[
         str | None, typer.Option(help="Address to receive sFlow on.", show_default="127.0.0.1")
     ] = None,
     sflow_port: Annotated[int | None, typer.Option(help="UDP port to receive sFlow on.", show_default="6343")] = None,
+    sflow_sockets: Annotated[
+        int | None, typer.Option(help="Sockets on that port, with a thread each.", show_default="1")
+    ] = None,
+    sflow_source: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or prefix that may send sFlow; may be repeated.", show_default="everybody"),
+    ] = None,
     replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
     config_file: Annotated[
         Path | None,
@@ -32,7 +40,14 @@ def analytics(
 
     try:
         settings = config.load(
-            config_file, host=host, port=port, sflow_host=sflow_host, sflow_port=sflow_port, replay=replay
+            config_file,
+            host=host,
+            port=port,
+            sflow_host=sflow_host,
+            sflow_port=sflow_port,
+            sflow_sockets=sflow_sockets,
+            sflow_sources=tuple(sflow_source) if sflow_source else None,
+            replay=replay,
         )
         run(settings, parent_pid)
     except (ValueError, OSError) as fault:
@@ -48,5 +63,6 @@ def in_one_line(fault: Exception) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Add our command to the one app of scripts/howdah."""
+    """Add our commands to the one app of scripts/howdah."""
     app.command("analytics")(analytics)
+    app.command("decode")(decode.decode)

@@ -1,7 +1,8 @@
-"""Where datagrams come from: a UDP socket with a thread of its own, or a capture file.
+"""Where live datagrams come from: UDP sockets with a thread each.
 
-The thread enters core/receive once and stays there without the GIL (recvmmsg, decode, aggregate); the socket is made
-here, so that a port in use is one clear error before anything runs. `replay` feeds a capture with its own times.
+A thread enters core/receive once and stays there without the GIL (recvmmsg, decode, aggregate); the sockets are made
+here, so that a port in use is one clear error before anything runs. With several sockets the kernel spreads senders
+over them (SO_REUSEPORT), one sender always to the same, so that its datagrams stay in order.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from ipaddress import ip_network
 
-from analytics.capture import datagrams
 from analytics.core.receive import Receiver
 from analytics.engine import Engine
 
@@ -27,92 +26,132 @@ LOG_EVERY_S = 10.0  # at most one line about failures of the receive thread in t
 
 @dataclass(frozen=True)
 class CollectorSettings:
-    """Where to listen. `buffer_bytes` is asked of the kernel; Collector.buffer_bytes says what was granted."""
+    """Where to listen; `::` is IPv4 too. `buffer_bytes` is asked of the kernel for each socket, Collector.buffer_bytes
+    says what was granted. `sources`: addresses and prefixes that may send, none for everybody.
+    """
 
     host: str = "127.0.0.1"
     port: int = SFLOW_PORT
     buffer_bytes: int = 16 << 20
+    sockets: int = 1
+    sources: tuple[str, ...] = ()
+
+
+def prefix(text: str) -> tuple[bytes, int]:
+    """A CIDR prefix or an address -> (16 bytes with IPv4 as ::ffff:a.b.c.d, bits that count). ValueError: neither."""
+    network = ip_network(text, strict=False)
+    if network.version == 4:
+        return bytes(10) + b"\xff\xff" + network.network_address.packed, 96 + network.prefixlen
+    return network.network_address.packed, network.prefixlen
 
 
 class Collector:
-    """Inert until `start`; `stop` returns when the thread has ended. May be started again."""
+    """Inert until `start`; `stop` returns when the threads have ended. May be started again."""
 
     def __init__(self, engine: Engine, settings: CollectorSettings = CollectorSettings()) -> None:
-        self._engine = engine
         self._settings = settings
-        self._receiver = Receiver(engine.pipeline)
+        senders = [prefix(source) for source in settings.sources]
+        self._receivers = [Receiver(engine.pipeline, senders) for _ in range(settings.sockets)]
         self._stop_fd = -1
-        self._socket: socket.socket | None = None
-        self._thread: threading.Thread | None = None
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         self.buffer_bytes = 0
-        engine.kernel_drops = lambda: self._receiver.dropped
+        engine.receiving = lambda: self.numbers
 
     @property
     def address(self) -> tuple[str, int]:
         """The address and port that are bound (a port asked as 0 is known now)."""
-        if self._socket is None:
+        if not self._sockets:
             raise RuntimeError("the collector is not started")
-        host, port, *_ = self._socket.getsockname()
+        host, port, *_ = self._sockets[0].getsockname()
         return host, port
 
     @property
     def numbers(self) -> dict[str, int]:
-        """Batches and datagrams received, datagrams the kernel dropped, the granted receive buffer in bytes."""
-        receiver = self._receiver
-        return {"batches": receiver.batches, "datagrams": receiver.datagrams, "kernelDrops": receiver.dropped} | {
-            "bufferBytes": self.buffer_bytes
+        """Of all sockets together: batches and datagrams received, datagrams the kernel dropped or we refused because
+        of their sender; the number of sockets and the granted receive buffer of one in bytes."""
+        received = self._receivers
+        return {
+            "batches": sum(each.batches for each in received),
+            "datagrams": sum(each.datagrams for each in received),
+            "kernelDrops": sum(each.dropped for each in received),
+            "refused": sum(each.refused for each in received),
+            "sockets": len(self._sockets),
+            "bufferBytes": self.buffer_bytes,
         }
 
     def start(self) -> None:
         """Bind and begin to receive. OSError names the address that could not be bound."""
-        if self._thread is not None:
+        if self._threads:
             raise RuntimeError("the collector is started already")
-        self._socket = self._bind()
+        self._sockets = self._bind()
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
-        sockets = (self._socket.fileno(), self._stop_fd)
-        self._thread = threading.Thread(target=self._run, args=sockets, name="sflow", daemon=True)
-        self._thread.start()
+        for receiver, made in zip(self._receivers, self._sockets, strict=True):
+            receiver.new_socket()
+            sockets = (receiver, made.fileno(), self._stop_fd)
+            self._threads.append(threading.Thread(target=_run, args=sockets, name="sflow", daemon=True))
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """End the thread and close the socket; nothing happens if it was not started."""
-        if self._thread is None or self._socket is None:
+        """End the threads and close the sockets; nothing happens if it was not started."""
+        if not self._threads:
             return
-        os.eventfd_write(self._stop_fd, 1)
-        self._thread.join()
-        self._socket.close()
+        os.eventfd_write(self._stop_fd, 1)  # stays readable: every thread sees it
+        for thread in self._threads:
+            thread.join()
+        for made in self._sockets:
+            made.close()
         os.close(self._stop_fd)
-        self._thread = self._socket = None
+        self._threads, self._sockets = [], []
 
-    def _bind(self) -> socket.socket:
+    def _bind(self) -> list[socket.socket]:
+        """The sockets, bound to one port. The first is bound alone before it is shared: SO_REUSEPORT would let us
+        join a port that another process already reads."""
         host, port = self._settings.host, self._settings.port
-        made = None
+        made: list[socket.socket] = []
         try:
             found = socket.getaddrinfo(host or None, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
-            family, kind, proto, _, address = found[0]
-            made = socket.socket(family, kind, proto)
-            made.bind(address)
+            family, _, _, _, address = found[0]
+            if self._settings.sockets > 1:
+                with _socket(family, shared=False) as probe:
+                    probe.bind(address)
+                    address = (address[0], probe.getsockname()[1], *address[2:])
+            for _ in range(self._settings.sockets):
+                made.append(_socket(family, shared=self._settings.sockets > 1))
+                made[-1].bind(address)
         except OSError as error:
-            if made is not None:
-                made.close()
+            for each in made:
+                each.close()
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise OSError(error.errno, f"cannot receive sFlow on {host} UDP port {port}: {why}") from None
-        self.buffer_bytes = _enlarge(made, self._settings.buffer_bytes)
-        made.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RXQ_OVFL", 40), 1)
+        self.buffer_bytes = min(_enlarge(each, self._settings.buffer_bytes) for each in made)
         return made
 
-    def _run(self, fd: int, stop: int) -> None:
-        quiet_until = 0.0
-        while True:
-            try:
-                self._receiver.run(fd, stop)
-                return
-            except OSError:
-                log.exception("receiving sFlow ended")
-                return
-            except Exception:  # a bug in judging a sample: the stream must go on
-                if time.monotonic() >= quiet_until:
-                    log.exception("a batch of sFlow was not fully counted")
-                    quiet_until = time.monotonic() + LOG_EVERY_S
+
+def _socket(family: int, shared: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # whatever the system's default
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RXQ_OVFL", 40), 1)
+    return made
+
+
+def _run(receiver: Receiver, fd: int, stop: int) -> None:
+    quiet_until = 0.0
+    while True:
+        try:
+            receiver.run(fd, stop)
+            return
+        except OSError:
+            log.exception("receiving sFlow ended")
+            return
+        except Exception:  # a bug in judging a sample: the stream must go on
+            if time.monotonic() >= quiet_until:
+                log.exception("a batch of sFlow was not fully counted")
+                quiet_until = time.monotonic() + LOG_EVERY_S
 
 
 def _enlarge(made: socket.socket, wanted: int) -> int:
@@ -123,22 +162,3 @@ def _enlarge(made: socket.socket, wanted: int) -> int:
     except PermissionError:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
     return made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-
-
-def replay(
-    path: str | Path, engine: Engine, port: int = SFLOW_PORT, progress: Callable[[float], None] | None = None
-) -> int:
-    """Feed every sFlow datagram of a capture at its capture time, with a tick per second; answers how many there were.
-
-    `progress` is called about once per second of capture with the capture's time. capture.Broken: a bad file.
-    """
-    count, ticked = 0, 0.0
-    for now, source, payload in datagrams(path, port):
-        if now - ticked >= 1.0:
-            engine.tick(now)
-            ticked = now
-            if progress is not None:
-                progress(now)
-        engine.feed([payload], now, source)
-        count += 1
-    return count

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from topologies import documents
 
+MOST_SOCKETS = 64
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -25,8 +27,12 @@ class Settings:
     sflow_host: str = "127.0.0.1"
     """Address on which sFlow is received; 0.0.0.0 or :: for switches on other machines."""
     sflow_port: int = 6343
+    sflow_sockets: int = 1
+    """Sockets on that port, with a thread each; the kernel spreads senders over them."""
+    sflow_sources: tuple[str, ...] = ()
+    """Addresses and prefixes that may send sFlow; datagrams of others are counted and not read. Empty: everybody."""
     receive_buffer: int = 16 * 1024 * 1024
-    """Bytes asked of the kernel for the UDP socket; it may grant less (net.core.rmem_max)."""
+    """Bytes asked of the kernel for each UDP socket; it may grant less (net.core.rmem_max)."""
     events: int = 1000
     """Events kept for the feed; older ones are forgotten."""
     token: str | None = None
@@ -41,6 +47,15 @@ class Settings:
         for name in ("receive_buffer", "events"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not at least 1")
+        if not 1 <= self.sflow_sockets <= MOST_SOCKETS:
+            raise ValueError(f"sflow_sockets {self.sflow_sockets} is not between 1 and {MOST_SOCKETS}")
+        for source in self.sflow_sources:
+            try:
+                ipaddress.ip_network(source, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"sflow_sources: {source!r} is no address and no prefix such as 192.0.2.0/24"
+                ) from None
         if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or " " in self.token):
             raise ValueError("token must be printable ASCII without spaces")
         if self.token == "":

@@ -1,44 +1,44 @@
-"""Counter samples -> metrics with sFlow-RT's names (sflow-rt-api.md 4.1).
+"""Counter samples -> metrics with sFlow-RT's names (sflow-rt-api.md 4.1, 4.2); countertable.py says which from what.
 
 A counter becomes a rate per second from two samples of the same life of the agent: a wrap is undone, a restart
 (sequence or uptime went back) begins anew, and the marker for "unknown" (all ones) never becomes a rate. Gauges and
-texts are taken as they are. A metric that was not updated for some polling intervals is stale and disappears.
+texts are taken as they are. A metric that was not updated for some polling intervals is stale and disappears. Records
+are remembered one by one, because some agents spread those of one data source over several samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from analytics.core.sflow import COUNTER_RECORDS, counter_records
+from analytics.core.sflow import counter_records
+from analytics.countertable import METRICS, WORD, gauges, growth, rates
+from analytics.structures import Tag
 
 STALE_INTERVALS = 3.5  # polling intervals without an update
 STALE_AT_LEAST_S = 30.0
 STALE_AT_FIRST_S = 120.0  # before the interval is known
-WORD = 1 << 32
-UNKNOWN = WORD - 1
-
-GAUGES = frozenset({"ifindex", "of_port", "ovs_dp_flows", "ovs_dp_masks"})
-RATES = {"ovs_dp_hits": "ovs_dp_hitrate", "ovs_dp_misses": "ovs_dp_missrate", "ovs_dp_lost": "ovs_dp_lostrate"} | {
-    "ovs_dp_mask_hits": "ovs_dp_maskhitrate"
+MOST_NAMED = 1000  # metrics of one named data source; others are left out
+FAR = 65536  # a sequence that jumps further is another life's
+UPTIME_SLACK_MS = 60_000  # how much faster than our clock an agent's may run between two samples
+VIRTUAL = "3."  # data sources of logical entities: virtual machines and containers
+HOST_TEXTS = ("host_name", "uuid", "machine_type", "os_name", "os_release")
+CPU_TIMES = ("cpu_user", "cpu_nice", "cpu_system", "cpu_idle", "cpu_wio", "cpu_intr", "cpu_sintr", "cpu_steal")
+BCM_TABLES = {
+    "bcm_host_utilization": ("bcm_asic_host_entries", "bcm_host_entries_max"),
+    "bcm_total_routes_utilization": ("bcm_total_routes", "bcm_total_routes_max"),
+    "bcm_ecmp_nexthops_utilization": ("bcm_ecmp_nexthops", "bcm_ecmp_nexthops_max"),
 }
-SPECIAL = frozenset({"iftype", "ifspeed", "ifdirection", "ifstatus", "ifpromiscuous", "of_dpid", "ifname"})
-WIDTHS = {
-    name: WORD if kind == "u" else WORD * WORD
-    for rows in COUNTER_RECORDS.values()
-    for name, kind in rows
-    if kind != "s"
+BCM_TABLES |= {
+    f"bcm_{table}_utilization": (f"bcm_{table}_entries", f"bcm_{table}_entries_max")
+    for table in ("mac", "ipv4", "ipv6", "ipv4_ipv6", "long_ipv6", "acl_ingress", "acl_egress")
 }
-IF_TYPES = {
-    6: "ethernetCsmacd",
-    24: "softwareLoopback",
-    53: "propVirtual",
-    131: "tunnel",
-    135: "l2vlan",
-    161: "ieee8023adLag",
+BCM_TABLES |= {
+    f"bcm_acl_{way}_{kind}_utilization": (f"bcm_acl_{way}_{kind}", f"bcm_acl_{way}_{kind}_max")
+    for way in ("ingress", "egress")
+    for kind in ("counters", "meters", "slices")
 }
-DIRECTIONS = {1: "full-duplex", 2: "half-duplex", 3: "in", 4: "out"}
 
 Speed = Callable[[str, str], "int | None"]
 
@@ -48,11 +48,23 @@ class _Source:
     """What is known of one data source."""
 
     metrics: dict[str, tuple[Any, float]] = field(default_factory=dict)  # name -> (value, updated)
-    raw: dict[str, Any] = field(default_factory=dict)
+    raw: dict[Tag, tuple[dict[str, Any], float]] = field(default_factory=dict)  # record -> (values, when)
+    named: dict[str, int] = field(default_factory=dict)  # counters of an rtmetric sample
     sequence: int = 0
     uptime: int = 0
     updated: float = 0.0
     stale_after: float = STALE_AT_FIRST_S
+
+    def size(self) -> int:
+        """How much a named data source has us remember."""
+        return len(self.metrics) + len(self.named)
+
+    def restarted(self, sequence: int, uptime: int, now: float) -> bool:
+        """Whether a sample is of another life of the agent. Sequence and uptime may wrap in the same life."""
+        elapsed_ms = (now - self.updated) * 1000
+        far = sequence < self.sequence and (sequence - self.sequence) % WORD >= FAR
+        early = uptime < self.uptime and (uptime - self.uptime) % WORD > 2 * elapsed_ms + UPTIME_SLACK_MS
+        return far or early
 
 
 class Counters:
@@ -64,27 +76,58 @@ class Counters:
 
     def update(self, agent: str, source: str, sequence: int, uptime: int, records: int, body: bytes, now: float) -> int:
         """Take the records of one counter sample; answers the number of faults in it."""
-        fields, faults = counter_records(body, records)
-        if not fields:
+        read, faults = counter_records(body, records)
+        known = {tag: values for tag, values in read.items() if tag in METRICS}
+        if not known:
             return faults
         state = self._sources.setdefault((agent, source), _Source())
-        if sequence < state.sequence or uptime < state.uptime:
+        if state.restarted(sequence, uptime, now):
             state.raw = {}
-        seconds = now - state.updated
-        if state.raw and seconds > 0:
-            state.stale_after = max(STALE_INTERVALS * seconds, STALE_AT_LEAST_S)
-        found = dict(_plain(fields))
-        found |= _rates(fields, state.raw, seconds)
-        found |= self._derived(agent, source, fields, found)
+        found: dict[str, Any] = {}
+        interval = 0.0
+        for tag, values in known.items():
+            before, then = state.raw.get(tag, ({}, now))
+            found |= dict(gauges(tag, values))
+            found |= dict(rates(tag, values, before, now - then))
+            state.raw[tag] = (values, now)
+            interval = max(interval, now - then)
+        if interval > 0:
+            state.stale_after = max(STALE_INTERVALS * interval, STALE_AT_LEAST_S)
+        if source.startswith(VIRTUAL):
+            found = {f"vir_{name}" if name in HOST_TEXTS else name: value for name, value in found.items()}
+        found |= self._port(agent, source, found)
+        found |= dict(_shares(found))
         state.metrics |= {name: (value, now) for name, value in found.items()}
-        state.raw, state.sequence, state.uptime, state.updated = fields, sequence, uptime, now
+        state.sequence, state.uptime, state.updated = sequence, uptime, now
         return faults
 
-    def _derived(self, agent: str, source: str, fields: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-        speed = self.speed(agent, source) or fields.get("ifspeed")
-        derived: dict[str, Any] = {}
-        if "ifindex" in fields and speed:
-            derived["ifspeed"] = speed
+    def update_named(
+        self, agent: str, source: str, uptime: int, metrics: Iterable[tuple[str, str, Any]], now: float
+    ) -> None:
+        """Take an rtmetric sample: (name, core/sflow.RTMETRIC_TYPES, value) of a data source with a name of its own."""
+        state = self._sources.setdefault((agent, source), _Source())
+        if state.restarted(state.sequence, uptime, now):
+            state.named = {}
+        seconds = now - state.updated
+        for name, kind, value in metrics:
+            if name not in state.metrics and name not in state.named and state.size() >= MOST_NAMED:
+                continue
+            if not kind.startswith("counter"):
+                state.metrics[name] = (value, now)
+                continue
+            width = WORD if kind == "counter32" else WORD * WORD
+            grown = growth(state.named[name], value, width) if name in state.named and seconds > 0 else None
+            if grown is not None:
+                state.metrics[name] = (grown / seconds, now)
+            state.named[name] = value
+        state.uptime, state.updated = uptime, now
+
+    def _port(self, agent: str, source: str, found: Mapping[str, Any]) -> dict[str, Any]:
+        """What follows from a port's counters and its speed: the topology's wins."""
+        if "ifindex" not in found:
+            return {}
+        speed = self.speed(agent, source) or found.get("ifspeed")
+        derived: dict[str, Any] = {"ifspeed": speed} if speed else {}
         for way in ("in", "out"):
             octets = found.get(f"if{way}octets")
             if octets is not None and speed:
@@ -133,42 +176,25 @@ class Counters:
                 del self._sources[place]
 
 
-def _plain(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Gauges, texts and words that need a name."""
-    for name, value in fields.items():
-        if name == "ifname" or (name in GAUGES and value != UNKNOWN):
-            yield name, value
-        elif name == "iftype":
-            yield name, IF_TYPES.get(value, str(value))
-        elif name == "ifdirection":
-            yield name, DIRECTIONS.get(value, "unknown")
-        elif name == "of_dpid":
-            yield name, f"{value:016x}"
-        elif name == "ifstatus":
-            yield "ifadminstatus", "up" if value & 1 else "down"
-            yield "ifoperstatus", "up" if value & 2 else "down"
-
-
-def _rates(fields: dict[str, Any], before: dict[str, Any], seconds: float) -> dict[str, float]:
-    rates = {}
-    for name, value in fields.items():
-        if name in GAUGES or name in SPECIAL or name not in before or seconds <= 0:
-            continue
-        growth = _growth(before[name], value, WIDTHS[name])
-        if growth is not None:
-            rates[RATES.get(name, name)] = growth / seconds
-    return rates
-
-
-def _growth(before: int, value: int, width: int) -> int | None:
-    """How far a counter went, None if that cannot be known: unknown markers, or it was set back.
-
-    A 32-bit counter that went back has wrapped if that makes less than half its range. A 64-bit one cannot wrap in a
-    lifetime, but some agents put 32-bit counters into 64-bit fields.
-    """
-    if width - 1 in (before, value):
-        return None
-    if value >= before:
-        return value - before
-    wrapped = value - before + WORD
-    return wrapped if before < WORD and wrapped < WORD // 2 else None
+def _shares(found: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Percentages and ratios of a host, a virtual machine or a switch chip."""
+    times = {name: found[name] for name in CPU_TIMES if name in found}
+    spent = sum(times.values())
+    if spent > 0 and "cpu_idle" in times:
+        yield from ((name, time * 100 / spent) for name, time in times.items())
+        yield "cpu_utilization", 100 - times["cpu_idle"] * 100 / spent
+    if "load_one" in found and found.get("cpu_num"):
+        yield "load_one_per_cpu", found["load_one"] / found["cpu_num"]
+    if found.get("mem_total") and "mem_free" in found:
+        used = found["mem_total"] - sum(found.get(f"mem_{part}", 0) for part in ("free", "buffers", "cached"))
+        yield "mem_used", max(0, used)
+        yield "mem_utilization", max(0, used) * 100 / found["mem_total"]
+    if found.get("disk_total") and "disk_free" in found:
+        yield "disk_utilization", (found["disk_total"] - found["disk_free"]) * 100 / found["disk_total"]
+    if "vir_cpu_time" in found and found.get("vir_cpu_num"):
+        yield "vir_cpu_utilization", found["vir_cpu_time"] / 10 / found["vir_cpu_num"]  # ms per second and processor
+    if found.get("vir_mem_total") and "vir_mem_used" in found:
+        yield "vir_mem_utilization", found["vir_mem_used"] * 100 / found["vir_mem_total"]
+    for name, (entries, most) in BCM_TABLES.items():
+        if found.get(most) and entries in found:
+            yield name, found[entries] * 100 / found[most]

@@ -52,6 +52,7 @@ class Program:
     filter: Filter | None
     n: int
     fs: str
+    dropped: bool = False  # counts discarded packets (0:5) instead of samples
     slices: tuple[slice, ...] = ()  # where each carried part's bytes are
     verdicts: dict[tuple[str, ...], int] = field(default_factory=dict)
     texts: dict[int, tuple[str, ...]] = field(default_factory=lambda: {0: ()})
@@ -142,6 +143,7 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
         filter=filter_,
         n=filled["n"],
         fs=filled["fs"],
+        dropped=filled["dropped"],
     )
     program.slices = _slices(program)
     return program
@@ -196,8 +198,6 @@ def fill(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     for word in UNSERVED:
         if spec.get(word):
             raise Invalid(f"flow {name!r}: attribute {word!r} is not served by this version")
-    if spec.get("dropped"):
-        raise Invalid(f"flow {name!r}: attribute 'dropped' is not served by this version")
     filled = {word: value for word, value in spec.items() if word not in UNSERVED and value is not None}
     for word in ("keys", "value", "filter", "fs"):
         filled[word] = _text(name, word, filled[word]) if word in filled else None
@@ -211,6 +211,7 @@ def fill(name: str, spec: dict[str, Any]) -> dict[str, Any]:
         "fs": filled["fs"] or DEFAULTS["fs"],
         "log": bool(filled.get("log")),
         "flowStart": bool(filled.get("flowStart")),
+        "dropped": bool(filled.get("dropped")),
     }
 
 

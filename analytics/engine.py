@@ -72,7 +72,7 @@ class Engine:
         self._watches = Watches(self._directory.sources, partial(self._attribute, None), self._emit)
         self._headers: dict[int, float] = {}
         self._started: float | None = None
-        self.kernel_drops: Callable[[], int] = lambda: 0  # set by the collector
+        self.receiving: Callable[[], Mapping[str, int]] = dict  # Collector.numbers; set by the collector
 
     @property
     def pipeline(self) -> Pipeline:
@@ -129,6 +129,13 @@ class Engine:
         self._watches.source_changed(source)
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
         return faults
+
+    def count_named(self, source: int, uptime: int, metrics: list[tuple[str, str, Any]], now: float) -> None:
+        """Metrics of a data source with a name of its own (core/sflow.rtmetric)."""
+        agent, name = self._directory.sources[source]
+        self._counters.update_named(agent, name, uptime, metrics, now)
+        self._watches.source_changed(source)
+        self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
 
     def judge(self, cache: FlowCache, agent: int, judged: bytes) -> int:
         """Raw bytes never judged before -> verdict (definitions.Program.judge)."""
@@ -398,7 +405,7 @@ class Engine:
             numbers = self._pipeline.numbers()
             refused = {name: cache.numbers() for name, cache in self._caches.items()}
             found = analyzer_numbers(
-                numbers, self._pipeline.ledger.counts[0], self._log.generated, self.kernel_drops(), refused
+                numbers, self._pipeline.ledger.counts[0], self._log.generated, self.receiving(), refused
             )
             return found | ({} if self._started is None else {"uptime": _elapsed_ms(now, self._started)})
 

@@ -8,21 +8,26 @@ from typing import Any
 
 
 def agent_numbers(values: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Faults and skipped are ours."""
+    """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Faults, restarts, skipped and
+    discards are ours."""
     found: dict[str, Any] = {
         "firstSeen": max(0, round((now - values["first_seen"]) * 1000)),
         "lastSeen": max(0, round((now - values["last_seen"]) * 1000)),
         "uptime": values["uptime"],
         "sFlowDatagramSource": [_address(sender) for sender in values["senders"]],
         "sFlowBytesReceived": values["bytes"],
-        "sFlowFlowDrops": values["flow_drops"],
-        "sFlowFlowDatasources": values["flow_sources"],
-        "sFlowCounterDatasources": values["counter_sources"],
+        "sFlowRestarts": values["datagrams"]["restarts"],
+        "sFlowFlowDrops": values["flows"]["drops"],
+        "sFlowFlowDatasources": values["flows"]["sources"],
+        "sFlowCounterDatasources": values["counters"]["sources"],
+        "sFlowDiscardDrops": values["discards"]["drops"],
+        "sFlowDiscardDatasources": values["discards"]["sources"],
         "sFlowFaults": values["faults"],
         "sFlowSkippedSamples": values["skipped"],
     }
     found |= _tally("sFlowDatagrams{}", "Received", values["datagrams"])
     found |= _tally("sFlowFlow{}Samples", "", values["flows"])
+    found |= _tally("sFlowDiscard{}Samples", "", values["discards"])
     return found | _tally("sFlowCounter{}Samples", "", values["counters"])
 
 
@@ -38,14 +43,28 @@ def _address(sender: bytes) -> str:
 
 
 def analyzer_numbers(
-    numbers: Mapping[str, int], agents: int, events: int, kernel_drops: int, flows: Mapping[str, Mapping[str, int]]
+    numbers: Mapping[str, int],
+    agents: int,
+    events: int,
+    receiving: Mapping[str, int],
+    flows: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:
-    """core/pipeline.numbers -> the engine's part of /analyzer/json. flowEntries... are ours."""
-    return {
+    """core/pipeline.numbers and Collector.numbers -> the engine's part of /analyzer/json.
+
+    Ours: flowEntries...; sFlowKernelDrops, sFlowSourcesRefused (datagrams); sFlowSockets and sFlowReceiveBuffer (bytes
+    of each), which are there when a collector runs.
+    """
+    kernel_drops = receiving.get("kernelDrops", 0)
+    listening = {}
+    if receiving.get("sockets"):
+        listening = {"sFlowSockets": receiving["sockets"], "sFlowReceiveBuffer": receiving["bufferBytes"]}
+    return listening | {
         "sFlowAgents": agents,
         "sFlowBytesReceived": numbers["bytes"],
         "sFlowDatagramsReceived": numbers["datagrams"],
         "sFlowDatagramsDiscarded": numbers["overflow"] + kernel_drops,
+        "sFlowKernelDrops": kernel_drops,
+        "sFlowSourcesRefused": receiving.get("refused", 0),
         "sFlowParseErrors": numbers["not_sflow"],
         "sFlowUnsupportedVersion": numbers["other_version"],
         "eventsGenerated": events,

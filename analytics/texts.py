@@ -7,11 +7,13 @@ key itself.
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from analytics.core.packet import STACK_NAMES
+from analytics.reasons import DROP_REASONS
 
 INTERNAL = (0x3FFFFFFF, 0xFFFFFFFF)  # interface values that mean the device itself
 DSCP_NAMES = {0: "CS0", 1: "LE", 44: "VOICE-ADMIT", 46: "EF"}
@@ -36,7 +38,26 @@ def _flag(test: Callable[[bytes], bool]) -> Callable[[bytes], str]:
 
 
 def _stack(raw: bytes) -> str:
-    return ".".join(STACK_NAMES[protocol] for protocol in raw if protocol)
+    """The core keeps two machine words, the outermost protocol in the lowest byte of the first."""
+    bytes_ = b"".join(int.from_bytes(raw[at : at + 8], sys.byteorder).to_bytes(8, "little") for at in (0, 8))
+    return ".".join(STACK_NAMES[protocol] for protocol in bytes_ if protocol)
+
+
+def _address(raw: bytes) -> str:
+    kind = int.from_bytes(raw[:4], "big")
+    return str(IPv4Address(raw[4:8])) if kind == 1 else str(IPv6Address(raw[4:20]))
+
+
+def _autonomous_systems(raw: bytes) -> str:
+    """AS numbers, nearest first; 0, which is no AS, ends the list."""
+    numbers = struct.unpack(">16I", raw)
+    return "-".join(str(each) for each in numbers if each)
+
+
+def _communities(raw: bytes) -> str:
+    """`as:value`, as BGP writes them; joined like AS numbers, because the comma joins keys."""
+    numbers = struct.unpack(">16I", raw)
+    return "-".join(f"{each >> 16}:{each & 0xFFFF}" for each in numbers if each)
 
 
 RENDER: dict[str, Callable[[bytes], str]] = {
@@ -55,5 +76,10 @@ RENDER: dict[str, Callable[[bytes], str]] = {
     "direction": lambda raw: "ingress" if number(raw) == 1 else "egress",
     "port": _port,
     "stack": _stack,
+    "reason": lambda raw: DROP_REASONS.get(number(raw), str(number(raw))),
+    "address": _address,
+    "aspath": _autonomous_systems,
+    "communities": _communities,
 }
 INJECTIVE = frozenset({"number", "ip", "ip6", "mac", "bits2", "bits3", "bits9", "dscpname", "direction", "stack"})
+INJECTIVE |= {"reason", "address", "aspath", "communities"}

@@ -1,5 +1,6 @@
 """The live values of one flow definition, and the limits that are watched while they change."""
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from analytics.core.flowkeys cimport Plan
@@ -27,6 +28,7 @@ cdef struct Fires:
     uint32_t count, room
     uint64_t lost
 
+@cython.final                                       # so that its methods are called directly
 cdef class FlowCache:
     cdef Plan plan
     cdef Table memo                                 # judged bytes -> verdict, 0: rejected
@@ -39,6 +41,8 @@ cdef class FlowCache:
     cdef readonly object program
 
     cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil
+    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil
+    cdef void watch(self, const uint64_t* key, const Value* value, double now, Fires* fires) noexcept nogil
     cdef bint widen(self, uint32_t sources) noexcept nogil
     cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double* clears, double now,
                     Fires* fires) noexcept nogil

@@ -77,14 +77,30 @@ cdef class FlowCache:
         return 1
 
     cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil:
-        """Add a sample to the entry `key`, given its digest; word 0 is source | verdict << 32, then carried bytes."""
+        """Add a sample to the entry `key`, given its digest; word 0 is source | verdict << 32, then carried bytes.
+
+        What is rare is done by others, called last, so that the common way keeps few registers.
+        """
         cdef uint32_t source = <uint32_t>key[0]
-        cdef uint8_t* payload = find(&self.flows, key, hash)
-        cdef Value* value
+        cdef Value* value = <Value*>find(&self.flows, key, hash)
+        if value == NULL or source >= self.source_room:
+            return self.enter(key, hash, amount, now, fires)
+        if now > value.last:
+            value.rate *= decay((now - value.last) * self.gain)
+            value.last = now
+        value.rate += amount * self.gain
+        self.seen[source] = now
+        if self.limit_count:
+            self.watch(key, value, now, fires)
+        return 1
+
+    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil:
+        """The same for an entry, or a data source, that is not there yet; 0 when there is no room for it."""
         cdef uint32_t i
-        if source >= self.source_room and not self.widen(source + 1):
+        cdef uint8_t* payload
+        if not self.widen(<uint32_t>key[0] + 1):
             return 0
-        if payload == NULL:
+        if find(&self.flows, key, hash) == NULL:
             payload = insert(&self.flows, key, hash)
             if payload == NULL:
                 self.refused += 1
@@ -92,16 +108,14 @@ cdef class FlowCache:
             (<Value*>payload).last = now
             for i in range(self.limit_count):
                 (<double*>(payload + sizeof(Value)))[i] = -INFINITY
-        value = <Value*>payload
-        if now > value.last:
-            value.rate *= decay((now - value.last) * self.gain)
-            value.last = now
-        value.rate += amount * self.gain
-        self.seen[source] = now
+        return self.update(key, hash, amount, now, fires)
+
+    cdef void watch(self, const uint64_t* key, const Value* value, double now, Fires* fires) noexcept nogil:
+        """Judge the limits of an entry that has just changed; `clear` times follow its value."""
+        cdef uint32_t i
         for i in range(self.limit_count):
             if value.rate > self.limits[i].value:
-                self.above(i, key, value, <double*>(payload + sizeof(Value)), now, fires)
-        return 1
+                self.above(i, key, value, <double*>(value + 1), now, fires)
 
     cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double* clears, double now,
                     Fires* fires) noexcept nogil:

@@ -24,13 +24,23 @@ cdef enum:
     MOST_PICKS = 32                                 # fields one definition may read (also: alternatives of one key)
     KEY_WORDS = 32                                  # widest key, in 8-byte words: 256 bytes
 
+cdef enum Form:                                     # how a field's bytes become key bytes
+    ONE                                             # a number of 1, 2 or 4 bytes: 4 bytes in the machine's order
+    TWO
+    FOUR
+    BYTES4                                          # bytes as they are (addresses)
+    BYTES8
+    BYTES16
+    PADDED                                          # bytes of any length, then zeros
+    TWO_NUMBERS                                     # TWO and its neighbour at once
+
 cdef struct Pick:                                   # one row of packet.ROWS at one depth
     uint8_t slot
     uint8_t offset
     uint8_t wire
     uint8_t shift
     uint8_t room                                    # bytes in the key: 4 for numbers
-    bint copy                                       # bytes as they are (addresses), else a number
+    uint8_t form                                    # a Form
     uint32_t mask
     uint32_t add
 
@@ -51,12 +61,13 @@ cdef struct Plan:
     Pick value
 
 cdef int lay_out(Plan* plan, object program) except -1
+cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pick* row, uint8_t* to) noexcept nogil
 
 
 cdef inline const uint8_t* place(const Fields* fields, const Pick* row) noexcept nogil:
     """Where a field lies in the sample, NULL when it is not there whole."""
     cdef const uint8_t* at
-    if not (fields.present >> row.slot) & 1:
+    if not (fields.present[row.slot >> 6] >> (row.slot & 63)) & 1:
         return NULL
     at = fields.at[row.slot] + row.offset
     return at if at + row.wire <= fields.end[row.slot] else NULL
@@ -65,38 +76,45 @@ cdef inline const uint8_t* place(const Fields* fields, const Pick* row) noexcept
 cdef inline uint32_t narrow(const uint8_t* at, const Pick* row) noexcept nogil:
     """The key form of a field with 4 bytes of room: a number, or 4 bytes as they are."""
     cdef uint32_t value
-    if row.copy:
+    if row.form == TWO:
+        value = be16(at)
+    elif row.form == BYTES4:
         memcpy(&value, at, 4)
         return value
-    if row.wire == 2:
-        value = be16(at)
-    elif row.wire == 1:
+    elif row.form == ONE:
         value = at[0]
     else:
         value = be32(at)
     return ((value >> row.shift) & row.mask) + row.add
 
 
-cdef inline void widely(const uint8_t* at, const Pick* row, uint8_t* out) noexcept nogil:
-    """The key form of a field with 8 or 16 bytes of room: its bytes, then zeros."""
-    if row.wire == 16:
-        memcpy(out, at, 16)
-    else:
+cdef inline void store(const uint8_t* at, const Pick* row, uint8_t* out) noexcept nogil:
+    """Write a field in key form: row.room bytes."""
+    cdef uint32_t value
+    if row.form == BYTES8:
+        memcpy(out, at, 8)
+    elif row.form == BYTES16:
+        memcpy(out, at, 8)
+        memcpy(out + 8, at + 8, 8)
+    elif row.form == PADDED:
         memset(out, 0, row.room)
         memcpy(out, at, row.wire)
+    elif row.form == TWO_NUMBERS:
+        value = be16(at)
+        memcpy(out, &value, 4)
+        value = be16(at + 2)
+        memcpy(out + 4, &value, 4)
+    else:
+        value = narrow(at, row)
+        memcpy(out, &value, 4)
 
 
 cdef inline bint pick(const Fields* fields, const Pick* row, uint8_t* out) noexcept nogil:
     """Write one field in key form to `out` (row.room bytes); 0 and nothing written if the sample lacks part of it."""
     cdef const uint8_t* at = place(fields, row)
-    cdef uint32_t value
     if at == NULL:
         return 0
-    if row.room == 4:
-        value = narrow(at, row)
-        memcpy(out, &value, 4)
-    else:
-        widely(at, row, out)
+    store(at, row, out)
     return 1
 
 
@@ -115,7 +133,7 @@ cdef inline void gather_judged(const Fields* fields, const Plan* plan, uint32_t 
         out += 1
         if row.room != 4:
             if at != NULL:
-                widely(at, row, <uint8_t*>out)
+                store(at, row, <uint8_t*>out)
             else:
                 memset(out, 0, row.room)
             out += row.room // 8
@@ -124,43 +142,40 @@ cdef inline void gather_judged(const Fields* fields, const Plan* plan, uint32_t 
 cdef inline bint gather_carried(const Fields* fields, const Plan* plan, uint64_t* out) noexcept nogil:
     """The carried key; 0 when a part has none of its fields: then the sample does not count."""
     cdef uint8_t* to = <uint8_t*>out
-    cdef uint32_t i, which, room
+    cdef uint32_t i, which
     cdef const Carried* part
     cdef const Pick* row
+    cdef const uint8_t* at
     if plan.carried_words:
         out[plan.carried_words - 1] = 0             # the padding
     for i in range(plan.carried):
         part = &plan.parts[i]
         row = &plan.picks[part.first]
         if part.tagged:
-            room = 0
-            for which in range(part.count):
-                if row[which].room > room:
-                    room = row[which].room
-            memset(to, 0, 4 + room)
-            for which in range(part.count):
-                if pick(fields, &row[which], to + 4):
-                    memcpy(to, &which, 4)
-                    break
-            else:
+            to = gather_tagged(fields, part, row, to)
+            if to == NULL:
                 return 0
-            to += 4 + room
             continue
-        for which in range(part.count):
-            if pick(fields, &row[which], to):
-                break
-        else:
-            return 0
+        which = part.count
+        at = place(fields, row)
+        while at == NULL:
+            which -= 1
+            if which == 0:
+                return 0
+            row += 1
+            at = place(fields, row)
+        store(at, row, to)
         to += row.room
     return 1
 
 
 cdef inline bint gather_value(const Fields* fields, const Plan* plan, double* out) noexcept nogil:
-    cdef uint32_t[4] value                          # as wide as the widest field; definitions.py allows numbers only
+    cdef const uint8_t* at
     if not plan.valued:
         out[0] = 1.0
         return 1
-    if not pick(fields, &plan.value, <uint8_t*>value):
+    at = place(fields, &plan.value)
+    if at == NULL:
         return 0
-    out[0] = value[0]
+    out[0] = narrow(at, &plan.value)                # definitions.py allows numbers only
     return 1

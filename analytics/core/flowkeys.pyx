@@ -11,9 +11,10 @@ Judged bytes: [agent 4, if asked for] then per field [present 4][value]. Carried
 """
 
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from analytics.core.packet cimport DEPTH, LAYER, UNKNOWN, Fields, describe, describe_switch, dissect
+from analytics.core.ladder cimport dissect
+from analytics.core.packet cimport DEPTH, FRAME, LAYER, UNKNOWN, Fields, describe
 
 from analytics.core import packet
 
@@ -27,9 +28,12 @@ cdef Pick row_of(object name, dict rows):
     cdef Pick row
     _, header, offset, wire, shift, mask, add, kind = rows[name]
     row.slot, row.offset, row.wire, row.shift = header, offset, wire, shift
-    row.copy = kind in packet.ROOMS
     row.room = packet.ROOMS.get(kind, 4)
     row.mask, row.add = mask, add
+    if kind not in packet.ROOMS:
+        row.form = {1: ONE, 2: TWO, 4: FOUR}[wire]
+    else:
+        row.form = {4: BYTES4, 8: BYTES8, 16: BYTES16}.get(wire, PADDED) if wire == row.room else PADDED
     return row
 
 
@@ -38,7 +42,7 @@ def field_rows() -> dict:
     rows = {}
     for name, header, *rest in packet.ROWS:
         rows[name] = (name, header, *rest)
-        if header < LAYER:
+        if header < FRAME:
             for depth in range(1, DEPTH):
                 rows[f"{name}.{depth}"] = (name, header + depth * LAYER, *rest)
     return rows
@@ -50,6 +54,42 @@ FIELDS = field_rows()
 def judged_room(room: int) -> int:
     """Bytes of a judged field: the mark that it is present, and its value."""
     return 8 if room == 4 else 8 + room
+
+
+cdef bint are_neighbours(const Pick* one, const Pick* other, Form form) noexcept:
+    """Two fields side by side in one header, of the same form, which fill their room in the key."""
+    return (one.form == form and other.form == form and one.slot == other.slot
+            and one.offset + one.wire == other.offset and one.add == other.add == 0
+            and (form == BYTES4 or (one.mask == other.mask == 0xFFFF and one.shift == other.shift == 0)))
+
+
+cdef bint join(Plan* plan, const Carried* one, const Carried* other, Form form, Form joined) noexcept:
+    """Let the first of two parts read both, if their fields are neighbours in every alternative."""
+    cdef uint32_t which
+    cdef Pick* row
+    for which in range(one.count):
+        if not are_neighbours(&plan.picks[one.first + which], &plan.picks[other.first + which], form):
+            return 0
+    for which in range(one.count):
+        row = &plan.picks[one.first + which]
+        row.form, row.wire, row.room = joined, 2 * row.wire, 8
+    return 1
+
+
+cdef void join_parts(Plan* plan) noexcept:
+    """Parts of the key that lie side by side on the wire are read at once: two addresses, two ports."""
+    cdef uint32_t i, kept = 0
+    cdef Carried* part
+    cdef Carried* last = NULL
+    for i in range(plan.carried):
+        part = &plan.parts[i]
+        if (last != NULL and last.count == part.count and not last.tagged and not part.tagged
+                and (join(plan, last, part, BYTES4, BYTES8) or join(plan, last, part, TWO, TWO_NUMBERS))):
+            continue
+        plan.parts[kept] = part[0]
+        last = &plan.parts[kept]
+        kept += 1
+    plan.carried = kept
 
 
 cdef int lay_out(Plan* plan, object program) except -1:
@@ -78,6 +118,7 @@ cdef int lay_out(Plan* plan, object program) except -1:
             count += 1
         width += room + 4 * tagged
     plan.carried = len(program.carried)
+    join_parts(plan)
     plan.carried_words = (width + 7) // 8
     if plan.carried_words >= KEY_WORDS or plan.judged_words > KEY_WORDS:
         raise ValueError("key too wide")
@@ -87,13 +128,34 @@ cdef int lay_out(Plan* plan, object program) except -1:
     return 0
 
 
+cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pick* row, uint8_t* to) noexcept nogil:
+    """A part whose alternatives differ in form: which one it is, the value, zeros. The place behind it, or NULL."""
+    cdef uint32_t which, room = 0
+    for which in range(part.count):
+        if row[which].room > room:
+            room = row[which].room
+    memset(to, 0, 4 + room)
+    for which in range(part.count):
+        if pick(fields, &row[which], to + 4):
+            memcpy(to, &which, 4)
+            return to + 4 + room
+    return NULL
+
+
 def fields_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
     """Dissect one header: every field it has, name -> raw key bytes. The Python border, for tests and tools."""
+    return fields_inside(header, 0, header.shape[0], protocol)
+
+
+def fields_inside(const uint8_t[::1] buffer not None, uint32_t start, uint32_t length, uint32_t protocol=1) -> dict:
+    """The same of a header inside of a larger buffer; IndexError when it does not lie in there."""
     cdef Fields fields
     cdef Pick row
-    cdef uint8_t out[16]
+    cdef uint8_t out[64]
+    if <size_t>start + length > <size_t>buffer.shape[0]:
+        raise IndexError("the header does not lie in the buffer")
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
-    dissect(&fields, protocol, &header[0] if header.shape[0] else NULL, header.shape[0])
+    dissect(&fields, protocol, &buffer[0] + start if length else NULL, length)
     found = {}
     for name in FIELDS:
         row = row_of(name, FIELDS)

@@ -14,6 +14,15 @@ cdef enum Order:
     LATE
     TWICE
 
+cdef enum:                                          # streams: what has sequence numbers of its own
+    OF_DATAGRAMS
+    OF_FLOWS
+    OF_COUNTERS
+    OF_DISCARDS
+
+cdef enum:
+    NAMED = 0xFFFFFFFE                              # class of data sources that have names instead of numbers
+
 cdef struct Tally:                                  # cumulative counters of one kind of sequenced thing
     uint64_t received, lost, late, twice, restarts
 
@@ -21,7 +30,7 @@ cdef struct Sequence:
     uint32_t last
     uint32_t uptime                                 # datagrams only, ms
     uint32_t era                                    # grows when the sub-agent restarts; its samples then start anew
-    uint32_t drops                                  # flow samples only: the agent's own count of samples it dropped
+    uint32_t drops                                  # flow samples, discards: the agent's own count of what it dropped
     uint64_t mark                                   # datagrams only: tells a repeated one from another of its number
     uint64_t window                                 # bit n: `last - n` has been seen
 
@@ -31,9 +40,11 @@ cdef struct Agent:
     uint32_t uptime
     uint32_t senders
     uint8_t sender[8][16]                           # IPv4 as ::ffff:a.b.c.d
-    uint64_t bytes, faults, skipped, flow_drops
-    Tally datagrams, flows, counters
-    uint32_t flow_sources, counter_sources
+    uint64_t bytes, faults, skipped
+    uint64_t drops[4]                               # by stream: what the agent itself says that it dropped
+    Tally datagrams
+    Tally samples[4]                                # by stream
+    uint32_t sources[4]
 
 cdef struct Source:
     uint32_t agent, kind, index                     # kind = class of the sFlow source id; 0: an ifIndex
@@ -50,6 +61,8 @@ cdef class Ledger:
     cdef Recent recent[256]                         # by the low bits of index
     cdef uint64_t sequence_key[3]                   # the sequence looked up last
     cdef Sequence* sequence_found
+    cdef list names                                 # of data sources of class NAMED, by index
+    cdef dict named                                 # name -> index
     cdef uint32_t latest                            # the agent of the last datagram, mostly also of the next
 
     cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil
@@ -59,4 +72,5 @@ cdef class Ledger:
     cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender,
                         uint32_t* era) noexcept nogil
     cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t era, uint32_t kind, uint32_t index,
-                      uint32_t sequence, uint32_t drops, bint flow) noexcept nogil
+                      uint32_t sequence, uint32_t drops, uint32_t stream) noexcept nogil
+    cdef uint32_t named_source(self, uint32_t agent, str name)

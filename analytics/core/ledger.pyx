@@ -1,7 +1,7 @@
 """Accounting of what arrived: agents, data sources, and gaps in sequence numbers (sflow-wire.md section 1).
 
-Datagram sequences run per (agent, sub-agent), sample sequences per (agent, sub-agent, source id, flow or counter). A
-gap counts as loss at once; a late arrival inside the last 64 takes one back. A number far away, or one that goes
+Datagram sequences run per (agent, sub-agent), sample sequences per (agent, sub-agent, source id, kind of sample). A gap
+counts as loss at once; a late arrival inside the last 64 takes one back. A number far away, or one that goes
 back together with the agent's uptime, is a restart and no loss. After a restart of the sub-agent its samples'
 sequences start anew too.
 """
@@ -18,8 +18,10 @@ cdef enum:
     MOST_AGENTS = 100000                            # sFlow-RT's design envelope; more are refused and counted
     MOST_SOURCES = 1000000                          # data sources of all agents together
     MOST_SEQUENCES = 2000000
+    MOST_NAMES = 1000                               # names of data sources
     FAR = 65536                                     # a larger jump forward is a restart
     NEAR = 64                                       # how far back an arrival is late; the width of Sequence.window
+    WRAP_MS = 600000                                # an uptime that goes on by less has wrapped (after 49.7 days)
     RESTART_MS = 5000                               # datagrams may overtake each other by less than this
 
 
@@ -59,6 +61,7 @@ cdef class Ledger:
                 and table_open(&self.source_of, 2, 8, MOST_SOURCES, seed)
                 and table_open(&self.sequence_of, 3, sizeof(Sequence), MOST_SEQUENCES, seed)):
             raise MemoryError
+        self.names, self.named = [], {}
         memset(self.recent, 0xFF, sizeof(self.recent))  # nobody
 
     def __dealloc__(self):
@@ -124,9 +127,24 @@ cdef class Ledger:
         recent[0] = Recent(agent, kind, index, (<uint32_t*>found)[0])
         return recent.source
 
+    cdef uint32_t named_source(self, uint32_t agent, str name):
+        """The index of a data source that has a name of its own; NOBODY when there are too many names.
+
+        A name that reads like a number is set apart from the data sources that have numbers.
+        """
+        if name.replace(".", "").isdigit():
+            name = f"rtmetric.{name}"
+        index = self.named.get(name)
+        if index is None:
+            if len(self.names) == MOST_NAMES:
+                return NOBODY
+            index = self.named[name] = len(self.names)
+            self.names.append(name)
+        return self.source(agent, NAMED, index)
+
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil:
-        """stream: 0 datagrams, 1 flow samples, 2 counter samples. NULL when there are too many."""
+        """The sequence of a stream (OF_...) of a data source (datagrams: of 0). NULL when there are too many."""
         cdef uint64_t[3] key
         cdef uint64_t hash
         cdef uint8_t* found
@@ -156,7 +174,7 @@ cdef class Ledger:
         cdef Order verdict = IN_ORDER
         cdef uint64_t mark = left(&datagram.rest)
         cdef uint64_t restarts = who.datagrams.restarts
-        cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, 0, 0, 0, &fresh)
+        cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, OF_DATAGRAMS, 0, 0, &fresh)
         if mark >= 12:                              # length, and the sequence number of the first sample
             mark |= <uint64_t>be32(datagram.rest.at + 8) << 32
         if sender != NULL:
@@ -167,7 +185,8 @@ cdef class Ledger:
             if fresh and seen != NULL:
                 begin(seen, datagram.sequence)
         else:
-            restarted = datagram.uptime < seen.uptime and seen.uptime - datagram.uptime > RESTART_MS
+            restarted = (datagram.uptime < seen.uptime and seen.uptime - datagram.uptime > RESTART_MS
+                         and <uint32_t>(datagram.uptime - seen.uptime) > WRAP_MS)
             verdict = order(seen, datagram.sequence, restarted, &who.datagrams)
             if verdict == TWICE and (datagram.sequence != seen.last or datagram.uptime != seen.uptime
                                      or mark != seen.mark):
@@ -180,17 +199,14 @@ cdef class Ledger:
         return verdict
 
     cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t era, uint32_t kind, uint32_t index,
-                      uint32_t sequence, uint32_t drops, bint flow) noexcept nogil:
-        """Book a flow or counter sample of a data source."""
+                      uint32_t sequence, uint32_t drops, uint32_t stream) noexcept nogil:
+        """Book a flow, counter or discard sample of a data source."""
         cdef Agent* who = &self.agents[agent]
-        cdef Tally* tally = &who.flows if flow else &who.counters
+        cdef Tally* tally = &who.samples[stream]
         cdef bint fresh
-        cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, 1 if flow else 2, kind, index, &fresh)
+        cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, stream, kind, index, &fresh)
         if fresh and seen != NULL:
-            if flow:
-                who.flow_sources += 1
-            else:
-                who.counter_sources += 1
+            who.sources[stream] += 1
         if seen == NULL or fresh or seen.era != era:
             tally.received += 1
             if seen != NULL:
@@ -198,7 +214,7 @@ cdef class Ledger:
                 seen.era, seen.drops = era, drops
             return IN_ORDER
         if drops - seen.drops < FAR:
-            who.flow_drops += drops - seen.drops
+            who.drops[stream] += drops - seen.drops
         seen.drops = drops
         return order(seen, sequence, 0, tally)
 
@@ -211,20 +227,29 @@ cdef class Ledger:
         cdef Agent* who = &self.agents[agent]
         senders = [(<const char*>who.sender[i])[:16] for i in range(who.senders)]
         return {"first_seen": who.first_seen, "last_seen": who.last_seen, "uptime": who.uptime, "senders": senders,
-                "bytes": who.bytes, "faults": who.faults, "skipped": who.skipped, "flow_drops": who.flow_drops,
-                "flow_sources": who.flow_sources, "counter_sources": who.counter_sources,
-                "datagrams": who.datagrams, "flows": who.flows, "counters": who.counters}
+                "bytes": who.bytes, "faults": who.faults, "skipped": who.skipped, "datagrams": who.datagrams,
+                "flows": stream_values(who, OF_FLOWS), "counters": stream_values(who, OF_COUNTERS),
+                "discards": stream_values(who, OF_DISCARDS)}
 
     def source_values(self, uint32_t source) -> tuple[int, str, float, float]:
         """(agent index, name, time of the last flow sample, of the last counter sample) of a data source."""
         cdef Source* it = &self.sources[source]
-        name = str(it.index) if it.kind == 0 else f"{it.kind}.{it.index}"
+        if it.kind == NAMED:
+            name = self.names[it.index]
+        else:
+            name = str(it.index) if it.kind == 0 else f"{it.kind}.{it.index}"
         return it.agent, name, it.last_flow, it.last_counter
 
     @property
     def counts(self) -> tuple[int, int]:
         """(number of agents, number of data sources)."""
         return self.agent_count, self.source_count
+
+
+cdef dict stream_values(const Agent* who, uint32_t stream):
+    """A tally, with its number of data sources and what the agent itself says that it dropped."""
+    values = dict(who.samples[stream])
+    return values | {"sources": who.sources[stream], "drops": who.drops[stream]}
 
 
 cdef void note_sender(Agent* who, const uint8_t* sender) noexcept nogil:

@@ -1,32 +1,140 @@
-"""The headers found in a sampled packet. Dissecting only finds them; fields are read later, by the rows of `ROWS`."""
+"""The headers found in a sampled packet. Dissecting only finds them; fields are read later, by the rows of `ROWS`.
+
+A slot is (occurrence << 6) + header: the first TCP header of a packet is slot TCP, the second TCP + 64. What a sample
+says itself, outside of the packet, has slots from FRAME on.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
     DEPTH = 3                                       # a field's plain name, .1 and .2
-    STACK_ROOM = 16                                 # protocols remembered of a packet, outermost first
+    STACK_ROOM = 16                                 # headers followed in a packet, outermost first: the ladder's bound
+    LAYER = 64                                      # slots per occurrence
+    SLOTS = 256                                     # LAYER * (DEPTH + 1)
 
-cdef enum:                                          # headers: one bit of Fields.present each, times DEPTH
+cdef enum:                                          # headers that can repeat
     ETH
     TYPE                                            # the two bytes that name what follows Ethernet and its tags
     VLAN                                            # one tag's TCI
+    PBB
+    TRILL
+    MACSEC
+    LLC
+    PPPOE
+    PPP                                             # its protocol field
+    MPLS                                            # one label
+    ENTROPY                                         # the label behind an entropy label indicator
     IP
     IP6
     NEXT6                                           # the byte that names the upper layer, behind all extension headers
     FRAG6                                           # the fragment header, or eight zeros
+    SEGMENTS                                        # an IPv6 segment routing header
+    AH
+    ESP
     TCP
     UDP
+    SCTP
+    DCCP
     ICMP
     ICMP6
+    IGMP
+    NO_NET                                          # in an ICMP "unreachable": the address, protocol or port meant
+    NO_HOST
+    NO_PROTOCOL
+    NO_PORT
     ARP
-    LAYER                                           # number of headers that can repeat
-    FRAME = 36                                      # LAYER * DEPTH; from here on: once per sample
+    GRE
+    GREKEY
+    GRESEQUENCE
+    GREVSID
+    ERSPAN
+    VNI                                             # any virtual network identifier
+    VXLAN
+    GENEVE
+    NSH
+    GTP
+    L2TP                                            # tunnel and session of version 2
+    L2TP3                                           # session of version 3
+    HEADERS                                         # at most LAYER
+
+cdef enum:                                          # once per sample
+    FRAME = 192                                     # LAYER * DEPTH
     SWITCH
     INPUT
     OUTPUT
     DIRECTION
     STACK
-    SLOTS
+    REASON                                          # from here on: flow records beside the header, see records.pyx
+    ROUTER
+    GATEWAY
+    ASPATH
+    COMMUNITIES
+    IN4                                             # the tunnel a packet came in by, over IPv4 and over IPv6
+    IN6
+    INVNI
+    OUT4                                            # the tunnel it leaves by
+    OUT6
+    OUTVNI
+    QUEUE
+    BACKLOG
+    TRANSIT
+
+cdef enum Protocol:                                 # names in packet.pyx; also: the rung of the ladder that is next
+    END
+    P_ETH
+    P_Q
+    P_IP
+    P_IP6
+    P_TCP
+    P_UDP
+    P_ICMP
+    P_ICMP6
+    P_ARP
+    P_PBB
+    P_TRILL
+    P_MACSEC
+    P_LLC
+    P_PPPOE
+    P_PPP
+    P_HDLC
+    P_WLAN
+    P_MPLS
+    P_MPLS_PAYLOAD                                  # unnamed: told by its first nibble
+    P_ACH
+    P_SRH
+    P_AH
+    P_ESP
+    P_UDPLITE
+    P_SCTP
+    P_DCCP
+    P_IGMP
+    P_OSPF
+    P_PIM
+    P_VRRP
+    P_ETHERIP
+    P_GRE
+    P_ERSPAN1
+    P_ERSPAN2
+    P_ERSPAN3
+    P_WCCP
+    P_VXLAN
+    P_GPE
+    P_GENEVE
+    P_NSH
+    P_GTP
+    P_TEREDO
+    P_L2TP
+    P_L2TP3
+    P_RARP
+    P_LLDP
+    P_SLOW
+    P_EAPOL
+    P_FCOE
+    P_PTP
+    P_STP
+    P_ISIS
+    P_SNAP
+    PROTOCOLS
 
 cdef enum Direction:
     UNKNOWN
@@ -34,15 +142,40 @@ cdef enum Direction:
     EGRESS
 
 cdef struct Fields:
-    uint64_t present                                # bit per slot: header + depth * LAYER
-    const uint8_t* at[42]                           # valid where the bit is set
-    const uint8_t* end[42]                          # no field reads beyond
+    uint64_t present[4]                             # bit per slot
+    const uint8_t* at[256]                          # valid where the bit is set
+    const uint8_t* end[256]                         # no field reads beyond
     uint8_t words[48]                               # what comes from the sample itself, in network order
-    uint8_t stack[16]
+    uint64_t stack[2]                               # a byte per header met, the lowest is the outermost
+    uint8_t notes[320]                              # what records.pyx lays out anew
     uint32_t height                                 # protocols in stack
+    uint8_t addresses[12]                           # of an 802.11 frame, in the order of Ethernet
+
+
+cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """Note where a header or record lies; its fields are there as far as they end before `end`."""
+    fields.at[slot] = at
+    fields.end[slot] = end
+    fields.present[slot >> 6] |= <uint64_t>1 << (slot & 63)
+
+
+cdef inline int claim(Fields* fields, int header, const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """Note the next occurrence of a header; answers its slot, -1 when deeper than fields have names."""
+    cdef int depth
+    for depth in range(DEPTH):
+        if not (fields.present[depth] >> header) & 1:
+            mark(fields, header + (depth << 6), at, end)
+            return header + (depth << 6)
+    return -1
+
+
+cdef inline void push(Fields* fields, Protocol protocol) noexcept nogil:
+    if fields.height < STACK_ROOM:
+        fields.stack[fields.height >> 3] |= <uint64_t>protocol << (8 * (fields.height & 7))
+        fields.height += 1
+
 
 cdef void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uint32_t in_format, uint32_t in_value,
                    uint32_t out_format, uint32_t out_value, Direction direction) noexcept nogil
 cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priority, uint32_t dst_vlan,
                           uint32_t dst_priority) noexcept nogil
-cdef void dissect(Fields* fields, uint32_t protocol, const uint8_t* header, uint32_t length) noexcept nogil

@@ -1,5 +1,6 @@
 """The native journey of a batch of datagrams; receive.pyx enters it without the GIL."""
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from analytics.core.flowcache cimport FlowCache, Fires
@@ -38,14 +39,18 @@ cdef struct Pending:                                # a sample whose judged key 
     uint64_t carried[32]
 
 cdef struct PendingCounters:
-    uint32_t source, uptime, sequence, records, offset, length
+    uint32_t source, agent, uptime, sequence, records, offset, length
+    bint named                                      # an rtmetric: its data source stands in the body
 
+@cython.final                                       # so that its methods are called directly
 cdef class Pipeline:
     cdef pthread_mutex_t turnstile, mutex
     cdef readonly Ledger ledger
     cdef list caches
     cdef void* slots[128]                           # FlowCache per slot, borrowed from `caches`
     cdef uint32_t slot_count
+    cdef void* fed[2][128]                          # those of `slots` that take samples, that take discards
+    cdef uint32_t fed_count[2]
     cdef Fires fires
     cdef Staged staged[32]
     cdef uint32_t staged_head, staged_next, staged_tail   # running numbers; the place is the number modulo 32
@@ -58,7 +63,7 @@ cdef class Pipeline:
     cdef uint32_t text_used
     cdef uint32_t introduced                        # data sources that Python knows
     cdef uint64_t bytes, datagrams, not_sflow, other_version, overflow, seed
-    cdef uint64_t present                           # header slots seen since the last settling
+    cdef uint64_t present[4]                        # header slots seen since the last settling
     cdef Fields fields
     cdef object shell
     cdef object failure
@@ -74,9 +79,14 @@ cdef class Pipeline:
     cdef void unstage(self, double now) noexcept nogil
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil
+    cdef void set_rtmetric_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample,
+                                 double now) noexcept nogil
+    cdef bint keep_body(self, uint32_t source, uint32_t agent, const Datagram* head, const CounterSample* sample,
+                        bint named) noexcept nogil
     cdef void set_counters_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
                                  double now) noexcept nogil
     cdef void settle(self, double now) noexcept
     cdef int settle_sources(self, double now) except -1
+    cdef int meet_sources(self) except -1
     cdef int settle_pending(self, double now) except -1
     cdef int settle_fires(self) except -1

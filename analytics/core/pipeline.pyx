@@ -5,7 +5,8 @@ samples (rare), judged keys never seen before, and limits that fired. The lock i
 whoever waits at the turnstile goes next, so a query waits for one batch even when datagrams never stop. Rule: nobody
 waits for the lock while holding the GIL; so whoever holds the lock may take the GIL.
 
-The shell (engine.py) is called with lock and GIL held: meet(source), count(...), judge(slot, judged), fired(events).
+The shell (engine.py) is called with lock and GIL held: meet(source), count(...), count_named(...), judge(slot, judged),
+fired(events).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -15,12 +16,17 @@ from libc.string cimport memcpy
 
 from analytics.core.flowcache cimport FlowCache, Fired
 from analytics.core.flowkeys cimport KEY_WORDS, gather_carried, gather_judged, gather_value
-from analytics.core.ledger cimport IN_ORDER, NOBODY, TWICE, Agent, Ledger, Order
-from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch, dissect
-from analytics.core.sflow cimport (ACCEPTED, COUNTERS, END, FLOW, OTHER_VERSION, CounterSample, Datagram, FlowSample,
-                                   Kind, Opened, next_sample, open_datagram)
-from analytics.core.table cimport digest, fetch_cell, find
+from analytics.core.ladder cimport dissect
+from analytics.core.ledger cimport (IN_ORDER, NOBODY, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, TWICE, Agent, Ledger,
+                                    Order)
+from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
+from analytics.core.records cimport describe_records
+from analytics.core.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample,
+                                   Datagram, FlowSample, Kind, Opened, next_sample, open_datagram)
+from analytics.core.table cimport digest, fetch, fetch_cell, find
 from analytics.core.xdr cimport left
+
+from analytics.core.sflow import rtmetric
 
 cdef enum:
     PENDING_ROOM = 4096                             # samples set aside before the GIL is taken in mid-batch (at half)
@@ -98,11 +104,15 @@ cdef class Pipeline:
         self.place()
 
     cdef void place(self):
-        cdef uint32_t slot
+        cdef uint32_t slot, dropped
         self.slot_count = len(self.caches)
+        self.fed_count[0] = self.fed_count[1] = 0
         for slot in range(self.slot_count):
             self.slots[slot] = <void*>self.caches[slot]
             (<FlowCache>self.slots[slot]).slot = slot
+            dropped = self.caches[slot].program.dropped
+            self.fed[dropped][self.fed_count[dropped]] = self.slots[slot]
+            self.fed_count[dropped] += 1
 
     # -- input --
 
@@ -137,6 +147,8 @@ cdef class Pipeline:
         """Take a batch; the lock is held. Settles with the GIL only if something needs it."""
         cdef uint32_t i
         for i in range(count):
+            if i + 1 < count:
+                fetch(slices[i + 1].at, 0)
             self.datagram(&slices[i], now)
             if (self.pending_count * 2 >= PENDING_ROOM or self.counter_count * 2 >= COUNTER_ROOM
                     or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
@@ -176,20 +188,23 @@ cdef class Pipeline:
             kind = next_sample(&head, &flow, &counters)
             if kind == END:
                 break
-            if kind == FLOW:
+            if kind == FLOW or kind == DISCARD:
                 self.flow(agent, &head, &flow, era, now)
             elif kind == COUNTERS:
                 self.set_counters_aside(agent, &head, &counters, era, now)
+            elif kind == RTMETRIC:
+                self.set_rtmetric_aside(agent, &head, &counters, now)
             else:
                 who.skipped += 1
         who.faults += head.faults
 
     cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era,
                    double now) noexcept nogil:
-        """Account for a flow sample, find its headers, give it to every definition."""
+        """Account for a flow sample or a discard, find its headers, give it to every definition that takes such."""
         cdef uint32_t kind = sample.source_class, index = sample.source_index, source, slot
         cdef Direction direction = UNKNOWN
-        self.ledger.sample(agent, head, era, kind, index, sample.sequence, sample.drops, 1)
+        self.ledger.sample(agent, head, era, kind, index, sample.sequence, sample.drops,
+                           OF_DISCARDS if sample.discard else OF_FLOWS)
         if kind == 2 and sample.in_format == 0 and sample.in_value not in (0, INTERNAL):
             kind, index = 0, sample.in_value        # one sampler for a whole switch (Open vSwitch): the input port
         if kind == 0 and sample.in_format == 0 and sample.in_value == index:
@@ -205,11 +220,13 @@ cdef class Pipeline:
                  sample.out_format, sample.out_value, direction)
         if sample.switched:
             describe_switch(&self.fields, sample.src_vlan, sample.src_priority, sample.dst_vlan, sample.dst_priority)
+        describe_records(&self.fields, sample)
         if sample.header != NULL:
             dissect(&self.fields, sample.protocol, sample.header, sample.length)
-        self.present |= self.fields.present
-        for slot in range(self.slot_count):
-            self.key(<FlowCache>self.slots[slot], agent, source, sample.rate if sample.rate else 1, now)
+        for slot in range(4):
+            self.present[slot] |= self.fields.present[slot]
+        for slot in range(self.fed_count[sample.discard]):
+            self.key(<FlowCache>self.fed[sample.discard][slot], agent, source, sample.rate if sample.rate else 1, now)
 
     cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil:
         """Make the keys of one definition, and accumulate or set aside."""
@@ -271,21 +288,33 @@ cdef class Pipeline:
 
     cdef void set_counters_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
                                  double now) noexcept nogil:
-        cdef uint32_t length = <uint32_t>left(&sample.body)
         cdef uint32_t source = self.ledger.source(agent, sample.source_class, sample.source_index)
         cdef Order order = self.ledger.sample(agent, head, era, sample.source_class, sample.source_index,
-                                              sample.sequence, 0, 0)
-        if source == NOBODY or self.counter_count == COUNTER_ROOM or self.text_used + length > TEXT_ROOM:
+                                              sample.sequence, 0, OF_COUNTERS)
+        if source == NOBODY:
             self.overflow += 1
             return
         self.ledger.sources[source].last_counter = now
-        if order != IN_ORDER:
-            return                                  # late or twice: newer values are known already
-        self.counters[self.counter_count] = PendingCounters(source, head.uptime, sample.sequence,
-                                                            sample.records, self.text_used, length)
+        if order == IN_ORDER:                       # late or twice: newer values are known already
+            self.keep_body(source, agent, head, sample, 0)
+
+    cdef void set_rtmetric_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample,
+                                 double now) noexcept nogil:
+        self.keep_body(NOBODY, agent, head, sample, 1)
+
+    cdef bint keep_body(self, uint32_t source, uint32_t agent, const Datagram* head, const CounterSample* sample,
+                        bint named) noexcept nogil:
+        """Copy the records of a sample for `settle`; 0 when there is no room for them, which is counted."""
+        cdef uint32_t length = <uint32_t>left(&sample.body)
+        if self.counter_count == COUNTER_ROOM or self.text_used + length > TEXT_ROOM:
+            self.overflow += 1
+            return 0
+        self.counters[self.counter_count] = PendingCounters(source, agent, head.uptime, sample.sequence,
+                                                            sample.records, self.text_used, length, named)
         memcpy(self.text + self.text_used, sample.body.at, length)
         self.text_used += length
         self.counter_count += 1
+        return 1
 
     # -- settling (lock and GIL held) --
 
@@ -299,20 +328,42 @@ cdef class Pipeline:
             self.failure = error
         self.pending_count = self.counter_count = self.text_used = self.fires.count = 0
 
-    cdef int settle_sources(self, double now) except -1:
-        cdef uint32_t i, source
-        cdef PendingCounters* item
-        cdef Agent* who
+    cdef int meet_sources(self) except -1:
+        cdef uint32_t source
         for source in range(self.introduced, self.ledger.source_count):
             self.introduced = source + 1
             self.shell.meet(source)
+        return 0
+
+    cdef int settle_sources(self, double now) except -1:
+        cdef uint32_t i
+        cdef PendingCounters* item
+        self.meet_sources()
         for i in range(self.counter_count):
             item = &self.counters[i]
             body = (<const char*>self.text + item.offset)[:item.length]
-            faults = self.shell.count(item.source, item.sequence, item.uptime, item.records, body, now)
-            who = &self.ledger.agents[self.ledger.sources[item.source].agent]
-            who.faults += <uint64_t>faults
+            if item.named:
+                faults = self.settle_rtmetric(item.agent, item.uptime, body, now)
+            else:
+                faults = self.shell.count(item.source, item.sequence, item.uptime, item.records, body, now)
+            self.ledger.agents[item.agent].faults += <uint64_t>faults
         return 0
+
+    def settle_rtmetric(self, uint32_t agent, uint32_t uptime, bytes body, double now) -> int:
+        """Metrics of a named data source; answers the number of faults."""
+        cdef uint32_t source
+        sample = rtmetric(body)
+        if sample is None:
+            return 1
+        name, metrics, faults = sample
+        source = self.ledger.named_source(agent, name)
+        if source == NOBODY:
+            self.overflow += 1
+            return faults
+        self.ledger.sources[source].last_counter = now
+        self.meet_sources()
+        self.shell.count_named(source, uptime, metrics, now)
+        return faults
 
     cdef int settle_pending(self, double now) except -1:
         """Judge each unknown judged key once, then accumulate the samples that were set aside for it."""
@@ -357,8 +408,11 @@ cdef class Pipeline:
         return 0
 
     def headers_seen(self) -> int:
-        """Bit per header slot (packet.ROWS, + depth) met since the last call."""
-        seen, self.present = self.present, 0
+        """Bit per slot (packet.pxd) met since the last call."""
+        seen = 0
+        for word in range(4):
+            seen |= self.present[word] << 64 * word
+            self.present[word] = 0
         return seen
 
     def numbers(self) -> dict:

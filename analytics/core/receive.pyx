@@ -2,8 +2,8 @@
 
 A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one clock reading per batch, one turn
 of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or when something went
-wrong. Datagrams the kernel dropped because the socket's buffer was full arrive as SO_RXQ_OVFL control messages and
-are counted.
+wrong. What the kernel dropped because the socket's buffer was full is told by SO_RXQ_OVFL control messages, with the
+next datagram that got through. Senders that are not on the list, if there is one, are counted and not read further.
 """
 
 from cpython.exc cimport PyErr_SetFromErrno
@@ -88,6 +88,14 @@ cdef extern from *:
         clock_gettime(CLOCK_REALTIME, &t);
         return t.tv_sec + t.tv_nsec * 1e-9;
     }
+
+    /* Whether the first `bits` of two addresses are the same */
+    static int howdah_matches(const uint8_t *a, const uint8_t *b, unsigned bits) {
+        unsigned whole = bits / 8;
+        if (memcmp(a, b, whole))
+            return 0;
+        return bits % 8 == 0 || (a[whole] ^ b[whole]) >> (8 - bits % 8) == 0;
+    }
     """
     enum:
         SLOTS
@@ -102,29 +110,64 @@ cdef extern from *:
     bint read_dropped "howdah_dropped"(Ring*, int, uint32_t*) noexcept nogil
     int wait "howdah_wait"(int, int) noexcept nogil
     double clock_s "howdah_clock"() noexcept nogil
+    bint matches "howdah_matches"(const uint8_t*, const uint8_t*, uint32_t) noexcept nogil
+
+cdef enum:
+    MOST_PREFIXES = 1024                            # tried one after the other for every datagram
+
+cdef struct Prefix:
+    uint8_t address[16]                             # IPv4 as ::ffff:a.b.c.d
+    uint32_t bits
 
 
 cdef class Receiver:
-    """Runs one socket. `batches`, `datagrams` and `dropped` (by the kernel) may be read at any time."""
+    """Runs one socket. The counts may be read at any time; they go on when another socket is run.
+
+    `senders`: (16-byte address, bits of it that count) of those that may send; none: everybody.
+    `dropped`: by the kernel; `refused`: of other senders.
+    """
 
     cdef Pipeline pipeline
     cdef Ring* ring
-    cdef uint32_t overflow                          # the kernel's counter, 32 bits, as last seen
-    cdef readonly uint64_t batches, datagrams, dropped
+    cdef Prefix* prefixes
+    cdef uint32_t prefix_count
+    cdef uint32_t overflow                          # the socket's own count of drops, 32 bits, as last seen
+    cdef readonly uint64_t batches, datagrams, dropped, refused
 
-    def __cinit__(self, Pipeline pipeline):
+    def __cinit__(self, Pipeline pipeline, senders=()):
+        if len(senders) > MOST_PREFIXES:
+            raise ValueError(f"more than {MOST_PREFIXES} prefixes of senders")
         self.pipeline = pipeline
         self.ring = <Ring*>calloc(1, sizeof(Ring))
-        if self.ring == NULL:
+        self.prefixes = <Prefix*>calloc(len(senders) + 1, sizeof(Prefix))
+        if self.ring == NULL or self.prefixes == NULL:
             raise MemoryError
+        for address, bits in senders:
+            if len(address) != 16 or not 0 <= bits <= 128:
+                raise ValueError("a prefix is 16 bytes, and 0 to 128 of their bits")
+            memcpy(self.prefixes[self.prefix_count].address, <const char*>address, 16)
+            self.prefixes[self.prefix_count].bits = bits
+            self.prefix_count += 1
 
     def __dealloc__(self):
         free(self.ring)
+        free(self.prefixes)
+
+    def new_socket(self) -> None:
+        """Say before `run` that the socket is another one: its count of drops begins at 0."""
+        self.overflow = 0
+
+    cdef bint is_welcome(self, const uint8_t* sender) noexcept nogil:
+        cdef uint32_t i
+        for i in range(self.prefix_count):
+            if matches(sender, self.prefixes[i].address, self.prefixes[i].bits):
+                return 1
+        return self.prefix_count == 0
 
     cdef int turn(self, int fd) noexcept nogil:
         """One batch; answers the number of datagrams, or -errno."""
         cdef Slice[64] slices
-        cdef uint32_t dropped = 0
+        cdef uint32_t dropped = 0, taken = 0
         cdef int i
         cdef int count = receive(self.ring, fd)
         cdef double now
@@ -133,17 +176,20 @@ cdef class Receiver:
         now = clock_s()
         for i in range(count):
             name_sender(self.ring, i)
-            slices[i].at = &self.ring.data[i][0]
-            slices[i].length = self.ring.messages[i].msg_len
-            slices[i].sender = &self.ring.senders[i][0]
+            if not self.is_welcome(&self.ring.senders[i][0]):
+                continue
+            slices[taken] = Slice(&self.ring.data[i][0], self.ring.messages[i].msg_len, &self.ring.senders[i][0])
+            taken += 1
         if count and read_dropped(self.ring, count - 1, &dropped):
             self.dropped += <uint32_t>(dropped - self.overflow)
             self.overflow = dropped
-        self.pipeline.acquire()
-        self.pipeline.batch(slices, count, now)
-        self.pipeline.release()
+        if taken:
+            self.pipeline.acquire()
+            self.pipeline.batch(slices, taken, now)
+            self.pipeline.release()
         self.batches += 1
-        self.datagrams += count
+        self.datagrams += taken
+        self.refused += count - taken
         return count
 
     def run(self, int fd, int stop) -> None:
@@ -153,16 +199,19 @@ cdef class Receiver:
         """
         cdef int result = 0
         cdef int ready
-        with nogil:
-            while self.pipeline.failure is None:
-                ready = wait(fd, stop)
-                if ready == 0:
-                    break
-                result = self.turn(fd) if ready > 0 else 0
-                if result < 0 and -result not in (EAGAIN, EINTR, ECONNREFUSED):
-                    break
-                result = 0
-        if result < 0:
-            errno = -result
-            PyErr_SetFromErrno(OSError)
-        self.pipeline.raise_failure()
+        cdef bint stopped = 0
+        while not stopped:                          # a failure may be of another socket's batch: then go on
+            with nogil:
+                while self.pipeline.failure is None:
+                    ready = wait(fd, stop)
+                    if ready == 0:
+                        stopped = 1
+                        break
+                    result = self.turn(fd) if ready > 0 else 0
+                    if result < 0 and -result not in (EAGAIN, EINTR, ECONNREFUSED):
+                        break
+                    result = 0
+            if result < 0:
+                errno = -result
+                PyErr_SetFromErrno(OSError)
+            self.pipeline.raise_failure()

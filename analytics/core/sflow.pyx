@@ -1,7 +1,7 @@
 """sFlow v5 datagrams -> samples (sflow.org/sflow_version_5.txt; sflow-wire.md sections 1-4).
 
     datagram  version 5 | agent address | sub-agent | sequence | uptime ms | count | sample*
-    sample    tag (enterprise << 12 | format) | length | body       flow 0:1 0:3, counters 0:2 0:4
+    sample    tag (enterprise << 12 | format) | length | body       flow 0:1 0:3, counters 0:2 0:4, discard 0:5
     record    tag | length | body
 
 Each sample and each record is read inside its own window, so one that lies about itself is one counted fault and its
@@ -9,10 +9,18 @@ neighbours survive. Structures we do not read are skipped by their length. A dat
 whole.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from analytics.core.xdr cimport Window, be32, be64, cut, left, take32
+
+from struct import unpack
+
+from analytics.core.rows import decode_record
+from analytics.structures import COUNTER_RECORDS
+
+cdef enum:
+    RTMETRIC_TAG = 4300 << 12 | 1002
 
 
 cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) noexcept nogil:
@@ -68,9 +76,52 @@ cdef bint flow_header(Window* body, FlowSample* flow, bint expanded, uint32_t* r
     return 1
 
 
+cdef bint discard_header(Window* body, FlowSample* flow, uint32_t* records) noexcept nogil:
+    """The fixed part of a discarded packet 0:5: eight words, ports as plain ifIndexes (0: unknown or none)."""
+    cdef const uint8_t* at = body.at
+    if left(body) < 32:
+        return 0
+    flow.sequence, flow.source_class, flow.source_index = be32(at), be32(at + 4), be32(at + 8)
+    flow.rate, flow.pool, flow.drops = 1, 0, be32(at + 12)
+    flow.in_format, flow.in_value = 0, be32(at + 16)
+    flow.out_format, flow.out_value = 0, be32(at + 20)
+    flow.reason = be32(at + 24)
+    records[0] = be32(at + 28)
+    body.at += 32
+    return 1
+
+
+cdef inline int kept_as(uint32_t tag) noexcept nogil:
+    """Which of the kept records a tag is, -1 for none."""
+    if tag < 1002 or tag > 1040:
+        return -1
+    if tag == 1002:
+        return K_ROUTER
+    if tag == 1003:
+        return K_GATEWAY
+    if tag == 1023:
+        return K_OUT4
+    if tag == 1024:
+        return K_IN4
+    if tag == 1025:
+        return K_OUT6
+    if tag == 1026:
+        return K_IN6
+    if tag == 1029:
+        return K_OUTVNI
+    if tag == 1030:
+        return K_INVNI
+    if tag == 1036:
+        return K_QUEUE
+    if tag == 1039:
+        return K_TRANSIT
+    return K_BACKLOG if tag == 1040 else -1
+
+
 cdef bint flow_record(uint32_t tag, Window* record, FlowSample* flow) noexcept nogil:
     """One flow record. 0 when it does not fit its window; records we do not read are fine."""
     cdef uint32_t length
+    cdef int place
     cdef const uint8_t* at = record.at
     if tag == 1:                                    # sampled_header: protocol, frame_length, stripped, header opaque<>
         if left(record) < 16:
@@ -88,15 +139,22 @@ cdef bint flow_record(uint32_t tag, Window* record, FlowSample* flow) noexcept n
         flow.switched = 1
         flow.src_vlan, flow.src_priority = be32(at), be32(at + 4)
         flow.dst_vlan, flow.dst_priority = be32(at + 8), be32(at + 12)
+    else:
+        place = kept_as(tag)
+        if place >= 0 and left(record):             # empty: nothing to keep, no fault
+            flow.records[place] = record[0]
+            flow.kept |= <uint32_t>1 << place
     return 1
 
 
-cdef bint flow_sample(Datagram* datagram, Window body, FlowSample* flow, bint expanded) noexcept nogil:
+cdef bint flow_sample(Datagram* datagram, Window body, FlowSample* flow, uint32_t form) noexcept nogil:
+    """A flow sample (form 1), expanded (3), or a discarded packet (5)."""
     cdef uint32_t records = 0, tag = 0, length = 0
     cdef Window record
     flow.header, flow.switched = NULL, 0            # one by one: clearing the whole struct costs more than reading it
-    flow.protocol = flow.frame_length = flow.stripped = flow.length = 0
-    if not flow_header(&body, flow, expanded, &records):
+    flow.protocol = flow.frame_length = flow.stripped = flow.length = flow.kept = 0
+    flow.discard = form == 5
+    if not (discard_header(&body, flow, &records) if flow.discard else flow_header(&body, flow, form == 3, &records)):
         datagram.faults += 1
         return 0
     while records:                                  # the count may lie: the window ends the loop
@@ -139,50 +197,23 @@ cdef Kind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* count
         datagram.samples = 0
         return END
     if tag == 1 or tag == 3:
-        return FLOW if flow_sample(datagram, body, flow, tag == 3) else SKIPPED
+        return FLOW if flow_sample(datagram, body, flow, tag) else SKIPPED
     if tag == 2 or tag == 4:
         return COUNTERS if counter_sample(datagram, body, counters, tag == 4) else SKIPPED
+    if tag == 5:
+        return DISCARD if flow_sample(datagram, body, flow, tag) else SKIPPED
+    if tag == RTMETRIC_TAG:
+        counters.sequence = counters.source_class = counters.source_index = counters.records = 0
+        counters.body = body
+        return RTMETRIC
     return SKIPPED
 
 
-# Counter records: tag -> (field, type) rows in wire order. u 32 bits, U 64 bits, s string. A new structure is one row.
-COUNTER_RECORDS = {
-    1: (("ifindex", "u"), ("iftype", "u"), ("ifspeed", "U"), ("ifdirection", "u"), ("ifstatus", "u"),
-        ("ifinoctets", "U"), ("ifinucastpkts", "u"), ("ifinmulticastpkts", "u"), ("ifinbroadcastpkts", "u"),
-        ("ifindiscards", "u"), ("ifinerrors", "u"), ("ifinunknownprotos", "u"),
-        ("ifoutoctets", "U"), ("ifoutucastpkts", "u"), ("ifoutmulticastpkts", "u"), ("ifoutbroadcastpkts", "u"),
-        ("ifoutdiscards", "u"), ("ifouterrors", "u"), ("ifpromiscuous", "u")),
-    2: tuple((f"eth_{name}", "u") for name in (
-        "alignmenterrors", "fcserrors", "singlecollisions", "multiplecollisions", "sqetesterrors", "deferredtx",
-        "latecollision", "excessivecollisions", "internalmactxerrors", "carriersenseerrors", "frametoolongs",
-        "internalmacrxerrors", "symbolerrors")),
-    1004: (("of_dpid", "U"), ("of_port", "u")),
-    1005: (("ifname", "s"),),
-    2207: (("ovs_dp_hits", "u"), ("ovs_dp_misses", "u"), ("ovs_dp_lost", "u"), ("ovs_dp_mask_hits", "u"),
-           ("ovs_dp_flows", "u"), ("ovs_dp_masks", "u")),
-}
-
-
-cdef object read_record(Window* record, tuple rows, dict found):
-    """Read the fields that fit the window into `found`; False when some did not."""
-    cdef uint32_t length = 0
-    cdef Window text
-    for name, kind in rows:
-        if kind == "u" and left(record) >= 4:
-            found[name] = be32(record.at)
-            record.at += 4
-        elif kind == "U" and left(record) >= 8:
-            found[name] = be64(record.at)
-            record.at += 8
-        elif kind == "s" and take32(record, &length) and cut(record, length, &text):
-            found[name] = (<const char*>text.at)[:length].decode("utf-8", "replace")
-        else:
-            return False
-    return True
-
-
 def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, int]:
-    """Read the records of one counter sample: ({field: value}, faults). A short one gives what it has and a fault."""
+    """Read the records of one counter sample by the table of structures: ({tag: {field: value}}, faults).
+
+    A short record gives what it has and a fault; of two with one tag the last is kept; unknown ones are left out.
+    """
     cdef Window window
     cdef Window record
     cdef uint32_t tag = 0, length = 0
@@ -193,19 +224,79 @@ def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, in
     while records:
         if not take32(&window, &tag) or not take32(&window, &length) or not cut(&window, length, &record):
             return found, faults + 1
-        if tag in COUNTER_RECORDS and not read_record(&record, COUNTER_RECORDS[tag], found):
-            faults += 1
+        key = (tag >> 12, tag & 0xFFF)
+        if key in COUNTER_RECORDS:
+            found[key], whole = decode_record(key, (<const char*>record.at)[:length])
+            faults += not whole
         records -= 1
     return found, faults
 
 
+RTMETRIC_TYPES = ("text", "counter32", "counter64", "gauge32", "gauge64", "float", "double")
+cdef enum:
+    MOST_RTMETRICS = 1000                           # in one sample
+    MOST_TEXT = 255                                 # bytes kept of a name or text in it
+
+
+cdef object take_text(Window* window):
+    """An XDR string as text of at most MOST_TEXT bytes, None if it does not fit."""
+    cdef uint32_t length = 0
+    cdef Window text
+    if not take32(window, &length) or not cut(window, length, &text):
+        return None
+    return (<const char*>text.at)[:min(length, MOST_TEXT)].decode("utf-8", "replace")
+
+
+cdef object take_rtvalue(Window* window, uint32_t kind):
+    """A value of one of RTMETRIC_TYPES, None if it does not fit."""
+    cdef uint32_t room = 8 if kind in (2, 4, 6) else 4
+    cdef const uint8_t* at = window.at
+    if kind == 0:
+        return take_text(window)
+    if left(window) < room:
+        return None
+    window.at += room
+    if kind in (5, 6):
+        return unpack(">f" if kind == 5 else ">d", (<const char*>at)[:room])[0]
+    return be64(at) if room == 8 else be32(at)
+
+
+def rtmetric(const uint8_t[::1] body) -> tuple[str, list[tuple[str, str, object]], int] | None:
+    """Read 4300:1002: (name of the data source, [(metric, one of RTMETRIC_TYPES, value)], faults).
+
+    None when there is not even a name. The count may lie; what cannot be read ends the sample and is a fault.
+    """
+    cdef Window window
+    cdef uint32_t count = 0, kind = 0
+    if body.shape[0] == 0:
+        return None
+    window = Window(&body[0], &body[0] + body.shape[0])
+    source = take_text(&window)
+    if not source or not take32(&window, &count):
+        return None
+    found = []
+    while count:
+        name = take_text(&window)
+        value = None
+        if name and len(found) < MOST_RTMETRICS and take32(&window, &kind) and kind < 7:
+            value = take_rtvalue(&window, kind)
+        if value is None:
+            return source, found, 1
+        found.append((name, RTMETRIC_TYPES[kind], value))
+        count -= 1
+    return source, found, 0
+
+
 cdef dict flow_values(const FlowSample* flow):
-    values = {"kind": "flow", "sequence": flow.sequence, "source_class": flow.source_class,
+    values = {"kind": "discard" if flow.discard else "flow", "sequence": flow.sequence,
+              "source_class": flow.source_class,
               "source_index": flow.source_index, "rate": flow.rate, "pool": flow.pool, "drops": flow.drops,
               "input": (flow.in_format, flow.in_value), "output": (flow.out_format, flow.out_value)}
     if flow.header != NULL:
         values |= {"protocol": flow.protocol, "frame_length": flow.frame_length, "stripped": flow.stripped,
                    "header": (<const char*>flow.header)[:flow.length]}
+    if flow.discard:
+        values["reason"] = flow.reason
     if flow.switched:
         values["switch"] = (flow.src_vlan, flow.src_priority, flow.dst_vlan, flow.dst_priority)
     return values
@@ -227,8 +318,11 @@ def decode(const uint8_t[::1] datagram) -> dict | None:
             break
         if kind == SKIPPED:
             result["skipped"] += 1
-        elif kind == FLOW:
+        elif kind == FLOW or kind == DISCARD:
             result["samples"].append(flow_values(&flow))
+        elif kind == RTMETRIC:
+            body = (<const char*>counters.body.at)[:left(&counters.body)]
+            result["samples"].append({"kind": "rtmetric", "body": body})
         else:
             body = bytes((<const char*>counters.body.at)[:left(&counters.body)])
             found, faults = counter_records(body, counters.records) if body else ({}, int(counters.records != 0))

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from analytics.capture import Broken
-from analytics.collector import Collector, CollectorSettings, replay
+from analytics.collector import Collector, CollectorSettings
 from analytics.engine import Engine
+from analytics.prometheus import analyzer_text
+from analytics.replay import replay
 from tests.analytics.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -82,6 +84,139 @@ def test_ipv6(engine, eventually):
         assert engine.agents(time.time())["10.0.0.1"]["sFlowDatagramSource"] == ["::1"]
     finally:
         collector.stop()
+
+
+def send_from(source: str, to: tuple[str, int], *datagrams: bytes) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind((source, 0))
+        for each in datagrams:
+            sender.sendto(each, to)
+
+
+@pytest.fixture
+def listening(engine):
+    """Start collectors with these settings on a free port; they end with the test."""
+    started = []
+
+    def make(**settings) -> Collector:
+        started.append(Collector(engine, CollectorSettings(port=0, **settings)))
+        started[-1].start()
+        return started[-1]
+
+    yield make
+    for each in started:
+        each.stop()
+
+
+def test_both_families_on_one_socket(engine, listening, eventually):
+    try:
+        collector = listening(host="::")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    port = collector.address[1]
+    first, second, *_ = stream(2)
+    send_from("::1", ("::1", port), first)
+    eventually(lambda: samples(engine) == 1)
+    send_from("127.0.0.9", ("127.0.0.1", port), second)
+    eventually(lambda: samples(engine) == 2)
+    assert engine.agents(time.time())["10.0.0.1"]["sFlowDatagramSource"] == ["::1", "127.0.0.9"]
+
+
+def test_several_sockets_share_a_port_and_keep_each_sender_in_order(engine, listening, eventually):
+    collector = listening(sockets=4)
+    for number in range(1, 41):
+        agent = f"10.0.1.{number}"
+        sent = [datagram(flow_sample(sequence=each), agent=agent, sequence=each) for each in range(1, 26)]
+        send_from(f"127.0.0.{number}", collector.address, *sent)
+    eventually(lambda: collector.numbers["datagrams"] == 1000)
+    agents = engine.agents(time.time())
+    assert len(agents) == 40
+    for each in agents.values():
+        assert (each["sFlowDatagramsReceived"], each["sFlowDatagramsLost"], each["sFlowDatagramsOutOfOrder"]) == (
+            25,
+            0,
+            0,
+        )
+    assert sum(receiver.datagrams > 0 for receiver in collector._receivers) > 1
+    assert len([thread for thread in threading.enumerate() if thread.name == "sflow"]) == 4
+    analyzer = engine.analyzer(time.time())
+    assert (analyzer["sFlowSockets"], analyzer["sFlowReceiveBuffer"]) == (4, collector.buffer_bytes)
+    collector.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name == "sflow"]
+
+
+def test_several_sockets_do_not_join_the_port_of_another(engine, listening):
+    host, port = listening(sockets=2).address
+    with pytest.raises(OSError, match="Address already in use"):
+        Collector(engine, CollectorSettings(host, port, sockets=2)).start()
+
+
+@pytest.mark.parametrize(
+    ("sources", "source", "welcome"),
+    [
+        ((), "127.0.0.1", True),
+        (("127.0.0.1",), "127.0.0.1", True),
+        (("127.0.0.1",), "127.0.0.2", False),
+        (("10.0.0.0/8", "127.0.0.8/30"), "127.0.0.11", True),
+        (("127.0.0.8/30",), "127.0.0.12", False),
+        (("127.0.0.9/30",), "127.0.0.8", True),  # host bits are no mistake
+        (("0.0.0.0/0",), "127.0.0.5", True),
+        (("::/0",), "127.0.0.5", True),
+        (("::1",), "127.0.0.1", False),
+        (("::ffff:127.0.0.0/104",), "127.3.0.1", True),
+    ],
+)
+def test_only_listed_sources_are_read(engine, listening, eventually, sources, source, welcome):
+    collector = listening(sources=sources)
+    send_from(source, collector.address, *stream(3))
+    eventually(lambda: collector.numbers["datagrams"] + collector.numbers["refused"] == 3)
+    assert collector.numbers["refused"] == (0 if welcome else 3)
+    analyzer = engine.analyzer(time.time())
+    assert (analyzer["sFlowDatagramsReceived"], analyzer["sFlowSourcesRefused"]) == ((3, 0) if welcome else (0, 3))
+    assert samples(engine) == (3 if welcome else 0)
+
+
+def test_listed_sources_of_the_sixth_version(engine, listening, eventually):
+    try:
+        collector = listening(host="::", sources=("::1", "127.0.0.2"))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    port = collector.address[1]
+    first, second, third = stream(3)
+    send_from("::1", ("::1", port), first)
+    send_from("127.0.0.2", ("127.0.0.1", port), second)
+    send_from("127.0.0.3", ("127.0.0.1", port), third)
+    eventually(lambda: (collector.numbers["datagrams"], collector.numbers["refused"]) == (2, 1))
+
+
+@pytest.mark.parametrize("source", ["", "10.0.0.0/33", "host", "10.0.0.0/8/8"])
+def test_a_source_that_is_no_prefix(engine, source):
+    with pytest.raises(ValueError):
+        Collector(engine, CollectorSettings(sources=(source,)))
+
+
+def test_what_the_kernel_drops_is_counted(engine, listening, eventually):
+    collector = listening(buffer_bytes=8192)
+    sent = stream(2000)
+    with engine.pipeline:  # the receive thread waits here, and the socket's buffer overflows
+        send(collector.address, *sent)
+    eventually(lambda: collector.numbers["datagrams"] > 0)
+    time.sleep(0.1)
+    send(collector.address, sent[-1])  # brings the news
+    eventually(lambda: collector.numbers["datagrams"] + collector.numbers["kernelDrops"] == 2001)
+    analyzer = engine.analyzer(time.time())
+    assert (
+        analyzer["sFlowKernelDrops"] == analyzer["sFlowDatagramsDiscarded"] == collector.numbers["kernelDrops"] > 1000
+    )
+    text = analyzer_text(analyzer)
+    assert f"sflow_analyzer_kernel_dropped_datagrams {collector.numbers['kernelDrops']}\n" in text
+    assert f"sflow_analyzer_receive_buffer_bytes {collector.buffer_bytes}\n" in text
+    drops = collector.numbers["kernelDrops"]
+    collector.stop()
+    collector.start()  # another socket counts its own drops from 0
+    send(collector.address, sent[0])
+    eventually(lambda: collector.numbers["datagrams"] + drops == 2002)
+    assert collector.numbers["kernelDrops"] == drops
 
 
 def test_start_and_stop_again(engine, eventually):

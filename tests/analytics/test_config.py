@@ -30,6 +30,11 @@ def test_options_win_over_the_file_and_the_file_over_defaults(file):
     assert (settings.port, settings.events, settings.host) == (9001, 50, "127.0.0.1")
 
 
+def test_receiving(file):
+    settings = load(file("analytics: {sflow_sockets: 4, sflow_sources: [10.0.0.0/8, '2001:db8::/32']}\n"))
+    assert (settings.sflow_sockets, settings.sflow_sources) == (4, ("10.0.0.0/8", "2001:db8::/32"))
+
+
 def test_a_file_without_our_section_gives_the_defaults(file):
     assert load(file("controller: {}\n")) == Settings()
 
@@ -52,6 +57,11 @@ def test_a_token_opens_other_addresses(file):
         ("analytics:\n  port: high\n", "howdah.yaml:2: 'analytics.port': expected a whole number, got 'high'"),
         ("analytics:\n  port: 70000\n", "howdah.yaml:2: 'analytics': port 70000 is not between 0 and 65535"),
         ("analytics: {events: 0}\n", "howdah.yaml:1: 'analytics': events 0 is not at least 1"),
+        ("analytics: {sflow_sockets: 0}\n", "howdah.yaml:1: 'analytics': sflow_sockets 0 is not between 1 and 64"),
+        (
+            "analytics: {sflow_sources: [10.0.0.0/8, leaf1]}\n",
+            "howdah.yaml:1: 'analytics': sflow_sources: 'leaf1' is no address and no prefix such as 192.0.2.0/24",
+        ),
         ("analytics: {token: ''}\n", "howdah.yaml:1: 'analytics': token is empty"),
         ("analytics: {token: 'a b'}\n", "howdah.yaml:1: 'analytics': token must be printable ASCII without spaces"),
     ],

@@ -92,7 +92,6 @@ def test_what_is_carried(key, carried, judged):
         ("f", {"value": "bytes", "t": float("nan")}, "'t' is no number"),
         ("f", {"value": "bytes", "n": True}, "'n' is no number"),
         ("f", {"value": "bytes", "values": ["frames"]}, "'values' is not served"),
-        ("f", {"value": "bytes", "dropped": True}, "'dropped' is not served"),
         ("f", {"value": "bytes", "keys": ",".join(["stack"] * 40)}, "too many keys"),
         ("f", {"value": "bytes", "keys": ",".join(["ip6source", "ip6destination"] * 10)}, "too many keys"),
         ("f", ["value"], "a definition is a JSON object"),

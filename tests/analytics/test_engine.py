@@ -378,7 +378,7 @@ def test_keys_seen_in_live_traffic(engine):
 
 def test_the_numbers_of_the_engine(engine):
     engine.set_flow("f", {"keys": "ipsource", "value": "frames"})
-    engine.kernel_drops = lambda: 7
+    engine.receiving = lambda: {"kernelDrops": 7}
     engine.tick(NOW)
     Switch(engine).samples(tcp_frame(), tcp_frame("10.0.0.2"))
     found = engine.analyzer(NOW + 2)

@@ -62,6 +62,64 @@ def test_a_restart_shows_in_the_uptime(engine):
     assert datagrams(engine, 1, 2, uptime=1000) == counts(4)
 
 
+def restarts(engine: Engine) -> int:
+    return engine.agents(1000)["10.0.0.1"]["sFlowRestarts"]
+
+
+def test_restarts_are_counted(engine):
+    datagrams(engine, 10, 11, uptime=90_000)
+    assert restarts(engine) == 0
+    datagrams(engine, 1, 2, uptime=1000)
+    assert restarts(engine) == 1
+    datagrams(engine, 500_000, uptime=2000)
+    assert restarts(engine) == 2
+
+
+def test_a_wrap_of_the_sequence_is_no_restart(engine):
+    assert datagrams(engine, 0xFFFFFFFD, 0xFFFFFFFE, 1, 0xFFFFFFFF, 0, 2) == counts(6, late=2)
+    assert restarts(engine) == 0
+
+
+def test_a_wrap_of_the_uptime_is_no_restart_and_loses_nothing(engine):
+    datagrams(engine, 7, uptime=0xFFFFFFF0)
+    assert datagrams(engine, 8, 9, uptime=100) == counts(3)
+    datagrams(engine, 10, uptime=0xFFFFFFF0, sub_agent=1)
+    assert datagrams(engine, 13, uptime=500, sub_agent=1) == counts(5, lost=2)
+    assert restarts(engine) == 0
+
+
+def test_reordered_datagrams_of_an_agent_that_ticks_are_no_restart(engine):
+    datagrams(engine, 1, uptime=100_000)
+    datagrams(engine, 3, uptime=103_000)
+    assert datagrams(engine, 2, uptime=101_000) == counts(3, late=1)
+    assert restarts(engine) == 0
+
+
+def test_two_sub_agents_of_one_address_restart_apart(engine):
+    datagrams(engine, 10, 11, uptime=90_000, sub_agent=0)
+    datagrams(engine, 20, 21, uptime=95_000, sub_agent=1)
+    datagrams(engine, 1, uptime=0, sub_agent=1)
+    assert datagrams(engine, 12, uptime=91_000, sub_agent=0) == counts(6)
+    assert restarts(engine) == 1
+
+
+def test_sample_sequences_wrap_and_are_apart_per_sub_agent(engine):
+    for number, sequence in enumerate((0xFFFFFFFF, 0, 2)):
+        wire = datagram(flow(sequence, rate=1), sequence=number + 1, sub_agent=0)
+        engine.feed([wire, datagram(flow(number + 1), sequence=number + 1, sub_agent=1)], 1000)
+    found = engine.agents(1000)["10.0.0.1"]
+    assert (found["sFlowFlowSamples"], found["sFlowFlowLostSamples"], found["sFlowFlowDatasources"]) == (6, 1, 2)
+    assert found["sFlowFlowOutOfOrderSamples"] == found["sFlowFlowDuplicateSamples"] == 0
+
+
+def test_a_late_counter_sample_does_not_undo_a_newer_one(engine):
+    for number, (sequence, octets) in enumerate(((1, 0), (3, 3000), (2, 1500), (4, 4000))):
+        sample = counter_sample(if_counters(octets=(octets, 0)), sequence=sequence)
+        uptime = 100_000 + 1000 * sequence
+        engine.feed([datagram(sample, sequence=sequence, uptime=uptime)], 1000 + 10 * number)
+    assert engine.metric(["ALL"], ["ifinoctets"], {}, 1030)[0]["metricValue"] == 50.0  # 1000 in 20 s
+
+
 def test_sub_agents_count_for_themselves(engine):
     datagrams(engine, 1, 2, sub_agent=0)
     datagrams(engine, 70, 71, sub_agent=1)

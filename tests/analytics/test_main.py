@@ -127,6 +127,21 @@ class Poll(threading.Thread):
         self.took = time.monotonic() - started
 
 
+def test_receiving_on_several_sockets_from_listed_sources_only(start):
+    program = start("--sflow-sockets", "2", "--sflow-source", "192.0.2.0/24", "--sflow-source", "127.0.0.7")
+    program.send()  # from 127.0.0.1
+    deadline = time.monotonic() + TIMEOUT
+    numbers = {"sFlowSourcesRefused": 0}
+    while numbers["sFlowSourcesRefused"] == 0 and time.monotonic() < deadline:
+        numbers = program.http.get("/analyzer/json").json()
+    assert (numbers["sFlowSourcesRefused"], numbers["sFlowDatagramsReceived"]) == (1, 0)
+    assert (numbers["sFlowSockets"], numbers["sFlowKernelDrops"]) == (2, 0)
+    assert numbers["sFlowReceiveBuffer"] > 0
+    text = program.http.get("/prometheus/analyzer/txt").text
+    assert "sflow_analyzer_refused_datagrams 1\n" in text
+    assert "sflow_analyzer_kernel_dropped_datagrams 0\n" in text
+
+
 def test_a_datagram_on_the_socket_becomes_an_answer(start, eventually):
     program = start()
     program.send()

@@ -50,6 +50,8 @@ IP6 = {
     "ip6dscp": "0",
     "ip6dscpname": "CS0",
     "ip6ecn": "00",
+    "ip6flowlabel": "0",
+    "ip6hoplimit": "64",
 }
 WHOLE6 = IP6 | {"ip6fragm": "no", "ip6fragoffset": "0"}
 
@@ -134,7 +136,6 @@ def fragment(following: int, offset: int, more: bool) -> bytes:
         (0, extension(17)),
         (43, extension(60, 2) + extension(17)),
         (0, extension(43) + extension(60) + extension(17, 3)),
-        (51, bytes([17, 4]) + bytes(22)),
         (44, fragment(17, 0, True)),
         (135, extension(17)),
     ],
@@ -150,9 +151,19 @@ def test_a_later_ipv6_fragment():
     assert "udpsourceport" not in found
 
 
-@pytest.mark.parametrize("first", [59, 50])
-def test_ipv6_no_next_header_and_esp_stop(first):
-    assert texts(ethernet(ipv6(udp(), first), 0x86DD))["stack"] == "eth.ip6"
+def test_authentication_header():
+    header = bytes([17, 4, 0, 0]) + struct.pack(">II", 77, 1) + bytes(12)
+    for packet, kind, stack in (
+        (ipv6(header + udp(), 51), 0x86DD, "eth.ip6.ah.udp"),
+        (ipv4(header + udp(), 51), 0x0800, "eth.ip.ah.udp"),
+    ):
+        found = texts(ethernet(packet, kind))
+        assert (found["ahspi"], found["udpsourceport"], found["stack"]) == ("77", "40000", stack)
+
+
+@pytest.mark.parametrize(("first", "stack"), [(59, "eth.ip6"), (50, "eth.ip6.esp")])
+def test_ipv6_no_next_header_and_esp_stop(first, stack):
+    assert texts(ethernet(ipv6(udp(), first), 0x86DD))["stack"] == stack
 
 
 def test_a_chain_of_extension_headers_that_never_ends():
@@ -162,7 +173,7 @@ def test_a_chain_of_extension_headers_that_never_ends():
 
 def test_a_chain_of_tags_that_never_ends():
     found = texts(ethernet(b"", 0x8100, ((0x8100, 5),) * 30))
-    assert (found["vlan"], found["vlan.2"], found["stack"]) == ("5", "5", "eth" + ".q" * 8)
+    assert (found["vlan"], found["vlan.2"], found["stack"]) == ("5", "5", "eth" + ".q" * 15)
 
 
 def test_icmp6():
@@ -191,8 +202,13 @@ def test_snap():
     assert (found["ethernetprotocol"], found["ipsource"]) == ("2048", "10.0.1.1")
 
 
-def test_llc_is_left_alone():
-    assert texts(ethernet(b"\x42\x42\x03" + bytes(35), 38)) == ETHERNET | {"ethernetprotocol": "38", "stack": "eth"}
+def test_spanning_tree_in_llc():
+    assert texts(ethernet(b"\x42\x42\x03" + bytes(35), 38)) == ETHERNET | {
+        "ethernetprotocol": "38",
+        "llcdsap": "66",
+        "llcssap": "66",
+        "stack": "eth.llc.stp",
+    }
 
 
 @pytest.mark.parametrize(
@@ -220,7 +236,7 @@ def test_headers_that_start_at_ip(protocol, packet, name):
 
 
 def test_other_header_protocols_are_not_guessed_at():
-    assert texts(tcp_frame(), 15) == {}
+    assert texts(tcp_frame(), 8) == {}
 
 
 WHOLE = [
@@ -246,7 +262,7 @@ def test_every_cut_leaves_the_fields_before_it_intact(header):
     assert grown == texts(header)
 
 
-@given(st.binary(max_size=120), st.sampled_from([1, 11, 12]))
+@given(st.binary(max_size=120), st.sampled_from([1, 7, 11, 12, 13, 14, 15, 99]))
 def test_any_bytes(noise, protocol):
     texts(noise, protocol)
 

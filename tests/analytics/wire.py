@@ -47,6 +47,18 @@ def flow_sample(
     return record(1, head + body)
 
 
+def discard(
+    *records: bytes,
+    sequence: int = 1,
+    source: tuple[int, int] = (0, 5),
+    drops: int = 0,
+    ports: tuple[int, int] = (5, 0),
+    reason: int = 258,
+) -> bytes:
+    """A discarded packet 0:5; ports are ifIndexes, 0 unknown."""
+    return record(5, words(sequence, *source, drops, *ports, reason, len(records)) + b"".join(records))
+
+
 def counter_sample(
     *records: bytes, sequence: int = 1, source: tuple[int, int] = (0, 5), expanded: bool = False
 ) -> bytes:

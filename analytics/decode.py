@@ -1,0 +1,167 @@
+"""`howdah decode`: sFlow out of a capture, a pipe or a UDP port, printed for people and scripts.
+
+A shell around `core.printer`: it reads datagrams, hands them over and writes what comes back in large pieces. Output
+is flushed whenever no datagram is waiting, so a live view is live. A closed pipe and Ctrl-C end it quietly.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from analytics import capture
+
+PIECE = 1 << 18  # bytes written at once
+LONG_FILE = 16 << 20  # bytes from which a progress bar is worth its place
+LARGEST_DATAGRAM = 65536
+COMPLAINT_EVERY = 1.0  # seconds between lines about datagrams that are not ours
+
+Arrivals = Iterable[tuple[float, str, bytes] | None]
+"""(time, source address, datagram), or None where a live source has nothing more for now."""
+
+
+def decode(
+    file: Annotated[str | None, typer.Argument(help="Capture (pcap, pcapng), or - for stdin; none: live.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per datagram, as sflowtool -J.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One line per sample, as sflowtool -l.")] = False,
+    pcap: Annotated[str | None, typer.Option(help="Write the sampled packets to this capture file (pcapng).")] = None,
+    port: Annotated[int, typer.Option(help="UDP port of sFlow.", min=0, max=65535)] = 6343,
+    host: Annotated[str, typer.Option(help="Address to listen on; :: for all.")] = "127.0.0.1",
+    agent: Annotated[str | None, typer.Option(help="Only datagrams of this agent.")] = None,
+    count: Annotated[int | None, typer.Option(help="End after so many datagrams.", min=1)] = None,
+) -> None:
+    """Print every sFlow structure: of a capture, of standard input, or of what arrives on a UDP port."""
+    if as_json + as_csv + (pcap is not None) > 1:
+        raise typer.BadParameter("choose one of --json, --csv and --pcap")
+    form = "json" if as_json else "csv" if as_csv else "pcap" if pcap is not None else "text"
+    try:
+        packed = None if agent is None else ip_address(agent).packed
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault), param_hint="--agent") from None
+    with ExitStack() as stack:
+        try:
+            arrivals = _live(host, port) if file is None else _recorded(file, port, stack)
+            out = sys.stdout.buffer if pcap in (None, "-") else stack.enter_context(Path(str(pcap)).open("wb"))
+            run(arrivals, out, form, agent=packed, count=count, recorded=file is not None)
+        except KeyboardInterrupt:
+            pass
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at exit shall not fail
+        except (capture.Broken, OSError) as fault:
+            what = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
+            name = f"{fault.filename}: " if isinstance(fault, OSError) and fault.filename else ""
+            stack.close()  # the progress bar goes first
+            print(f"howdah decode: {name}{what}", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+
+def run(
+    arrivals: Arrivals,
+    out: BinaryIO,
+    form: str,
+    *,
+    agent: bytes | None = None,
+    count: int | None = None,
+    recorded: bool = True,
+) -> None:
+    """Print datagrams to `out` until the source ends or `count` were printed; what was printed is always written.
+
+    `form` is one of "text", "json", "csv", "pcap"; `agent` a packed address. Datagrams that are no sFlow v5 are told on
+    stderr, at most one line a second.
+    """
+    from analytics.core.printer import Printer  # noqa: PLC0415 - the native core only when it is wanted
+
+    printer, refused = Printer(form), Refused()
+    try:
+        for arrival in arrivals:
+            if arrival is None:
+                out.write(printer.take())
+                out.flush()
+                continue
+            now, source, datagram = arrival
+            printed = printer.feed(datagram, now, source, local_time(int(now)), recorded, agent)
+            if printed is None:
+                refused.add(source, len(datagram))
+            elif printed and count is not None:
+                count -= 1
+                if count == 0:
+                    break
+            if len(printer) >= PIECE:
+                out.write(printer.take())
+    finally:
+        refused.close()
+        out.write(printer.take())
+        out.flush()
+
+
+@lru_cache(maxsize=2)
+def local_time(second: int) -> str:
+    """As sflowtool prints it, 2026-11-20T12:00:00+0000; what is no time of this calendar prints as its number."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(second))
+    except (OverflowError, ValueError, OSError):
+        return str(second)
+
+
+class Refused:
+    """Tells of datagrams that are no sFlow v5, at most one line in COMPLAINT_EVERY seconds, and how many there were."""
+
+    def __init__(self) -> None:
+        self.count, self._told, self._next = 0, 0, 0.0
+
+    def add(self, source: str, length: int) -> None:
+        self.count += 1
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + COMPLAINT_EVERY
+            self._told = self.count
+            print(f"howdah decode: {source}: {length} bytes that are no sFlow version 5", file=sys.stderr)
+
+    def close(self) -> None:
+        if self.count > self._told:
+            print(f"howdah decode: {self.count} datagrams in all were no sFlow version 5", file=sys.stderr)
+
+
+def _recorded(file: str, port: int, stack: ExitStack) -> Arrivals:
+    """The datagrams of a capture, with a progress bar when it is long and a person may be waiting."""
+    if file == "-":
+        return capture.datagrams("standard input", port, file=sys.stdin.buffer)
+    size = Path(file).stat().st_size
+    if size < LONG_FILE or not sys.stderr.isatty() or sys.stdout.isatty():
+        return capture.datagrams(file, port)
+    from rich.console import Console  # noqa: PLC0415 - a sixth of a second that most runs need not wait
+    from rich.progress import Progress  # noqa: PLC0415
+
+    progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+    task = progress.add_task(Path(file).name, total=size)
+    return capture.datagrams(file, port, told=lambda offset: progress.update(task, completed=offset))
+
+
+def _live(host: str, port: int) -> Iterator[tuple[float, str, bytes] | None]:
+    """Datagrams as they arrive on a UDP port, with None whenever none is waiting."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as receiver:
+        if family == socket.AF_INET6:
+            receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # :: means IPv4 too
+        try:
+            receiver.bind((host, port))
+        except OSError as fault:
+            raise OSError(fault.errno, f"{host} port {port}: {fault.strerror or fault}") from None
+        print(f"howdah decode: listening on {host} port {receiver.getsockname()[1]}", file=sys.stderr, flush=True)
+        while True:
+            try:
+                datagram, address = receiver.recvfrom(LARGEST_DATAGRAM, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                yield None
+                datagram, address = receiver.recvfrom(LARGEST_DATAGRAM)
+            yield time.time(), address[0].removeprefix("::ffff:"), datagram
