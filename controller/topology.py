@@ -154,11 +154,6 @@ class Fabric:
     def edge_ports(self, switch: str) -> list[Port]:
         return [port for port in self.switches[switch].ports.values() if self.is_edge(port)]
 
-    @property
-    def edge_switches(self) -> list[str]:
-        """Switches with at least one host, the destinations that groups lead to."""
-        return sorted({host.switch for host in self.hosts})
-
     # Ways through
 
     @cached_property
