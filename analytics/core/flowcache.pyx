@@ -42,6 +42,7 @@ cdef class FlowCache:
         self.program = program
         self.t = program.t
         self.gain = 1.0 / self.t
+        self.lowest = INFINITY
         lay_out(&self.plan, program)
         if not (table_open(&self.memo, self.plan.judged_words, 8, MOST_VERDICTS, seed)
                 and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value), most, seed)):
@@ -85,13 +86,7 @@ cdef class FlowCache:
         cdef Value* value = <Value*>find(&self.flows, key, hash)
         if value == NULL or source >= self.source_room:
             return self.enter(key, hash, amount, now, fires)
-        if now > value.last:
-            value.rate *= decay((now - value.last) * self.gain)
-            value.last = now
-        value.rate += amount * self.gain
-        self.seen[source] = now
-        if self.limit_count:
-            self.watch(key, value, now, fires)
+        add_up(self, value, source, amount, now, fires)
         return 1
 
     cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil:
@@ -164,6 +159,7 @@ cdef class FlowCache:
             if cell_at(&self.flows, slot)[0]:
                 clears_of(&self.flows, slot)[index] = -INFINITY
         self.limits[index] = limit
+        self.note_lowest()
         return index
 
     def accept(self, uint32_t limit, uint32_t source, bint accepted) -> None:
@@ -181,6 +177,13 @@ cdef class FlowCache:
         free(self.limits[index].accepts)
         free(self.limits[index].clear)
         self.limits[index] = Limit(INFINITY, 0.0, 1, NULL, NULL)
+        self.note_lowest()
+
+    cdef void note_lowest(self) noexcept:
+        cdef uint32_t i
+        self.lowest = INFINITY
+        for i in range(self.limit_count):
+            self.lowest = min(self.lowest, self.limits[i].value)
 
     def forget_verdicts(self) -> None:
         """Names have changed (topology): judge every raw key anew."""
@@ -289,14 +292,6 @@ cdef class FlowCache:
         """Entries in use, their bound, bytes per cell, refusals, remembered verdicts."""
         return {"entries": self.flows.used, "most": self.flows.most, "cell_bytes": self.flows.stride,
                 "refused": self.refused, "verdicts": self.memo.used}
-
-
-cdef inline double decay(double x) noexcept nogil:
-    """exp(-x). Busy entries are updated often, so x is mostly tiny: five terms are then exact to 3e-11."""
-    cdef double square = x * x
-    if x < 0.02:
-        return (1.0 - x) + square * ((0.5 - x * (1.0 / 6.0)) + square * (1.0 / 24.0))
-    return exp(-x)
 
 
 cdef bint widen_limit(Limit* limit, uint32_t old, uint32_t room) noexcept nogil:

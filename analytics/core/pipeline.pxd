@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from analytics.core.flowcache cimport FlowCache, Fires
 from analytics.core.ledger cimport Ledger
 from analytics.core.packet cimport Fields
+from analytics.core.shortcuts cimport Shortcut, Shortcuts
 from analytics.core.sflow cimport CounterSample, Datagram, FlowSample
 from analytics.core.table cimport Table
 
@@ -24,6 +25,11 @@ cdef struct Slice:                                  # one datagram
     const uint8_t* at
     size_t length
     const uint8_t* sender                           # 16 bytes, or NULL
+
+cdef enum Fate:                                     # what a definition makes of a sample
+    REJECTED                                        # as of every sample with the same signature
+    STAGED
+    UNSURE                                          # this sample does not count, or not yet
 
 cdef struct Staged:                                 # an update whose cell is on its way from memory
     void* cache                                     # a FlowCache, and its table
@@ -51,6 +57,8 @@ cdef class Pipeline:
     cdef uint32_t slot_count
     cdef void* fed[2][128]                          # those of `slots` that take samples, that take discards
     cdef uint32_t fed_count[2]
+    cdef Shortcuts shortcuts                        # of the definitions that take samples
+    cdef uint64_t moved                             # the sum of their tables' moves
     cdef Fires fires
     cdef Staged staged[32]
     cdef uint32_t staged_head, staged_next, staged_tail   # running numbers; the place is the number modulo 32
@@ -75,7 +83,11 @@ cdef class Pipeline:
     cdef void datagram(self, const Slice* slice, double now) noexcept nogil
     cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era,
                    double now) noexcept nogil
-    cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
+    cdef void note_moves(self) noexcept nogil
+    cdef void classify(self, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
+    cdef void lay_shortcut(self, uint64_t hash, const uint64_t* signature, uint32_t count,
+                           const Fate* fates) noexcept nogil
+    cdef Fate key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
     cdef void unstage(self, double now) noexcept nogil
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil

@@ -14,16 +14,18 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from analytics.core.flowcache cimport FlowCache, Fired
+from analytics.core.flowcache cimport FlowCache, Fired, Value, add_up
 from analytics.core.flowkeys cimport KEY_WORDS, gather_carried, gather_judged, gather_value
 from analytics.core.ladder cimport dissect
 from analytics.core.ledger cimport (IN_ORDER, NOBODY, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, TWICE, Agent, Ledger,
                                     Order)
 from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
 from analytics.core.records cimport describe_records
+from analytics.core.shortcuts cimport (MOST_AMOUNTS, MOST_WORDS, entries_of, is_second, recall, shortcuts_close,
+                                        shortcuts_open, sign, vacancy, weigh)
 from analytics.core.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample,
                                    Datagram, FlowSample, Kind, Opened, next_sample, open_datagram)
-from analytics.core.table cimport digest, fetch, fetch_cell, find
+from analytics.core.table cimport digest, digest_of, fetch, fetch_cell, find
 from analytics.core.xdr cimport left
 
 from analytics.core.sflow import rtmetric
@@ -70,6 +72,7 @@ cdef class Pipeline:
         free(self.counters)
         free(self.text)
         free(self.fires.items)
+        shortcuts_close(&self.shortcuts)
 
     cdef void acquire(self) noexcept nogil:
         pthread_mutex_lock(&self.turnstile)
@@ -113,6 +116,7 @@ cdef class Pipeline:
             dropped = self.caches[slot].program.dropped
             self.fed[dropped][self.fed_count[dropped]] = self.slots[slot]
             self.fed_count[dropped] += 1
+        shortcuts_open(&self.shortcuts, [cache for cache in self.caches if not cache.program.dropped])
 
     # -- input --
 
@@ -146,6 +150,7 @@ cdef class Pipeline:
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil:
         """Take a batch; the lock is held. Settles with the GIL only if something needs it."""
         cdef uint32_t i
+        self.note_moves()
         for i in range(count):
             if i + 1 < count:
                 fetch(slices[i + 1].at, 0)
@@ -154,6 +159,7 @@ cdef class Pipeline:
                     or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
                 with gil:
                     self.settle(now)
+                self.note_moves()
         self.unstage(now)
         if (self.pending_count or self.counter_count or self.fires.count
                 or self.introduced < self.ledger.source_count):
@@ -225,10 +231,75 @@ cdef class Pipeline:
             dissect(&self.fields, sample.protocol, sample.header, sample.length)
         for slot in range(4):
             self.present[slot] |= self.fields.present[slot]
-        for slot in range(self.fed_count[sample.discard]):
-            self.key(<FlowCache>self.fed[sample.discard][slot], agent, source, sample.rate if sample.rate else 1, now)
+        if not sample.discard:
+            self.classify(agent, source, sample.rate if sample.rate else 1, now)
+        else:
+            for slot in range(self.fed_count[1]):
+                self.key(<FlowCache>self.fed[1][slot], agent, source, 1, now)
 
-    cdef void key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil:
+    cdef void note_moves(self) noexcept nogil:
+        """Called after whatever may move entries or forget verdicts: older shortcuts are void then."""
+        cdef uint32_t slot
+        self.moved = 1
+        for slot in range(self.fed_count[0]):
+            self.moved += (<FlowCache>self.fed[0][slot]).flows.moves + (<FlowCache>self.fed[0][slot]).memo.moves
+
+    cdef void classify(self, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil:
+        """Give a flow sample to every definition: by its shortcut, or the long way."""
+        cdef uint64_t[MOST_WORDS] signature
+        cdef double[MOST_AMOUNTS] amounts
+        cdef Fate[MOST_FLOWS] fates
+        cdef Shortcut* shortcut
+        cdef Value** entries
+        cdef uint64_t hash = 0
+        cdef uint32_t slot, count = 0
+        if self.shortcuts.places != NULL and weigh(&self.shortcuts, &self.fields, rate, amounts):
+            count = sign(&self.shortcuts, &self.fields, source, signature)
+        if count:
+            hash = digest_of(self.seed, signature, count)
+            shortcut = recall(&self.shortcuts, hash, self.moved, signature, count)
+            if shortcut != NULL:
+                entries = entries_of(&self.shortcuts, shortcut)
+                for slot in range(self.fed_count[0]):
+                    if entries[slot] != NULL:
+                        add_up(<FlowCache>self.fed[0][slot], entries[slot], source,
+                               amounts[self.shortcuts.amount_of[slot]], now, &self.fires)
+                return
+        for slot in range(self.fed_count[0]):
+            fates[slot] = self.key(<FlowCache>self.fed[0][slot], agent, source, rate, now)
+        if count and is_second(&self.shortcuts, hash):
+            self.unstage(now)
+            self.note_moves()
+            self.lay_shortcut(hash, signature, count, fates)
+        else:
+            self.note_moves()
+
+    cdef void lay_shortcut(self, uint64_t hash, const uint64_t* signature, uint32_t count,
+                           const Fate* fates) noexcept nogil:
+        """Remember where the sample just keyed was counted: its updates were staged last, and are carried out."""
+        cdef Shortcut* shortcut = vacancy(&self.shortcuts, hash, self.moved)
+        cdef Value** entries = entries_of(&self.shortcuts, shortcut)
+        cdef Staged* item
+        cdef uint32_t slot, staged = 0
+        for slot in range(self.fed_count[0]):
+            if fates[slot] == UNSURE:
+                return
+            staged += fates[slot] == STAGED
+        if staged > STAGES:
+            return
+        shortcut.moves = 0
+        for slot in range(self.fed_count[0]):
+            entries[slot] = NULL
+            if fates[slot] == STAGED:
+                item = &self.staged[(self.staged_head - staged) % STAGES]
+                staged -= 1
+                entries[slot] = <Value*>find(item.flows, item.key, item.hash)
+                if entries[slot] == NULL:           # its table is full
+                    return
+        memcpy(shortcut.words, signature, 8 * count)
+        shortcut.hash, shortcut.moves = hash, self.moved
+
+    cdef Fate key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil:
         """Make the keys of one definition, and accumulate or set aside."""
         cdef uint64_t[KEY_WORDS] judged
         cdef Staged* item
@@ -242,16 +313,16 @@ cdef class Pipeline:
             if known:
                 decided = (<uint32_t*>verdict)[0]
                 if decided == 0:
-                    return
+                    return REJECTED
         item = &self.staged[self.staged_head % STAGES]
         if not gather_carried(&self.fields, &cache.plan, item.key + 1):
-            return
+            return REJECTED
         if not gather_value(&self.fields, &cache.plan, &item.amount):
-            return
+            return UNSURE
         item.amount *= rate
         if not known or source >= self.introduced:
             self.set_aside(cache, agent, source, item.amount, judged, item.key + 1)
-            return
+            return UNSURE
         item.key[0] = decided << 32 | source
         item.cache, item.flows = <void*>cache, &cache.flows
         self.staged_head += 1
@@ -262,6 +333,7 @@ cdef class Pipeline:
             item = &self.staged[self.staged_tail % STAGES]
             self.staged_tail += 1
             (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now, &self.fires)
+        return STAGED
 
     cdef void unstage(self, double now) noexcept nogil:
         """Carry out all staged updates, oldest first."""

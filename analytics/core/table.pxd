@@ -23,22 +23,28 @@ cdef struct Table:
     uint8_t* cells
     uint64_t mask                                   # number of cells - 1, a power of two less one
     uint64_t used
+    uint64_t moves                                  # how often cells may have moved: pointers from before are void
     uint64_t most                                   # no more keys than this, ever
     uint64_t seed                                   # differs per process: senders cannot choose colliding keys
     uint32_t words                                  # key width in 8-byte words
     uint32_t stride                                 # bytes of a cell
 
 
-cdef inline uint64_t digest(const Table* table, const uint64_t* key) noexcept nogil:
-    cdef uint64_t value = table.seed
+cdef inline uint64_t digest_of(uint64_t seed, const uint64_t* key, uint32_t words) noexcept nogil:
+    """A hash that senders cannot foresee; never 0."""
+    cdef uint64_t value = seed
     cdef uint32_t i = 0
-    while i + 1 < table.words:                      # two words per multiplication; the seed hides the zero factors
-        value = fold(value ^ key[i], table.seed ^ key[i + 1])
+    while i + 1 < words:                            # two words per multiplication; the seed hides the zero factors
+        value = fold(value ^ key[i], seed ^ key[i + 1])
         i += 2
-    if i < table.words:
+    if i < words:
         value = fold(value ^ key[i], 0x9E3779B97F4A7C15ULL)
     value = fold(value ^ 0xD6E8FEB86659FD93ULL, 0xA0761D6478BD642FULL)
     return value if value != 0 else 1               # 0 marks an empty cell
+
+
+cdef inline uint64_t digest(const Table* table, const uint64_t* key) noexcept nogil:
+    return digest_of(table.seed, key, table.words)
 
 
 cdef inline uint8_t* find(const Table* table, const uint64_t* key, uint64_t hash) noexcept nogil:

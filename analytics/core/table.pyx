@@ -13,7 +13,7 @@ cdef bint table_open(Table* table, uint32_t words, uint32_t payload, uint64_t mo
     table.stride = 8 + 8 * words + ((payload + 7) & ~<uint32_t>7)
     table.most = most
     table.seed = seed
-    table.used = 0
+    table.used = table.moves = 0
     table.mask = SMALLEST - 1
     table.cells = <uint8_t*>calloc(SMALLEST, table.stride)
     return table.cells != NULL
@@ -28,6 +28,7 @@ cdef void table_close(Table* table) noexcept nogil:
 cdef void table_clear(Table* table) noexcept nogil:
     memset(table.cells, 0, (table.mask + 1) * table.stride)
     table.used = 0
+    table.moves += 1
 
 
 cdef uint64_t* vacancy(const Table* table, uint64_t hash) noexcept nogil:
@@ -48,6 +49,7 @@ cdef bint rebuild(Table* table, uint64_t cells, uint32_t stride) noexcept nogil:
         return 0
     bigger.mask = cells - 1
     bigger.stride = stride
+    bigger.moves += 1
     for slot in range(table.mask + 1):
         if cell_at(table, slot)[0] != 0:
             memcpy(vacancy(&bigger, cell_at(table, slot)[0]), cell_at(table, slot), kept)
@@ -85,6 +87,7 @@ cdef void remove(Table* table, uint64_t slot) noexcept nogil:
             gap = probe
     memset(cell_at(table, gap), 0, table.stride)
     table.used -= 1
+    table.moves += 1
 
 
 cdef bint repay(Table* table, uint32_t payload) noexcept nogil:
