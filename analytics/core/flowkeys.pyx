@@ -14,7 +14,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from analytics.core.ladder cimport dissect
-from analytics.core.packet cimport DEPTH, FRAME, LAYER, UNKNOWN, Fields, describe
+from analytics.core.packet cimport DEPTH, FRAME, LAYER, UNKNOWN, Fields, describe, prepare
 
 from analytics.core import packet
 
@@ -154,6 +154,7 @@ def fields_inside(const uint8_t[::1] buffer not None, uint32_t start, uint32_t l
     cdef uint8_t out[64]
     if <size_t>start + length > <size_t>buffer.shape[0]:
         raise IndexError("the header does not lie in the buffer")
+    prepare(&fields)
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
     dissect(&fields, protocol, &buffer[0] + start if length else NULL, length)
     found = {}

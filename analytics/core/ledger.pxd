@@ -53,14 +53,18 @@ cdef struct Source:
 cdef struct Recent:                                 # a data source looked up lately
     uint32_t agent, kind, index, source
 
+cdef struct Found:
+    uint64_t key[3]
+    uint64_t moves                                  # of the table, when it was there
+    Sequence* sequence                              # NULL: none yet
+
 cdef class Ledger:
     cdef Table agent_of, source_of, sequence_of
     cdef Agent* agents
     cdef Source* sources
     cdef uint32_t agent_count, source_count, agent_room, source_room
     cdef Recent recent[256]                         # by the low bits of index
-    cdef uint64_t sequence_key[3]                   # the sequence looked up last
-    cdef Sequence* sequence_found
+    cdef Found found[4]                             # by stream: the sequence looked up last
     cdef list names                                 # of data sources of class NAMED, by index
     cdef dict named                                 # name -> index
     cdef uint32_t latest                            # the agent of the last datagram, mostly also of the next

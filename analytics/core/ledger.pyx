@@ -145,23 +145,22 @@ cdef class Ledger:
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil:
         """The sequence of a stream (OF_...) of a data source (datagrams: of 0). NULL when there are too many."""
-        cdef uint64_t[3] key
+        cdef Found* last = &self.found[stream]
+        cdef uint64_t agents = <uint64_t>agent << 32 | sub_agent
+        cdef uint64_t kinds = <uint64_t>stream << 32 | kind
         cdef uint64_t hash
-        cdef uint8_t* found
-        key[0] = <uint64_t>agent << 32 | sub_agent
-        key[1] = <uint64_t>stream << 32 | kind
-        key[2] = index
         fresh[0] = 0
-        if self.sequence_found != NULL and memcmp(key, self.sequence_key, 24) == 0:
-            return self.sequence_found
-        hash = digest(&self.sequence_of, key)
-        found = find(&self.sequence_of, key, hash)
-        if found == NULL:
+        if (last.sequence != NULL and last.key[0] == agents and last.key[1] == kinds and last.key[2] == index
+                and last.moves == self.sequence_of.moves):
+            return last.sequence
+        last.key[0], last.key[1], last.key[2] = agents, kinds, index
+        hash = digest(&self.sequence_of, last.key)
+        last.sequence = <Sequence*>find(&self.sequence_of, last.key, hash)
+        if last.sequence == NULL:
             fresh[0] = 1
-            found = insert(&self.sequence_of, key, hash)
-        memcpy(self.sequence_key, key, 24)
-        self.sequence_found = <Sequence*>found
-        return self.sequence_found
+            last.sequence = <Sequence*>insert(&self.sequence_of, last.key, hash)
+        last.moves = self.sequence_of.moves
+        return last.sequence
 
     cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender,
                         uint32_t* era) noexcept nogil:

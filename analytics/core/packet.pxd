@@ -5,6 +5,9 @@ says itself, outside of the packet, has slots from FRAME on.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from analytics.core.xdr cimport swap32
 
 cdef enum:
     DEPTH = 3                                       # a field's plain name, .1 and .2
@@ -175,7 +178,35 @@ cdef inline void push(Fields* fields, Protocol protocol) noexcept nogil:
         fields.height += 1
 
 
-cdef void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uint32_t in_format, uint32_t in_value,
-                   uint32_t out_format, uint32_t out_value, Direction direction) noexcept nogil
+cdef inline uint64_t bit(int slot) noexcept nogil:
+    return <uint64_t>1 << (slot & 63)
+
+
+cdef inline void put_word(Fields* fields, int index, uint32_t value) noexcept nogil:
+    cdef uint32_t wire = swap32(value)
+    memcpy(&fields.words[4 * index], &wire, 4)
+
+
+cdef inline void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uint32_t in_format,
+                          uint32_t in_value, uint32_t out_format, uint32_t out_value,
+                          Direction direction) noexcept nogil:
+    """Start a sample: forget the last one and note what the sample says itself. Interface 0 means unknown: no field."""
+    fields.height = 0
+    fields.stack[0] = fields.stack[1] = 0
+    fields.present[0] = fields.present[1] = fields.present[2] = 0
+    put_word(fields, 0, frame_length)
+    put_word(fields, 1, stripped)
+    put_word(fields, 2, in_format)
+    put_word(fields, 3, in_value)
+    put_word(fields, 4, out_format)
+    put_word(fields, 5, out_value)
+    put_word(fields, 6, direction)
+    fields.present[DEPTH] = (bit(FRAME)
+                             | (bit(INPUT) if in_format | in_value else 0)
+                             | (bit(OUTPUT) if out_format | out_value else 0)
+                             | (bit(DIRECTION) if direction != UNKNOWN else 0))
+
+
+cdef void prepare(Fields* fields) noexcept nogil
 cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priority, uint32_t dst_vlan,
                           uint32_t dst_priority) noexcept nogil

@@ -5,10 +5,8 @@ is one row, and a new header is one rung of the ladder (ladder.pyx, tunnels.pyx)
 repeated headers carry their depth: plain, `.1`, `.2`.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
-
-from analytics.core.xdr cimport swap32
+from libc.stdint cimport uint32_t
+from libc.string cimport memset
 
 # as Wireshark's "protocols in frame" would read, outermost first; a protocol of the enum without a name is not told
 STACK_NAMES = {
@@ -161,41 +159,24 @@ ROOMS = {"mac": 8, "isbroadcast": 8, "ismulticast": 8, "isunicast": 8, "ip": 4, 
 ROOMS |= {"address": 24, "aspath": 64, "communities": 64}
 
 
-cdef inline uint64_t bit(int slot) noexcept nogil:
-    return <uint64_t>1 << (slot & 63)
-
-
-cdef inline uint8_t* word(Fields* fields, int index, uint32_t value) noexcept nogil:
-    cdef uint32_t wire = swap32(value)
-    memcpy(&fields.words[4 * index], &wire, 4)
-    return &fields.words[4 * index]
-
-
-cdef void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uint32_t in_format, uint32_t in_value,
-                   uint32_t out_format, uint32_t out_value, Direction direction) noexcept nogil:
-    """Start a sample: forget the last one and note what the sample says itself. Interface 0 means unknown: no field."""
-    fields.height = 0
-    fields.stack[0] = fields.stack[1] = 0
-    fields.present[0] = fields.present[1] = fields.present[2] = 0
-    fields.end[FRAME] = word(fields, 1, stripped) + 4
-    fields.at[FRAME] = word(fields, 0, frame_length)
-    fields.end[INPUT] = word(fields, 3, in_value) + 4
-    fields.at[INPUT] = word(fields, 2, in_format)
-    fields.end[OUTPUT] = word(fields, 5, out_value) + 4
-    fields.at[OUTPUT] = word(fields, 4, out_format)
-    fields.at[DIRECTION] = word(fields, 6, direction)
-    fields.end[DIRECTION] = fields.at[DIRECTION] + 4
-    fields.present[DEPTH] = (bit(FRAME)
-                             | (bit(INPUT) if in_format | in_value else 0)
-                             | (bit(OUTPUT) if out_format | out_value else 0)
-                             | (bit(DIRECTION) if direction != UNKNOWN else 0))
+cdef void prepare(Fields* fields) noexcept nogil:
+    """Say once where the fields lie that every sample has; nothing is present yet."""
+    memset(fields, 0, sizeof(Fields))
+    fields.at[FRAME] = fields.words
+    fields.end[FRAME] = fields.words + 8
+    fields.at[INPUT] = fields.words + 8
+    fields.end[INPUT] = fields.words + 16
+    fields.at[OUTPUT] = fields.words + 16
+    fields.end[OUTPUT] = fields.words + 24
+    fields.at[DIRECTION] = fields.words + 24
+    fields.end[DIRECTION] = fields.words + 28
 
 
 cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priority, uint32_t dst_vlan,
                           uint32_t dst_priority) noexcept nogil:
     """Note the extended_switch record of the sample."""
-    cdef uint8_t* at = word(fields, 7, src_vlan)
-    word(fields, 8, src_priority)
-    word(fields, 9, dst_vlan)
-    word(fields, 10, dst_priority)
-    mark(fields, SWITCH, at, at + 16)
+    put_word(fields, 7, src_vlan)
+    put_word(fields, 8, src_priority)
+    put_word(fields, 9, dst_vlan)
+    put_word(fields, 10, dst_priority)
+    mark(fields, SWITCH, fields.words + 28, fields.words + 44)

@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from analytics.core.flowcache cimport FlowCache, Fires
 from analytics.core.ledger cimport Ledger
 from analytics.core.packet cimport Fields
-from analytics.core.shortcuts cimport Shortcut, Shortcuts
+from analytics.core.shortcuts cimport Due, Shortcut, Shortcuts
 from analytics.core.sflow cimport CounterSample, Datagram, FlowSample
 from analytics.core.table cimport Table
 
@@ -38,6 +38,14 @@ cdef struct Staged:                                 # an update whose cell is on
     double amount
     uint64_t key[33]
 
+cdef struct UnderWay:                               # a sample whose shortcut is on its way from memory
+    Fields fields
+    uint32_t agent, source, rate
+    uint32_t signed                                 # words of its signature, 0: it has none
+    uint64_t hash
+    uint64_t signature[45]
+    double amounts[8]
+
 cdef struct Pending:                                # a sample whose judged key nobody has judged yet
     uint32_t slot, source, agent
     double amount
@@ -58,6 +66,7 @@ cdef class Pipeline:
     cdef void* fed[2][128]                          # those of `slots` that take samples, that take discards
     cdef uint32_t fed_count[2]
     cdef Shortcuts shortcuts                        # of the definitions that take samples
+    cdef Due due
     cdef uint64_t moved                             # the sum of their tables' moves
     cdef Fires fires
     cdef Staged staged[32]
@@ -72,7 +81,8 @@ cdef class Pipeline:
     cdef uint32_t introduced                        # data sources that Python knows
     cdef uint64_t bytes, datagrams, not_sflow, other_version, overflow, seed
     cdef uint64_t present[4]                        # header slots seen since the last settling
-    cdef Fields fields
+    cdef UnderWay samples[4]
+    cdef uint32_t sample_head, sample_tail          # running numbers of the next sample and of the oldest under way
     cdef object shell
     cdef object failure
 
@@ -84,11 +94,13 @@ cdef class Pipeline:
     cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era,
                    double now) noexcept nogil
     cdef void note_moves(self) noexcept nogil
-    cdef void classify(self, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
-    cdef void lay_shortcut(self, uint64_t hash, const uint64_t* signature, uint32_t count,
-                           const Fate* fates) noexcept nogil
-    cdef Fate key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil
+    cdef void sign(self, UnderWay* it) noexcept nogil
+    cdef void classify(self, UnderWay* it, double now) noexcept nogil
+    cdef void pay(self, double now) noexcept nogil
+    cdef void lay_shortcut(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil
+    cdef Fate key(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
     cdef void unstage(self, double now) noexcept nogil
+    cdef void finish(self, double now) noexcept nogil
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil
     cdef void set_rtmetric_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample,

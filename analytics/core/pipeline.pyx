@@ -19,9 +19,9 @@ from analytics.core.flowkeys cimport KEY_WORDS, gather_carried, gather_judged, g
 from analytics.core.ladder cimport dissect
 from analytics.core.ledger cimport (IN_ORDER, NOBODY, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, TWICE, Agent, Ledger,
                                     Order)
-from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
+from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch, prepare
 from analytics.core.records cimport describe_records
-from analytics.core.shortcuts cimport (MOST_AMOUNTS, MOST_WORDS, entries_of, is_second, recall, shortcuts_close,
+from analytics.core.shortcuts cimport (entries_of, fetch_pair, is_second, is_worth_it, recall, shortcuts_close,
                                         shortcuts_open, sign, vacancy, weigh)
 from analytics.core.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample,
                                    Datagram, FlowSample, Kind, Opened, next_sample, open_datagram)
@@ -36,6 +36,7 @@ cdef enum:
     TEXT_ROOM = 1 << 20
     FIRED_ROOM = 4096
     BATCH = 256                                     # datagrams fed from Python per turn of the lock
+    UNDER_WAY = 4                                   # samples whose shortcut is awaited
     STAGES = 32                                     # updates under way: enough to hide the memory's latency
     LAG = 4                                         # keys whose bytes are still being stored: too early to read them
     INTERNAL = 0x3FFFFFFF                           # interface value: the device itself
@@ -51,10 +52,13 @@ cdef inline void fetch_staged(Staged* item) noexcept nogil:
 
 cdef class Pipeline:
     def __cinit__(self, shell, uint64_t seed):
+        cdef uint32_t place
         self.shell = shell
         self.seed = seed
         self.ledger = Ledger(seed)
         self.caches = []
+        for place in range(UNDER_WAY):
+            prepare(&self.samples[place].fields)
         pthread_mutex_init(&self.turnstile, NULL)
         pthread_mutex_init(&self.mutex, NULL)
         self.pending = <Pending*>malloc(PENDING_ROOM * sizeof(Pending))
@@ -157,10 +161,11 @@ cdef class Pipeline:
             self.datagram(&slices[i], now)
             if (self.pending_count * 2 >= PENDING_ROOM or self.counter_count * 2 >= COUNTER_ROOM
                     or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
+                self.finish(now)
                 with gil:
                     self.settle(now)
                 self.note_moves()
-        self.unstage(now)
+        self.finish(now)
         if (self.pending_count or self.counter_count or self.fires.count
                 or self.introduced < self.ledger.source_count):
             with gil:
@@ -208,6 +213,7 @@ cdef class Pipeline:
                    double now) noexcept nogil:
         """Account for a flow sample or a discard, find its headers, give it to every definition that takes such."""
         cdef uint32_t kind = sample.source_class, index = sample.source_index, source, slot
+        cdef UnderWay* it
         cdef Direction direction = UNKNOWN
         self.ledger.sample(agent, head, era, kind, index, sample.sequence, sample.drops,
                            OF_DISCARDS if sample.discard else OF_FLOWS)
@@ -222,20 +228,26 @@ cdef class Pipeline:
             self.overflow += 1
             return
         self.ledger.sources[source].last_flow = now
-        describe(&self.fields, sample.frame_length, sample.stripped, sample.in_format, sample.in_value,
+        it = &self.samples[self.sample_head % UNDER_WAY]
+        for slot in range(4):                       # what stood there before: fresh stores would stall this
+            self.present[slot] |= it.fields.present[slot]
+        it.agent, it.source, it.rate = agent, source, sample.rate if sample.rate else 1
+        describe(&it.fields, sample.frame_length, sample.stripped, sample.in_format, sample.in_value,
                  sample.out_format, sample.out_value, direction)
         if sample.switched:
-            describe_switch(&self.fields, sample.src_vlan, sample.src_priority, sample.dst_vlan, sample.dst_priority)
-        describe_records(&self.fields, sample)
+            describe_switch(&it.fields, sample.src_vlan, sample.src_priority, sample.dst_vlan, sample.dst_priority)
+        describe_records(&it.fields, sample)
         if sample.header != NULL:
-            dissect(&self.fields, sample.protocol, sample.header, sample.length)
-        for slot in range(4):
-            self.present[slot] |= self.fields.present[slot]
-        if not sample.discard:
-            self.classify(agent, source, sample.rate if sample.rate else 1, now)
-        else:
+            dissect(&it.fields, sample.protocol, sample.header, sample.length)
+        if sample.discard:
             for slot in range(self.fed_count[1]):
-                self.key(<FlowCache>self.fed[1][slot], agent, source, 1, now)
+                self.key(<FlowCache>self.fed[1][slot], it, now)
+            return
+        self.sign(it)
+        self.sample_head += 1
+        if self.sample_head - self.sample_tail == UNDER_WAY:
+            self.sample_tail += 1                   # before: classify may finish what is under way
+            self.classify(&self.samples[(self.sample_tail - 1) % UNDER_WAY], now)
 
     cdef void note_moves(self) noexcept nogil:
         """Called after whatever may move entries or forget verdicts: older shortcuts are void then."""
@@ -244,50 +256,68 @@ cdef class Pipeline:
         for slot in range(self.fed_count[0]):
             self.moved += (<FlowCache>self.fed[0][slot]).flows.moves + (<FlowCache>self.fed[0][slot]).memo.moves
 
-    cdef void classify(self, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil:
+    cdef void sign(self, UnderWay* it) noexcept nogil:
+        """Find a sample's signature, and ask the memory for its shortcut."""
+        it.signed = 0
+        if is_worth_it(&self.shortcuts) and weigh(&self.shortcuts, &it.fields, it.rate, it.amounts):
+            it.signed = sign(&self.shortcuts, &it.fields, it.source, it.signature)
+        if it.signed:
+            it.hash = digest_of(self.seed, it.signature, it.signed)
+            fetch_pair(&self.shortcuts, it.hash)
+
+    cdef void classify(self, UnderWay* it, double now) noexcept nogil:
         """Give a flow sample to every definition: by its shortcut, or the long way."""
-        cdef uint64_t[MOST_WORDS] signature
-        cdef double[MOST_AMOUNTS] amounts
         cdef Fate[MOST_FLOWS] fates
         cdef Shortcut* shortcut
-        cdef Value** entries
-        cdef uint64_t hash = 0
-        cdef uint32_t slot, count = 0
-        if self.shortcuts.places != NULL and weigh(&self.shortcuts, &self.fields, rate, amounts):
-            count = sign(&self.shortcuts, &self.fields, source, signature)
-        if count:
-            hash = digest_of(self.seed, signature, count)
-            shortcut = recall(&self.shortcuts, hash, self.moved, signature, count)
+        cdef uint32_t slot
+        if it.signed:
+            shortcut = recall(&self.shortcuts, it.hash, self.moved, it.signature, it.signed)
             if shortcut != NULL:
-                entries = entries_of(&self.shortcuts, shortcut)
+                self.shortcuts.found += 1
                 for slot in range(self.fed_count[0]):
-                    if entries[slot] != NULL:
-                        add_up(<FlowCache>self.fed[0][slot], entries[slot], source,
-                               amounts[self.shortcuts.amount_of[slot]], now, &self.fires)
+                    fetch(entries_of(&self.shortcuts, shortcut)[slot], 1)
+                self.pay(now)
+                self.due.shortcut, self.due.source = shortcut, it.source
+                memcpy(self.due.amounts, it.amounts, self.shortcuts.amount_count * sizeof(double))
                 return
+        self.pay(now)
         for slot in range(self.fed_count[0]):
-            fates[slot] = self.key(<FlowCache>self.fed[0][slot], agent, source, rate, now)
-        if count and is_second(&self.shortcuts, hash):
-            self.unstage(now)
-            self.note_moves()
-            self.lay_shortcut(hash, signature, count, fates)
-        else:
-            self.note_moves()
+            fates[slot] = self.key(<FlowCache>self.fed[0][slot], it, now)
+        if it.signed and is_second(&self.shortcuts, it.hash):
+            self.lay_shortcut(it, fates, now)
+        self.note_moves()
 
-    cdef void lay_shortcut(self, uint64_t hash, const uint64_t* signature, uint32_t count,
-                           const Fate* fates) noexcept nogil:
-        """Remember where the sample just keyed was counted: its updates were staged last, and are carried out."""
-        cdef Shortcut* shortcut = vacancy(&self.shortcuts, hash, self.moved)
-        cdef Value** entries = entries_of(&self.shortcuts, shortcut)
+    cdef void pay(self, double now) noexcept nogil:
+        """Add up the sample that is due: before anything may move its entries."""
+        cdef Value** entries
+        cdef uint32_t slot
+        if self.due.shortcut == NULL:
+            return
+        entries = entries_of(&self.shortcuts, self.due.shortcut)
+        for slot in range(self.fed_count[0]):
+            if entries[slot] != NULL:
+                add_up(<FlowCache>self.fed[0][slot], entries[slot], self.due.source,
+                       self.due.amounts[self.shortcuts.amount_of[slot]], now, &self.fires)
+        self.due.shortcut = NULL
+
+    cdef void lay_shortcut(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil:
+        """Remember where the sample just keyed is counted; its updates were staged last."""
+        cdef Shortcut* shortcut
+        cdef Value** entries
         cdef Staged* item
         cdef uint32_t slot, staged = 0
         for slot in range(self.fed_count[0]):
             if fates[slot] == UNSURE:
                 return
             staged += fates[slot] == STAGED
-        if staged > STAGES:
+        self.note_moves()
+        shortcut = vacancy(&self.shortcuts, it.hash, self.moved)
+        if shortcut == NULL or staged > STAGES:
             return
+        self.unstage(now)
+        self.note_moves()
         shortcut.moves = 0
+        entries = entries_of(&self.shortcuts, shortcut)
         for slot in range(self.fed_count[0]):
             entries[slot] = NULL
             if fates[slot] == STAGED:
@@ -296,10 +326,10 @@ cdef class Pipeline:
                 entries[slot] = <Value*>find(item.flows, item.key, item.hash)
                 if entries[slot] == NULL:           # its table is full
                     return
-        memcpy(shortcut.words, signature, 8 * count)
-        shortcut.hash, shortcut.moves = hash, self.moved
+        memcpy(shortcut.words, it.signature, 8 * it.signed)
+        shortcut.hash, shortcut.moves = it.hash, self.moved
 
-    cdef Fate key(self, FlowCache cache, uint32_t agent, uint32_t source, uint32_t rate, double now) noexcept nogil:
+    cdef Fate key(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil:
         """Make the keys of one definition, and accumulate or set aside."""
         cdef uint64_t[KEY_WORDS] judged
         cdef Staged* item
@@ -307,7 +337,7 @@ cdef class Pipeline:
         cdef uint64_t decided = 0                   # also: nothing to judge
         cdef bint known = 1
         if cache.plan.judged_words:
-            gather_judged(&self.fields, &cache.plan, agent, judged)
+            gather_judged(&it.fields, &cache.plan, it.agent, judged)
             verdict = find(&cache.memo, judged, digest(&cache.memo, judged))
             known = verdict != NULL
             if known:
@@ -315,15 +345,15 @@ cdef class Pipeline:
                 if decided == 0:
                     return REJECTED
         item = &self.staged[self.staged_head % STAGES]
-        if not gather_carried(&self.fields, &cache.plan, item.key + 1):
+        if not gather_carried(&it.fields, &cache.plan, item.key + 1):
             return REJECTED
-        if not gather_value(&self.fields, &cache.plan, &item.amount):
+        if not gather_value(&it.fields, &cache.plan, &item.amount):
             return UNSURE
-        item.amount *= rate
-        if not known or source >= self.introduced:
-            self.set_aside(cache, agent, source, item.amount, judged, item.key + 1)
+        item.amount *= it.rate
+        if not known or it.source >= self.introduced:
+            self.set_aside(cache, it.agent, it.source, item.amount, judged, item.key + 1)
             return UNSURE
-        item.key[0] = decided << 32 | source
+        item.key[0] = decided << 32 | it.source
         item.cache, item.flows = <void*>cache, &cache.flows
         self.staged_head += 1
         if self.staged_head - self.staged_next > LAG:
@@ -345,6 +375,14 @@ cdef class Pipeline:
             item = &self.staged[self.staged_tail % STAGES]
             self.staged_tail += 1
             (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now, &self.fires)
+
+    cdef void finish(self, double now) noexcept nogil:
+        """Bring all samples under way to their entries."""
+        while self.sample_tail != self.sample_head:
+            self.sample_tail += 1
+            self.classify(&self.samples[(self.sample_tail - 1) % UNDER_WAY], now)
+        self.pay(now)
+        self.unstage(now)
 
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil:
@@ -483,6 +521,9 @@ cdef class Pipeline:
         """Bit per slot (packet.pxd) met since the last call."""
         seen = 0
         for word in range(4):
+            for place in range(UNDER_WAY):
+                self.present[word] |= self.samples[place].fields.present[word]
+                self.samples[place].fields.present[word] = 0
             seen |= self.present[word] << 64 * word
             self.present[word] = 0
         return seen

@@ -6,6 +6,8 @@ through the definitions once more and leaves the places of its entries, all othe
 vSwitch puts its microflow cache before its classifier for the same reason.) So a flow costs its definitions twice,
 and flows that are sampled once drive out no other.
 
+Where flows are many and all alike, few samples find a shortcut and looking for one is lost work: then it rests.
+
 A shortcut is good until entries move or verdicts are forgotten: the tables count that, and it holds their sum. A
 header that is cut before the end of the wanted fields has no signature: its samples take the long way.
 """
@@ -16,13 +18,18 @@ from libc.string cimport memcpy
 from analytics.core.flowcache cimport Value
 from analytics.core.flowkeys cimport Pick, narrow, place
 from analytics.core.packet cimport Fields
+from analytics.core.table cimport fetch
 
 cdef extern from *:
     int lowest_bit "__builtin_ctzll"(uint64_t) noexcept nogil
 
 cdef enum:
-    PLACES = 1 << 14                                # shortcuts kept at one time; a power of two
-    MARKS = 1 << 16
+    ROOM = 1 << 23                                  # bytes of shortcuts
+    MARKS = 1 << 18
+    TRIAL = 1 << 14                                 # samples, of which
+    FEW = 1 << 12                                   # so many must find a shortcut; else nobody looks for one
+    FIRST_REST = 1 << 17                            # for so many samples, then twice as many ...
+    LONGEST_REST = 1 << 20
     MOST_LOOKS = 40
     MOST_WORDS = 45                                 # of a signature: data source, presence of slots, looks
     MOST_AMOUNTS = 8                                # different fields that definitions add up, and 1 for frames
@@ -39,6 +46,11 @@ cdef struct Shortcut:
     uint64_t moves                                  # 0: free
     uint64_t words[1]                               # the signature; behind it a Value* per definition, NULL: not counted
 
+cdef struct Due:                                    # a sample whose entries are on their way from memory
+    Shortcut* shortcut                              # NULL: none
+    uint32_t source
+    double amounts[8]
+
 cdef struct Shortcuts:
     Look looks[40]
     Wanted of_slot[256]
@@ -47,6 +59,10 @@ cdef struct Shortcuts:
     uint32_t amount_count
     uint8_t amount_of[128]                          # per definition
     uint32_t words, stride
+    uint32_t tried, found                           # samples of this trial, those that found a shortcut
+    uint32_t rest, next_rest                        # samples that still do not look; as many after the next failure
+    uint32_t turn                                   # which of several newcomers may replace a good shortcut
+    uint64_t pairs                                  # places - 2: their number is a power of two
     uint8_t* places                                 # NULL: the definitions read too much, or there are none
     uint16_t* marks
 
@@ -117,11 +133,18 @@ cdef inline Value** entries_of(const Shortcuts* shortcuts, Shortcut* shortcut) n
 
 cdef inline Shortcut* pair_of(const Shortcuts* shortcuts, uint64_t hash) noexcept nogil:
     """Each signature has two places it may be in, side by side."""
-    return <Shortcut*>(shortcuts.places + (hash & (PLACES - 2)) * shortcuts.stride)
+    return <Shortcut*>(shortcuts.places + (hash & shortcuts.pairs) * shortcuts.stride)
 
 
 cdef inline Shortcut* beside(const Shortcuts* shortcuts, Shortcut* first) noexcept nogil:
     return <Shortcut*>(<uint8_t*>first + shortcuts.stride)
+
+
+cdef inline void fetch_pair(const Shortcuts* shortcuts, uint64_t hash) noexcept nogil:
+    """Ask the memory for where the shortcut of a signature would be, some time before it is wanted."""
+    fetch(pair_of(shortcuts, hash), 0)
+    fetch(beside(shortcuts, pair_of(shortcuts, hash)), 0)
+    fetch(<uint8_t*>beside(shortcuts, pair_of(shortcuts, hash)) + shortcuts.stride - 1, 0)
 
 
 cdef inline Shortcut* recall(const Shortcuts* shortcuts, uint64_t hash, uint64_t moves, const uint64_t* signature,
@@ -150,10 +173,31 @@ cdef inline bint is_second(const Shortcuts* shortcuts, uint64_t hash) noexcept n
     return second
 
 
-cdef inline Shortcut* vacancy(const Shortcuts* shortcuts, uint64_t hash, uint64_t moves) noexcept nogil:
-    """Where to put a new shortcut: over a useless one, else over one of two good ones."""
+cdef inline bint is_worth_it(Shortcuts* shortcuts) noexcept nogil:
+    """Whether to look for a shortcut at all."""
+    if shortcuts.rest:
+        shortcuts.rest -= 1
+        return 0
+    if shortcuts.tried == TRIAL:
+        if shortcuts.found < FEW:
+            shortcuts.rest = shortcuts.next_rest
+            shortcuts.next_rest = min(2 * shortcuts.rest, <uint32_t>LONGEST_REST)
+        else:
+            shortcuts.next_rest = FIRST_REST
+        shortcuts.tried = shortcuts.found = 0
+    shortcuts.tried += 1
+    return shortcuts.places != NULL
+
+
+cdef inline Shortcut* vacancy(Shortcuts* shortcuts, uint64_t hash, uint64_t moves) noexcept nogil:
+    """Where to put a new shortcut: over a useless one, else now and then over a good one; NULL: nowhere."""
     cdef Shortcut* first = pair_of(shortcuts, hash)
     cdef Shortcut* second = beside(shortcuts, first)
     if first.hash == hash or first.moves != moves:
         return first
-    return second if second.moves != moves or hash >> 63 else first
+    if second.hash == hash or second.moves != moves:
+        return second
+    shortcuts.turn += 1
+    if shortcuts.turn % 16:
+        return NULL
+    return second if shortcuts.turn % 32 else first

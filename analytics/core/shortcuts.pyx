@@ -53,7 +53,12 @@ cdef bint shortcuts_open(Shortcuts* shortcuts, list caches) except -1:
         shortcuts.amounts[shortcuts.amount_of[i]] = (<FlowCache>cache).plan.value
     shortcuts.words = 1 + sum([shortcuts.slots[i] != 0 for i in range(4)]) + <uint32_t>len(looks)
     shortcuts.stride = 16 + 8 * (shortcuts.words + <uint32_t>len(caches))
-    shortcuts.places = <uint8_t*>calloc(PLACES, shortcuts.stride)
+    shortcuts.next_rest = FIRST_REST
+    shortcuts.pairs = 2
+    while shortcuts.pairs * 2 * shortcuts.stride <= ROOM:
+        shortcuts.pairs *= 2
+    shortcuts.places = <uint8_t*>calloc(shortcuts.pairs, shortcuts.stride)
+    shortcuts.pairs -= 2
     shortcuts.marks = <uint16_t*>calloc(MARKS, sizeof(uint16_t))
     if shortcuts.places == NULL or shortcuts.marks == NULL:
         shortcuts_close(shortcuts)
