@@ -58,6 +58,8 @@ cdef void compile_row(Row* row, one) except *:
     row.fields, row.shown = len(one.fields), len(one.shown)
     if max(row.fields, row.shown) > MOST_FIELDS:
         raise ValueError(f"{one.text} {one.name}: more than {MOST_FIELDS} fields")
+    sizes = [SIZES[<int>KINDS[field.type]] for field in one.fields]
+    row.size = sum(sizes) if all(sizes) else 0
     for i, field in enumerate(one.fields):
         row.field[i] = FieldRow(KINDS[field.type], field.optional)
     for i, shown in enumerate(one.shown):
