@@ -67,9 +67,7 @@ class Counters:
     `speed(agent, source)`: a port's rate in the topology, bits/s.
     """
 
-    def __init__(
-        self, store: CounterStore, places: Sequence[Place], index: Mapping[Place, int], speed: Speed
-    ) -> None:
+    def __init__(self, store: CounterStore, places: Sequence[Place], index: Mapping[Place, int], speed: Speed) -> None:
         self._store = store
         self._places = places
         self._index = index

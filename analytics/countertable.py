@@ -84,7 +84,9 @@ METRICS: dict[Tag, tuple[Metric, ...]] = dict((
     _row((0, 11), "+pfc_requests +pfc_indications +pfc_pause_duration +pfc_storm_detected +pfc_storm_restored"),
     _row((0, 1001), "cpu_5sec cpu_1min cpu_5min mem_total? mem_free"),
     _row((0, 1002), "+radio_elapsed_time +radio_on_channel_time +radio_on_channel_busy_time"),
-    _lower((0, 1003), "queue_", "queue_", "index segment_size segments"),
+    _row((0, 1003), """- queue_segment_size queue_segments +queue_length_0 +queue_length_1 +queue_length_2
+        +queue_length_4 +queue_length_8 +queue_length_32 +queue_length_128 +queue_length_1024 +queue_length_more
+        +queue_dropped"""),
     _row((0, 1004), "of_dpid of_port"),
     _row((0, 1005), "ifname"),
     _row((0, 2000), "host_name uuid machine_type os_name os_release"),

@@ -51,8 +51,8 @@ def analyzer_numbers(
 ) -> dict[str, Any]:
     """core/pipeline.numbers and Collector.numbers -> the engine's part of /analyzer/json.
 
-    Ours: flowEntries... and counterRecords... (kept, refused for want of room); sFlowKernelDrops, sFlowSourcesRefused (datagrams); sFlowSockets and sFlowReceiveBuffer (bytes
-    of each), which are there when a collector runs.
+    Ours: flowEntries...; counterRecords... (kept, refused for want of room); sFlowKernelDrops, sFlowSourcesRefused
+    (datagrams); sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
     """
     kernel_drops = receiving.get("kernelDrops", 0)
     listening = {}

@@ -2,8 +2,8 @@
 
 Every data source has a sheet, one block of memory with an entry per record in the order in which the agent sends them,
 so that a sample is one walk forward. An entry has the newest body and the one before it, because a rate needs two. Both
-are of one life of the agent: when sequence or uptime go back, what came before is no predecessor any more. Two samples
-at one time count as one, the later. Records that are shorter than their structure are a fault and what they have is
+are of one life of the agent: when sequence or uptime go back, or our own clock, what came before is no predecessor any
+more. Two samples at one time count as one, the later. Records that are shorter than their structure are a fault and what they have is
 kept; unknown ones are left out.
 
 Agents choose data sources and records, so memory is bounded: at `most` bytes new records are refused and counted, as
@@ -65,7 +65,7 @@ cdef bint restarted(const Sheet* sheet, uint32_t sequence, uint32_t uptime, doub
 cdef double write(Entry* entry, uint32_t life, const uint8_t* body, uint32_t length, double now) noexcept nogil:
     """Put a body in place of the older one; answers the seconds since the newest of the same life."""
     cdef double seconds = 0.0
-    if entry.life != life:
+    if entry.life != life or now < entry.time[entry.newest]:
         entry.earlier = 0
     elif now > entry.time[entry.newest]:
         seconds = now - entry.time[entry.newest]
