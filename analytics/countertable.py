@@ -143,6 +143,13 @@ METRICS: dict[Tag, tuple[Metric, ...]] = dict((
         +gpu_energy gpu_temperature gpu_fan_speed"""),
 ))  # fmt: skip
 
+UNKNOWN = {kind: width - 1 for kind, width in WIDTHS.items()}
+NEVER_NEGATIVE = {"percent": 100, "f32": 1}
+"""Types whose markers of the unknown are negative -> what they are counted in."""
+
+GAUGES = {tag: tuple(metric for metric in row if not metric.width) for tag, row in METRICS.items()}
+COUNTS = {tag: tuple(metric for metric in row if metric.width) for tag, row in METRICS.items()}
+
 IF_TYPES = {
     6: "ethernetCsmacd",
     24: "softwareLoopback",
@@ -256,35 +263,27 @@ MADE = {
 
 def gauges(tag: Tag, values: dict[str, Any]) -> Items:
     """The gauges and texts of a record; markers of the unknown make none."""
-    for metric in METRICS[tag]:
-        value = values.get(metric.field)
-        if metric.width or value is None or value == "" or _is_unknown(metric, value):
+    for field, name, kind, _, zero_unknown in GAUGES[tag]:
+        value = values.get(field)
+        if value is None or value == UNKNOWN.get(kind, "") or (zero_unknown and value == 0):
             continue
-        if metric.name in READ:
-            yield from READ[metric.name](metric.name, value)
-        elif metric.type == "percent":
-            yield metric.name, value / 100
-        else:
-            yield metric.name, value
-
-
-def _is_unknown(metric: Metric, value: Any) -> bool:
-    if metric.zero_unknown and value == 0:
-        return True
-    if metric.type in WIDTHS:
-        return bool(value == WIDTHS[metric.type] - 1)
-    return metric.type in ("percent", "f32") and value < 0
+        if name in READ:
+            yield from READ[name](name, value)
+        elif kind not in NEVER_NEGATIVE:
+            yield name, value
+        elif value >= 0:
+            yield name, value / NEVER_NEGATIVE[kind]
 
 
 def rates(tag: Tag, values: dict[str, Any], before: dict[str, Any], seconds: float) -> Items:
     """The counters of a record that grew in a known way since `before`, per second."""
     if seconds <= 0:
         return
-    for metric in METRICS[tag]:
-        if metric.width and metric.field in values and metric.field in before:
-            grown = growth(before[metric.field], values[metric.field], metric.width)
+    for field, name, _, width, _ in COUNTS[tag]:
+        if field in values and field in before:
+            grown = growth(before[field], values[field], width)
             if grown is not None:
-                yield metric.name, grown / seconds
+                yield name, grown / seconds
 
 
 def growth(before: int, value: int, width: int) -> int | None:
@@ -293,10 +292,10 @@ def growth(before: int, value: int, width: int) -> int | None:
     A 32-bit counter that went back has wrapped if that makes less than half its range. A 64-bit one cannot wrap in a
     lifetime, but some agents put 32-bit counters into 64-bit fields.
     """
+    if before <= value < width - 1:
+        return value - before
     if width - 1 in (before, value):
         return None
-    if value >= before:
-        return value - before
     wrapped = value - before + WORD
     return wrapped if before < WORD and wrapped < WORD // 2 else None
 
