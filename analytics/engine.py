@@ -131,12 +131,8 @@ class Engine:
     def counted(self, source: int, now: float) -> None:
         """Counter records that a threshold watches came from a data source."""
         agent, name = self._directory.sources[source]
-        if name == AGENT_WIDE:  # its metrics are attributes of all of them
-            for other, place in enumerate(self._directory.sources):
-                if place[0] == agent:
-                    self._watches.source_changed(other)
-        else:
-            self._watches.source_changed(source)
+        for changed in self._directory.by_agent[agent] if name == AGENT_WIDE else (source,):
+            self._watches.source_changed(changed)  # agent-wide metrics are attributes of all its data sources
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
 
     def count_named(self, source: int, uptime: int, metrics: list[tuple[str, str, Any]], now: float) -> None:
