@@ -23,7 +23,7 @@ from analytics.structures import Tag
 
 STALE_NAMED_S = 120.0  # without an update; no interval is known of rtmetric samples
 MOST_NAMED = 1000  # metrics of one named data source; others are left out
-MOST_READ = 10_000  # data sources whose metrics are remembered; then all are read anew
+MOST_READ = 20_000  # data sources whose metrics are remembered, about 5 kB each; then all are read anew
 UPTIME_SLACK_MS = 60_000  # how much faster than our clock an agent's may run between two samples
 VIRTUAL = "3."  # data sources of logical entities: virtual machines and containers
 PORT: Tag = (0, 1)
@@ -137,8 +137,6 @@ class Counters:
             for place, state in self._named.items()
             if any(now - updated <= STALE_NAMED_S for _, updated in state.metrics.values())
         }
-        if len(self._read) > MOST_READ:
-            self._read = {}
 
     def forget_read(self) -> None:
         """Derive everything anew, because the topology changed."""
@@ -165,6 +163,8 @@ class Counters:
             self._read.pop(source, None)
             if not version:
                 return None
+            if len(self._read) == MOST_READ:
+                self._read = {}
             read = self._read[source] = _Read(version, *self._store.read(source))
         return read
 

@@ -2,12 +2,13 @@
 
 Every data source has a sheet, one block of memory with an entry per record in the order in which the agent sends them,
 so that a sample is one walk forward. An entry has the newest body and the one before it, because a rate needs two. Both
-are of one life of the agent: when sequence or uptime go back, or our own clock, what came before is no predecessor any
-more. Two samples at one time count as one, the later. Records that are shorter than their structure are a fault and what they have is
-kept; unknown ones are left out.
+are of one life of the agent: when its sequence or uptime goes back, or our own clock, what came before is no
+predecessor any more. Two samples at one time count as one, the later. A record that is shorter than its structure is a
+fault and what it has is kept; unknown ones are left out.
 
 Agents choose data sources and records, so memory is bounded: at `most` bytes new records are refused and counted, as
-are bodies beyond MOST_BODY; those known before go on. `expire` forgets data sources that fell silent.
+are bodies beyond MOST_BODY and queues beyond MOST_QUEUES; those known before go on. `expire` forgets data sources that
+fell silent.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -23,7 +24,7 @@ cdef enum:
     QUEUE = 1003                                    # queue_length: a port sends one per queue
     MOST_QUEUES = 256                               # of a port; metrics are named after them
     FAR = 65536                                     # a sequence that jumps further is another life's
-    UPTIME_SLACK_MS = 60000                         # by how much an agent's clock may run on more than twice as far as ours
+    UPTIME_SLACK_MS = 60000                         # so much further than twice ours may an agent's clock go
     SHEETS_AT_ONCE = 65536                          # looked at by one call of `expire`
 
 cdef double STALE_INTERVALS = 3.5                   # times the interval without an update

@@ -2,9 +2,9 @@
 
 What needs Python is set aside and settled once per batch, with the GIL: data sources never seen before, judged keys
 never seen before, limits that fired, rtmetric samples, and counter samples that a threshold watches (all others are
-only copied: counterstore.pyx). The lock is held for one batch and is fair:
-whoever waits at the turnstile goes next, so a query waits for one batch even when datagrams never stop. Rule: nobody
-waits for the lock while holding the GIL; so whoever holds the lock may take the GIL.
+only copied: counterstore.pyx). The lock is held for one batch and is fair: whoever waits at the turnstile goes next, so
+a query waits for one batch even when datagrams never stop. Rule: nobody waits for the lock while holding the GIL; so
+whoever holds the lock may take the GIL.
 
 The shell (engine.py) is called with lock and GIL held: meet(source), counted(source, now), count_named(...),
 judge(slot, judged), fired(events).
@@ -154,7 +154,8 @@ cdef class Pipeline:
                 fetch(slices[i + 1].at, 0)
             self.datagram(&slices[i], now)
             if (self.pending_count * 2 >= PENDING_ROOM or self.counters.told_count * 2 >= TOLD_ROOM
-                    or self.rtmetric_count * 2 >= RTMETRIC_ROOM or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
+                    or self.rtmetric_count * 2 >= RTMETRIC_ROOM or self.text_used * 2 >= TEXT_ROOM
+                    or self.fires.count * 2 >= FIRED_ROOM):
                 with gil:
                     self.settle(now)
         self.unstage(now)
