@@ -7,8 +7,10 @@ A row names the fields of analytics/structures.py in wire order, one word each:
     +name     a counter, which becomes a rate per second
     -         no metric
 
-Names that sflow-rt-api.md does not list follow its manner: Ganglia's names for hosts, the MIB's in lower case.
-Structures without a row make no metrics.
+Names that sflow-rt-api.md does not list follow its manner: Ganglia's names for hosts, the MIB's in lower case. Each
+queue of a port (0:1003) has its own, with its index behind: `queue_dropped_3`. 0:2001 only tells how many adapters a
+host has: their addresses are no measures. 4300:2 has no row, its fields are not known: it makes no metrics.
+What follows from the metrics of a record stands in countershares.py.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from analytics.countershares import SHARES
 from analytics.structures import COUNTER_RECORDS, Tag
 
 WORD = 1 << 32
 WIDTHS = {"u32": WORD, "u64": WORD * WORD}
+HOST_TEXTS = ("host_name", "uuid", "machine_type", "os_name", "os_release")  # vir_... of a virtual machine
 LANES_SHOWN = 16
 HIGHEST_LANE = 255  # a name is made of it, and names must stay few
 
@@ -66,16 +70,28 @@ METRICS: dict[Tag, tuple[Metric, ...]] = dict((
     _row((0, 2), """+eth_alignmenterrors +eth_fcserrors +eth_singlecollisions +eth_multiplecollisions
         +eth_sqetesterrors +eth_deferredtx +eth_latecollision +eth_excessivecollisions +eth_internalmactxerrors
         +eth_carriersenseerrors +eth_frametoolongs +eth_internalmacrxerrors +eth_symbolerrors"""),
+    _lower((0, 3), "tokenring_", "dot5Stats"),
+    _lower((0, 4), "vg_", "dot12"),
+    _row((0, 5), "vlan_id +vlan_octets +vlan_ucastpkts +vlan_multicastpkts +vlan_broadcastpkts +vlan_discards"),
+    _lower((0, 6), "wlan_", "dot11", "AssociatedStationCount"),
     _row((0, 7), """agg_actorsystemid agg_partneropersystemid agg_attachedaggid agg_actoradminportstate
         agg_actoroperportstate agg_partneradminportstate agg_partneroperportstate +agg_lacpdusrx +agg_markerpdusrx
         +agg_markerresponsepdusrx +agg_unknownrx +agg_illegalrx +agg_lacpdustx +agg_markerpdustx
         +agg_markerresponsepdustx"""),
+    _lower((0, 8), "slow_path_", "slow_path_"),
+    _lower((0, 9), "ib_", "ib_"),
     _row((0, 10), "opt_module_id opt_module_lanes opt_module_supply_voltage? opt_module_temperature opt_lanes"),
     _row((0, 11), "+pfc_requests +pfc_indications +pfc_pause_duration +pfc_storm_detected +pfc_storm_restored"),
     _row((0, 1001), "cpu_5sec cpu_1min cpu_5min mem_total? mem_free"),
+    _row((0, 1002), "+radio_elapsed_time +radio_on_channel_time +radio_on_channel_busy_time"),
+    _row((0, 1003), """- queue_segment_size queue_segments +queue_length_0 +queue_length_1 +queue_length_2
+        +queue_length_4 +queue_length_8 +queue_length_32 +queue_length_128 +queue_length_1024 +queue_length_more
+        +queue_dropped"""),
     _row((0, 1004), "of_dpid of_port"),
     _row((0, 1005), "ifname"),
     _row((0, 2000), "host_name uuid machine_type os_name os_release"),
+    _row((0, 2001), "adapters"),
+    _row((0, 2002), "parent_dsclass parent_dsindex"),
     _row((0, 2003), """load_one load_five load_fifteen proc_run proc_total? cpu_num? cpu_speed? uptime? +cpu_user
         +cpu_nice +cpu_system +cpu_idle +cpu_wio +cpu_intr +cpu_sintr +interrupts +contexts +cpu_steal +cpu_guest
         +cpu_guest_nice"""),
@@ -110,6 +126,8 @@ METRICS: dict[Tag, tuple[Metric, ...]] = dict((
         app_connections? app_connectionsmax?"""),
     _lower((0, 2204), "memcache_", "memcache_", """threads curr_connections connection_structures curr_items bytes
         limit_maxbytes"""),
+    _lower((0, 2205), "vdi_", "vdi_", """sessions_current rtt_min_ms rtt_max_ms rtt_avg_ms audio_tx_limit img_qual_min
+        img_qual_max img_qual_avg"""),
     _row((0, 2206), "workers_active workers_idle workers_max +workers_requests_delayed +workers_requests_dropped"),
     _row((0, 2207), "+ovs_dp_hitrate +ovs_dp_missrate +ovs_dp_lostrate +ovs_dp_maskhitrate ovs_dp_flows ovs_dp_masks"),
     _row((0, 3000), "energy_voltage energy_current energy_power energy_power_factor +energy_energy +energy_errors"),
@@ -124,6 +142,13 @@ METRICS: dict[Tag, tuple[Metric, ...]] = dict((
     _row((5703, 1), """gpu_count gpu_processes +gpu_time +gpu_mem_time gpu_mem_total? gpu_mem_free +gpu_ecc_errors
         +gpu_energy gpu_temperature gpu_fan_speed"""),
 ))  # fmt: skip
+
+UNKNOWN = {kind: width - 1 for kind, width in WIDTHS.items()}
+NEVER_NEGATIVE = {"percent": 100, "f32": 1}
+"""Types whose markers of the unknown are negative -> what they are counted in."""
+
+GAUGES = {tag: tuple(metric for metric in row if not metric.width) for tag, row in METRICS.items()}
+COUNTS = {tag: tuple(metric for metric in row if metric.width) for tag, row in METRICS.items()}
 
 IF_TYPES = {
     6: "ethernetCsmacd",
@@ -189,6 +214,10 @@ def _scaled(divisor: float) -> Callable[[str, Any], Items]:
     return read
 
 
+def _count(name: str, value: list[Any]) -> Items:
+    yield name, len(value)
+
+
 def _upper(name: str, value: str) -> Items:
     yield name, value.upper()
 
@@ -206,6 +235,7 @@ def _factor(name: str, value: int) -> Items:
 READ: dict[str, Callable[[str, Any], Items]] = {
     "agg_actorsystemid": _upper,
     "agg_partneropersystemid": _upper,
+    "adapters": _count,
     "uuid": _uuid,
     "iftype": _words(IF_TYPES),
     "ifspeed": _speed,
@@ -224,39 +254,36 @@ READ: dict[str, Callable[[str, Any], Items]] = {
     "temperature_max": _scaled(10),
 }
 """Fields that are more than a number: metric name and value on the wire -> metrics."""
+MADE = {
+    "ifstatus": ("ifadminstatus", "ifoperstatus"),
+    "opt_lanes": ("opt_tx_bias", "opt_tx_power", "opt_rx_power"),
+}
+"""The names of those that make others than their own (numbers behind them left out)."""
 
 
 def gauges(tag: Tag, values: dict[str, Any]) -> Items:
     """The gauges and texts of a record; markers of the unknown make none."""
-    for metric in METRICS[tag]:
-        value = values.get(metric.field)
-        if metric.width or value is None or value == "" or _is_unknown(metric, value):
+    for field, name, kind, _, zero_unknown in GAUGES[tag]:
+        value = values.get(field)
+        if value is None or value == UNKNOWN.get(kind, "") or (zero_unknown and value == 0):
             continue
-        if metric.name in READ:
-            yield from READ[metric.name](metric.name, value)
-        elif metric.type == "percent":
-            yield metric.name, value / 100
-        else:
-            yield metric.name, value
-
-
-def _is_unknown(metric: Metric, value: Any) -> bool:
-    if metric.zero_unknown and value == 0:
-        return True
-    if metric.type in WIDTHS:
-        return bool(value == WIDTHS[metric.type] - 1)
-    return metric.type in ("percent", "f32") and value < 0
+        if name in READ:
+            yield from READ[name](name, value)
+        elif kind not in NEVER_NEGATIVE:
+            yield name, value
+        elif value >= 0:
+            yield name, value / NEVER_NEGATIVE[kind]
 
 
 def rates(tag: Tag, values: dict[str, Any], before: dict[str, Any], seconds: float) -> Items:
     """The counters of a record that grew in a known way since `before`, per second."""
     if seconds <= 0:
         return
-    for metric in METRICS[tag]:
-        if metric.width and metric.field in values and metric.field in before:
-            grown = growth(before[metric.field], values[metric.field], metric.width)
+    for field, name, _, width, _ in COUNTS[tag]:
+        if field in values and field in before:
+            grown = growth(before[field], values[field], width)
             if grown is not None:
-                yield metric.name, grown / seconds
+                yield name, grown / seconds
 
 
 def growth(before: int, value: int, width: int) -> int | None:
@@ -265,9 +292,33 @@ def growth(before: int, value: int, width: int) -> int | None:
     A 32-bit counter that went back has wrapped if that makes less than half its range. A 64-bit one cannot wrap in a
     lifetime, but some agents put 32-bit counters into 64-bit fields.
     """
+    if before <= value < width - 1:
+        return value - before
     if width - 1 in (before, value):
         return None
-    if value >= before:
-        return value - before
     wrapped = value - before + WORD
     return wrapped if before < WORD and wrapped < WORD // 2 else None
+
+
+def _names(tag: Tag) -> set[str]:
+    """The names that a record may make, numbers behind them left out."""
+    names = {made for metric in METRICS[tag] for made in MADE.get(metric.name, (metric.name,))}
+    if tag in SHARES:
+        names.update(SHARES[tag][0])
+    return names | {f"vir_{name}" for name in names if name in HOST_TEXTS}
+
+
+def _tags_by_name() -> dict[str, frozenset[Tag]]:
+    tags: dict[str, set[Tag]] = {}
+    for tag in METRICS:
+        for name in _names(tag):
+            tags.setdefault(name, set()).add(tag)
+    return {name: frozenset(found) for name, found in tags.items()}
+
+
+TAGS = _tags_by_name()
+
+
+def tags_of(name: str) -> frozenset[Tag]:
+    """The records that may make a metric, of `opt_tx_power_3` those of `opt_tx_power`; none for unknown names."""
+    return TAGS.get(name) or TAGS.get(name.rstrip("0123456789").rstrip("_"), frozenset())

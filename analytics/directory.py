@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Protocol
@@ -46,6 +47,7 @@ class Directory:
         self._agents: list[str] = []
         self.sources: list[tuple[str, str]] = []  # by source index: (agent, data source)
         self.index: dict[tuple[str, str], int] = {}
+        self.by_agent: defaultdict[str, list[int]] = defaultdict(list)
 
     def agent(self, agent: int) -> str:
         """The address of an agent as text."""
@@ -59,6 +61,7 @@ class Directory:
         place = (self.agent(agent), name)
         self.sources.append(place)
         self.index[place] = source
+        self.by_agent[place[0]].append(source)
         return place
 
     def wants(self, agents: Sequence[str], topology: Topology, agent: str, source: str) -> bool:

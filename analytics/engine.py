@@ -2,7 +2,7 @@
 answers come out.
 
     feed -> core/pipeline: decode, dissect, key, accumulate, judge limits     (native, one turn of the lock per batch)
-         -> meet, count, judge, fired: the few things that need Python        (once per batch, lock and GIL held)
+         -> meet, counted, judge, fired: the few things that need Python        (once per batch, lock and GIL held)
     tick -> forget what is idle or stale
     queries: flows in flowquery.py, metrics in metrics.py                     (short turns of the same lock)
 
@@ -25,6 +25,7 @@ from analytics.core.flowcache import FlowCache
 from analytics.core.flowkeys import FIELDS
 from analytics.core.pipeline import Pipeline
 from analytics.counters import Counters
+from analytics.countertable import tags_of
 from analytics.definitions import Program, compile_flow
 from analytics.directory import Directory, NoTopology, Topology
 from analytics.events import MAX_EVENTS, EventLog
@@ -51,9 +52,12 @@ FLOW_STALE_S = 180.0  # a flow metric without samples for so long is gone
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """Bounds. `max_entries`: live flow keys per definition; beyond it new keys are refused and counted."""
+    """Bounds. `max_entries`: live flow keys per definition; beyond it new keys are refused and counted.
+    `max_counter_bytes`: memory of the counter records; beyond it new ones are refused and counted. A port of Open
+    vSwitch takes about 600, and as many data sources as there are do so until they fall silent."""
 
     max_entries: int = 1 << 20
+    max_counter_bytes: int = 1 << 29
     max_events: int = MAX_EVENTS
 
 
@@ -62,11 +66,13 @@ class Engine:
 
     def __init__(self, settings: EngineSettings = EngineSettings()) -> None:
         self._settings = settings
-        self._pipeline = Pipeline(self, hash("howdah") & ((1 << 64) - 1))  # str hashes differ per process
+        seed = hash("howdah") & ((1 << 64) - 1)  # str hashes differ per process
+        self._pipeline = Pipeline(self, seed, settings.max_counter_bytes)
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
         self._topology: Topology = NoTopology()
-        self._counters = Counters(self._speed)
+        directory, store = self._directory, self._pipeline.counters
+        self._counters = Counters(store, directory.sources, directory.index, self._speed)
         self._log = EventLog(settings.max_events)
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._watches = Watches(self._directory.sources, partial(self._attribute, None), self._emit)
@@ -101,11 +107,11 @@ class Engine:
             caches = list(self._caches.values())
             self._counters.expire(now)
             self._note_headers(now)
-        for cache in caches:
+        for room in (*caches, self._pipeline.counters):
             place = 0
             while True:
                 with self._pipeline:
-                    place = cache.expire(place, now)
+                    place = room.expire(place, now)
                 if not place:
                     break
 
@@ -122,13 +128,12 @@ class Engine:
         self._directory.meet(source)
         self._watches.source_changed(source)
 
-    def count(self, source: int, sequence: int, uptime: int, records: int, body: bytes, now: float) -> int:
-        """A counter sample; answers the faults in its records."""
+    def counted(self, source: int, now: float) -> None:
+        """Counter records that a threshold watches came from a data source."""
         agent, name = self._directory.sources[source]
-        faults = self._counters.update(agent, name, sequence, uptime, records, body, now)
-        self._watches.source_changed(source)
+        for changed in self._directory.by_agent[agent] if name == AGENT_WIDE else (source,):
+            self._watches.source_changed(changed)  # agent-wide metrics are attributes of all its data sources
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
-        return faults
 
     def count_named(self, source: int, uptime: int, metrics: list[tuple[str, str, Any]], now: float) -> None:
         """Metrics of a data source with a name of its own (core/sflow.rtmetric)."""
@@ -154,6 +159,11 @@ class Engine:
         with contextlib.suppress(BlockingIOError):  # nobody looked at the last 2^64 - 2 events
             os.eventfd_write(self._event_fd, 1)
 
+    def _watch_counters(self) -> None:
+        """Have the pipeline tell of the counter records that the thresholds look at, and of no others."""
+        names = self._watches.counter_names()
+        self._pipeline.counters.watch(set().union(*map(tags_of, names)))
+
     def _speed(self, agent: str, source: str) -> int | None:
         return self._topology.speed(agent, source)
 
@@ -169,6 +179,7 @@ class Engine:
             except OverflowError as error:
                 raise Invalid(f"flow {name!r}: {error}") from None
             self._watches.flow_set(name, cache)
+            self._watch_counters()
 
     def clear_flow(self, name: str) -> bool:
         """Remove a flow; False if there is none."""
@@ -181,6 +192,7 @@ class Engine:
             return False
         self._pipeline.drop(cache)
         self._watches.flow_cleared(cache)
+        self._watch_counters()
         return True
 
     def flow(self, name: str) -> dict[str, Any] | None:
@@ -199,11 +211,14 @@ class Engine:
         threshold = parse_threshold(name, spec)
         with self._pipeline:
             self._watches.set(threshold, self._caches)
+            self._watch_counters()
 
     def clear_threshold(self, name: str) -> bool:
         """Remove a threshold; False if there is none."""
         with self._pipeline:
-            return self._watches.drop(name)
+            dropped = self._watches.drop(name)
+            self._watch_counters()
+            return dropped
 
     def threshold(self, name: str) -> dict[str, Any] | None:
         """A threshold with its defaults."""
@@ -229,6 +244,7 @@ class Engine:
         """Use other names, links and speeds from now on. Flow values stay; keys are judged anew."""
         with self._pipeline:
             self._topology = topology
+            self._counters.forget_read()
             for cache in self._caches.values():
                 cache.forget_verdicts()
             for source in range(len(self._directory.sources)):

@@ -51,8 +51,8 @@ def analyzer_numbers(
 ) -> dict[str, Any]:
     """core/pipeline.numbers and Collector.numbers -> the engine's part of /analyzer/json.
 
-    Ours: flowEntries...; sFlowKernelDrops, sFlowSourcesRefused (datagrams); sFlowSockets and sFlowReceiveBuffer (bytes
-    of each), which are there when a collector runs.
+    Ours: flowEntries...; counterRecords... (kept, refused for want of room); sFlowKernelDrops, sFlowSourcesRefused
+    (datagrams); sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
     """
     kernel_drops = receiving.get("kernelDrops", 0)
     listening = {}
@@ -73,4 +73,6 @@ def analyzer_numbers(
         "flowsLost": 0,
         "flowEntries": sum(each["entries"] for each in flows.values()),
         "flowEntriesRefused": sum(each["refused"] for each in flows.values()),
+        "counterRecords": numbers["counter_records"],
+        "counterRecordsRefused": numbers["counter_refused"],
     }

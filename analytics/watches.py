@@ -86,6 +86,13 @@ class Watches:
         for source in range(len(self._places)):
             self._filter(watch, source)
 
+    def counter_names(self) -> frozenset[str]:
+        """The counter metrics that matter: those with a threshold, and those by which flows' thresholds filter."""
+        names = {watch.pin.metric for watch in self._watches.values() if watch.counters is not None}
+        for watch in self._watches.values():
+            names.update(watch.threshold.filter if watch.cache is not None else ())
+        return frozenset(names)
+
     def source_changed(self, source: int) -> None:
         """A data source is new, or its attributes may have changed: pass it through the filters again."""
         for watch in self._watches.values():

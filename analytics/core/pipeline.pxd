@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from analytics.core.counterstore cimport CounterStore
 from analytics.core.flowcache cimport FlowCache, Fires
 from analytics.core.ledger cimport Ledger
 from analytics.core.packet cimport Fields
@@ -52,14 +53,14 @@ cdef struct Pending:                                # a sample whose judged key 
     uint64_t judged[32]
     uint64_t carried[32]
 
-cdef struct PendingCounters:
-    uint32_t source, agent, uptime, sequence, records, offset, length
-    bint named                                      # an rtmetric: its data source stands in the body
+cdef struct PendingMetrics:                         # an rtmetric sample; its data source stands in the body
+    uint32_t agent, uptime, offset, length
 
 @cython.final                                       # so that its methods are called directly
 cdef class Pipeline:
     cdef pthread_mutex_t turnstile, mutex
     cdef readonly Ledger ledger
+    cdef readonly CounterStore counters
     cdef list caches
     cdef void* slots[128]                           # FlowCache per slot, borrowed from `caches`
     cdef uint32_t slot_count
@@ -74,9 +75,9 @@ cdef class Pipeline:
                                                     # tail: oldest, next: the first without a digest, head: free
     cdef Pending* pending
     cdef uint32_t pending_count
-    cdef PendingCounters* counters
-    cdef uint32_t counter_count
-    cdef uint8_t* text                              # the bodies of pending counter samples
+    cdef PendingMetrics* rtmetrics
+    cdef uint32_t rtmetric_count
+    cdef uint8_t* text                              # the bodies of pending rtmetric samples
     cdef uint32_t text_used
     cdef uint32_t introduced                        # data sources that Python knows
     cdef uint64_t bytes, datagrams, not_sflow, other_version, overflow, seed
@@ -103,12 +104,10 @@ cdef class Pipeline:
     cdef void finish(self, double now) noexcept nogil
     cdef void set_aside(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* judged,
                         const uint64_t* carried) noexcept nogil
-    cdef void set_rtmetric_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample,
-                                 double now) noexcept nogil
-    cdef bint keep_body(self, uint32_t source, uint32_t agent, const Datagram* head, const CounterSample* sample,
-                        bint named) noexcept nogil
-    cdef void set_counters_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
-                                 double now) noexcept nogil
+    cdef void set_rtmetric_aside(self, uint32_t agent, const Datagram* head,
+                                 const CounterSample* sample) noexcept nogil
+    cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
+                    double now) noexcept nogil
     cdef void settle(self, double now) noexcept
     cdef int settle_sources(self, double now) except -1
     cdef int meet_sources(self) except -1

@@ -1,12 +1,13 @@
 """The journey of a batch: decode -> account -> dissect -> key -> accumulate, without the GIL, under one lock.
 
-What needs Python is set aside and settled once per batch, with the GIL: data sources never seen before, counter
-samples (rare), judged keys never seen before, and limits that fired. The lock is held for one batch and is fair:
-whoever waits at the turnstile goes next, so a query waits for one batch even when datagrams never stop. Rule: nobody
-waits for the lock while holding the GIL; so whoever holds the lock may take the GIL.
+What needs Python is set aside and settled once per batch, with the GIL: data sources never seen before, judged keys
+never seen before, limits that fired, rtmetric samples, and counter samples that a threshold watches (all others are
+only copied: counterstore.pyx). The lock is held for one batch and is fair: whoever waits at the turnstile goes next, so
+a query waits for one batch even when datagrams never stop. Rule: nobody waits for the lock while holding the GIL; so
+whoever holds the lock may take the GIL.
 
-The shell (engine.py) is called with lock and GIL held: meet(source), count(...), count_named(...), judge(slot, judged),
-fired(events).
+The shell (engine.py) is called with lock and GIL held: meet(source), counted(source, now), count_named(...),
+judge(slot, judged), fired(events).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -14,6 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from analytics.core.counterstore cimport TOLD_ROOM, CounterStore
 from analytics.core.flowcache cimport FlowCache, Fired, Value, add_up
 from analytics.core.flowkeys cimport KEY_WORDS, gather_carried, gather_judged, gather_value
 from analytics.core.ladder cimport dissect
@@ -32,7 +34,7 @@ from analytics.core.sflow import rtmetric
 
 cdef enum:
     PENDING_ROOM = 4096                             # samples set aside before the GIL is taken in mid-batch (at half)
-    COUNTER_ROOM = 1024
+    RTMETRIC_ROOM = 1024
     TEXT_ROOM = 1 << 20
     FIRED_ROOM = 4096
     BATCH = 256                                     # datagrams fed from Python per turn of the lock
@@ -51,29 +53,30 @@ cdef inline void fetch_staged(Staged* item) noexcept nogil:
 
 
 cdef class Pipeline:
-    def __cinit__(self, shell, uint64_t seed):
+    def __cinit__(self, shell, uint64_t seed, uint64_t counter_bytes):
         cdef uint32_t place
         self.shell = shell
         self.seed = seed
         self.ledger = Ledger(seed)
+        self.counters = CounterStore(counter_bytes)
         self.caches = []
         for place in range(UNDER_WAY):
             prepare(&self.samples[place].fields)
         pthread_mutex_init(&self.turnstile, NULL)
         pthread_mutex_init(&self.mutex, NULL)
         self.pending = <Pending*>malloc(PENDING_ROOM * sizeof(Pending))
-        self.counters = <PendingCounters*>malloc(COUNTER_ROOM * sizeof(PendingCounters))
+        self.rtmetrics = <PendingMetrics*>malloc(RTMETRIC_ROOM * sizeof(PendingMetrics))
         self.text = <uint8_t*>malloc(TEXT_ROOM)
         self.fires.items = <Fired*>malloc(FIRED_ROOM * sizeof(Fired))
         self.fires.room = FIRED_ROOM
-        if not (self.pending and self.counters and self.text and self.fires.items):
+        if not (self.pending and self.rtmetrics and self.text and self.fires.items):
             raise MemoryError
 
     def __dealloc__(self):
         pthread_mutex_destroy(&self.turnstile)
         pthread_mutex_destroy(&self.mutex)
         free(self.pending)
-        free(self.counters)
+        free(self.rtmetrics)
         free(self.text)
         free(self.fires.items)
         shortcuts_close(&self.shortcuts)
@@ -159,6 +162,7 @@ cdef class Pipeline:
             if i + 1 < count:
                 fetch(slices[i + 1].at, 0)
             self.datagram(&slices[i], now)
+<<<<<<< HEAD
             if (self.pending_count * 2 >= PENDING_ROOM or self.counter_count * 2 >= COUNTER_ROOM
                     or self.text_used * 2 >= TEXT_ROOM or self.fires.count * 2 >= FIRED_ROOM):
                 self.finish(now)
@@ -167,6 +171,15 @@ cdef class Pipeline:
                 self.note_moves()
         self.finish(now)
         if (self.pending_count or self.counter_count or self.fires.count
+=======
+            if (self.pending_count * 2 >= PENDING_ROOM or self.counters.told_count * 2 >= TOLD_ROOM
+                    or self.rtmetric_count * 2 >= RTMETRIC_ROOM or self.text_used * 2 >= TEXT_ROOM
+                    or self.fires.count * 2 >= FIRED_ROOM):
+                with gil:
+                    self.settle(now)
+        self.unstage(now)
+        if (self.pending_count or self.counters.told_count or self.rtmetric_count or self.fires.count
+>>>>>>> h-counters
                 or self.introduced < self.ledger.source_count):
             with gil:
                 self.settle(now)
@@ -202,9 +215,9 @@ cdef class Pipeline:
             if kind == FLOW or kind == DISCARD:
                 self.flow(agent, &head, &flow, era, now)
             elif kind == COUNTERS:
-                self.set_counters_aside(agent, &head, &counters, era, now)
+                self.count(agent, &head, &counters, era, now)
             elif kind == RTMETRIC:
-                self.set_rtmetric_aside(agent, &head, &counters, now)
+                self.set_rtmetric_aside(agent, &head, &counters)
             else:
                 who.skipped += 1
         who.faults += head.faults
@@ -396,8 +409,10 @@ cdef class Pipeline:
         memcpy(item.carried, carried, 8 * cache.plan.carried_words)
         self.pending_count += 1
 
-    cdef void set_counters_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
-                                 double now) noexcept nogil:
+    cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
+                    double now) noexcept nogil:
+        """Account for a counter sample and keep its records."""
+        cdef Agent* who = &self.ledger.agents[agent]
         cdef uint32_t source = self.ledger.source(agent, sample.source_class, sample.source_index)
         cdef Order order = self.ledger.sample(agent, head, era, sample.source_class, sample.source_index,
                                               sample.sequence, 0, OF_COUNTERS)
@@ -406,25 +421,19 @@ cdef class Pipeline:
             return
         self.ledger.sources[source].last_counter = now
         if order == IN_ORDER:                       # late or twice: newer values are known already
-            self.keep_body(source, agent, head, sample, 0)
+            who.faults += self.counters.keep(source, sample, head.uptime, now)
 
-    cdef void set_rtmetric_aside(self, uint32_t agent, const Datagram* head, const CounterSample* sample,
-                                 double now) noexcept nogil:
-        self.keep_body(NOBODY, agent, head, sample, 1)
-
-    cdef bint keep_body(self, uint32_t source, uint32_t agent, const Datagram* head, const CounterSample* sample,
-                        bint named) noexcept nogil:
-        """Copy the records of a sample for `settle`; 0 when there is no room for them, which is counted."""
+    cdef void set_rtmetric_aside(self, uint32_t agent, const Datagram* head,
+                                 const CounterSample* sample) noexcept nogil:
+        """Copy a sample for `settle`; what there is no room for is counted."""
         cdef uint32_t length = <uint32_t>left(&sample.body)
-        if self.counter_count == COUNTER_ROOM or self.text_used + length > TEXT_ROOM:
+        if self.rtmetric_count == RTMETRIC_ROOM or self.text_used + length > TEXT_ROOM:
             self.overflow += 1
-            return 0
-        self.counters[self.counter_count] = PendingCounters(source, agent, head.uptime, sample.sequence,
-                                                            sample.records, self.text_used, length, named)
+            return
+        self.rtmetrics[self.rtmetric_count] = PendingMetrics(agent, head.uptime, self.text_used, length)
         memcpy(self.text + self.text_used, sample.body.at, length)
         self.text_used += length
-        self.counter_count += 1
-        return 1
+        self.rtmetric_count += 1
 
     # -- settling (lock and GIL held) --
 
@@ -436,7 +445,8 @@ cdef class Pipeline:
             self.settle_fires()
         except Exception as error:                  # a bug: told by raise_failure, and the journey goes on
             self.failure = error
-        self.pending_count = self.counter_count = self.text_used = self.fires.count = 0
+        self.pending_count = self.rtmetric_count = self.text_used = self.fires.count = 0
+        self.counters.all_told()
 
     cdef int meet_sources(self) except -1:
         cdef uint32_t source
@@ -447,16 +457,14 @@ cdef class Pipeline:
 
     cdef int settle_sources(self, double now) except -1:
         cdef uint32_t i
-        cdef PendingCounters* item
+        cdef PendingMetrics* item
         self.meet_sources()
-        for i in range(self.counter_count):
-            item = &self.counters[i]
+        for i in range(self.counters.told_count):
+            self.shell.counted(self.counters.told[i], now)
+        for i in range(self.rtmetric_count):
+            item = &self.rtmetrics[i]
             body = (<const char*>self.text + item.offset)[:item.length]
-            if item.named:
-                faults = self.settle_rtmetric(item.agent, item.uptime, body, now)
-            else:
-                faults = self.shell.count(item.source, item.sequence, item.uptime, item.records, body, now)
-            self.ledger.agents[item.agent].faults += <uint64_t>faults
+            self.ledger.agents[item.agent].faults += <uint64_t>self.settle_rtmetric(item.agent, item.uptime, body, now)
         return 0
 
     def settle_rtmetric(self, uint32_t agent, uint32_t uptime, bytes body, double now) -> int:
@@ -531,5 +539,6 @@ cdef class Pipeline:
     def numbers(self) -> dict:
         """Cumulative counters of everything that came in."""
         return {"bytes": self.bytes, "datagrams": self.datagrams, "not_sflow": self.not_sflow,
-                "other_version": self.other_version, "overflow": self.overflow, "events_lost": self.fires.lost}
+                "other_version": self.other_version, "overflow": self.overflow, "events_lost": self.fires.lost,
+                "counter_records": self.counters.records, "counter_refused": self.counters.refused}
 

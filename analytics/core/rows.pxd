@@ -36,6 +36,7 @@ cdef struct Row:
     const char* label_key                           # NULL without a label
     const char* label
     int fields, shown
+    uint32_t size                                   # bytes of all fields, 0 if it varies
     FieldRow field[MOST_FIELDS]
     ShownRow show[MOST_FIELDS]
 

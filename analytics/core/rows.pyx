@@ -8,11 +8,11 @@ values, for counters, tests and tools; the printers read the same windows withou
 import struct
 from ipaddress import ip_address
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc
 
 from analytics import structures
-from analytics.core.xdr cimport Window, cut, left, take32
+from analytics.core.xdr cimport Window, be32, be64, cut, left, take32
 
 KINDS = {
     "u32": U32, "i32": I32, "u64": U64, "f32": F32, "f64": F64, "u8": U8, "mac": MAC, "ip4": IP4, "ip6": IP6,
@@ -58,6 +58,8 @@ cdef void compile_row(Row* row, one) except *:
     row.fields, row.shown = len(one.fields), len(one.shown)
     if max(row.fields, row.shown) > MOST_FIELDS:
         raise ValueError(f"{one.text} {one.name}: more than {MOST_FIELDS} fields")
+    sizes = [SIZES[<int>KINDS[field.type]] for field in one.fields]
+    row.size = sum(sizes) if all(sizes) else 0
     for i, field in enumerate(one.fields):
         row.field[i] = FieldRow(KINDS[field.type], field.optional)
     for i, shown in enumerate(one.shown):
@@ -202,11 +204,17 @@ cdef object list_of(Kind kind, bytes data):
     return made
 
 
-cdef object plain(Kind kind, bytes data):
-    if kind in (U32, WORD, U8, U64, SOURCE, PORT, SOURCE2, PORT2):
-        return int.from_bytes(data, "big")
+cdef object plain(Kind kind, const Window* part):
+    cdef bytes data
+    if kind in (U32, WORD, SOURCE, PORT):
+        return be32(part.at)
+    if kind in (U64, SOURCE2, PORT2):
+        return be64(part.at)
     if kind in (I32, PERCENT):
-        return int.from_bytes(data, "big", signed=True)
+        return <int32_t>be32(part.at)
+    data = (<const char*>part.at)[:left(part)]
+    if kind == U8:
+        return data[0]
     if kind == F32:
         return struct.unpack(">f", data)[0]
     if kind == F64:
@@ -247,5 +255,5 @@ def decode_record(tag, const uint8_t[::1] body, *, flow=False):
     count = locate(row, Window(at, at + body.shape[0]), found, &whole)
     values = {}
     for i in range(count):
-        values[fields[i].name] = plain(row.field[i].kind, (<const char*>found[i].at)[:left(&found[i])])
+        values[fields[i].name] = plain(row.field[i].kind, &found[i])
     return values, bool(whole)

@@ -58,3 +58,4 @@ cdef struct CounterSample:
 
 cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) noexcept nogil
 cdef Kind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* counters) noexcept nogil
+cdef bint next_record(CounterSample* sample, uint32_t* tag, Window* record, uint32_t* faults) noexcept nogil

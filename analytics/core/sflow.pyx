@@ -168,7 +168,7 @@ cdef bint flow_sample(Datagram* datagram, Window body, FlowSample* flow, uint32_
 
 
 cdef bint counter_sample(Datagram* datagram, Window body, CounterSample* counters, bint expanded) noexcept nogil:
-    """The fixed part of a counter sample; its records are rare and are read by `counter_records`."""
+    """The fixed part of a counter sample; its records are read by `next_record`."""
     cdef const uint8_t* at = body.at
     cdef uint32_t room = 16 if expanded else 12
     if left(&body) < room:
@@ -209,26 +209,36 @@ cdef Kind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* count
     return SKIPPED
 
 
+cdef bint next_record(CounterSample* sample, uint32_t* tag, Window* record, uint32_t* faults) noexcept nogil:
+    """Take the next record off a counter sample; 0 at its end. What does not fit is a fault and the end."""
+    cdef uint32_t length = 0
+    if sample.records == 0:                         # the count may lie: the window ends the sample too
+        return 0
+    if (not take32(&sample.body, tag) or not take32(&sample.body, &length)
+            or not cut(&sample.body, length, record)):
+        faults[0] += 1
+        sample.records = 0
+        return 0
+    sample.records -= 1
+    return 1
+
+
 def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, int]:
     """Read the records of one counter sample by the table of structures: ({tag: {field: value}}, faults).
 
     A short record gives what it has and a fault; of two with one tag the last is kept; unknown ones are left out.
     """
-    cdef Window window
+    cdef CounterSample sample
     cdef Window record
-    cdef uint32_t tag = 0, length = 0
-    found, faults = {}, 0
-    if body.shape[0] == 0:
-        return found, int(records != 0)
-    window = Window(&body[0], &body[0] + body.shape[0])
-    while records:
-        if not take32(&window, &tag) or not take32(&window, &length) or not cut(&window, length, &record):
-            return found, faults + 1
+    cdef uint32_t tag = 0, faults = 0
+    cdef const uint8_t* at = &body[0] if body.shape[0] else NULL
+    found = {}
+    sample.records, sample.body = records, Window(at, at + body.shape[0])
+    while next_record(&sample, &tag, &record, &faults):
         key = (tag >> 12, tag & 0xFFF)
         if key in COUNTER_RECORDS:
-            found[key], whole = decode_record(key, (<const char*>record.at)[:length])
+            found[key], whole = decode_record(key, (<const char*>record.at)[:left(&record)])
             faults += not whole
-        records -= 1
     return found, faults
 
 

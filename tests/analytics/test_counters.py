@@ -1,36 +1,85 @@
-"""counters: counter samples in, metrics out; wraps, restarts and unknown markers."""
+"""Counter samples through the engine: what is kept of them, and the metrics it becomes; wraps, restarts, unknown
+markers."""
 
 from __future__ import annotations
 
 import struct
+import weakref
 
 import pytest
+from analytics.core.rows import decode_record
+from hypothesis import given
+from hypothesis import strategies as st
 
-from analytics.counters import Counters
-from analytics.countertable import METRICS, WRAPPED_SPEEDS
+from analytics.countertable import METRICS, WRAPPED_SPEEDS, tags_of
+from analytics.directory import NoTopology
+from analytics.engine import Engine, EngineSettings
 from analytics.structures import COUNTER_RECORDS
-from tests.analytics.wire import UNKNOWN_COUNTER, if_counters, opaque, record, words
+from tests.analytics.counter_examples import COUNTERS
+from tests.analytics.wire import (
+    UNKNOWN_COUNTER,
+    counter_sample,
+    datagram,
+    flow_sample,
+    if_counters,
+    opaque,
+    record,
+    words,
+)
 
-PLACE = ("10.0.0.1", "5")
+ADDRESS = "10.0.0.1"
 
 
-def values(counters: Counters, now: float, place: tuple[str, str] = PLACE) -> dict[str, object]:
-    return {name: value for name, (value, _) in counters.metrics(*place, now).items()}
+class Agent:
+    """An agent that sends counter samples, each in a datagram of its own, with numbers that are right unless given."""
+
+    def __init__(self, engine: Engine | None = None, address: str = ADDRESS) -> None:
+        self.engine = engine or Engine()
+        weakref.finalize(self, self.engine.close)
+        self.address = address
+        self.sent = 1000
+
+    def send(
+        self,
+        now: float,
+        *records: bytes,
+        sequence: int | None = None,
+        uptime: int | None = None,
+        source: tuple[int, int] = (0, 5),
+    ) -> int:
+        """One sample; answers the faults that were counted in it."""
+        self.sent += 1
+        before = self.faults(now)
+        sample = counter_sample(*records, sequence=self.sent if sequence is None else sequence, source=source)
+        uptime = int(now * 1000) if uptime is None else uptime
+        self.engine.feed([datagram(sample, agent=self.address, sequence=self.sent, uptime=uptime)], now)
+        return self.faults(now) - before
+
+    def faults(self, now: float) -> int:
+        known = self.engine.agents(now)
+        return known[self.address]["sFlowFaults"] if self.address in known else 0
+
+    def values(self, now: float, source: str = "5") -> dict[str, object]:
+        """The live metrics of a data source."""
+        found = self.engine.metrics_of(self.address, now) or {}
+        head = f"{source}."
+        return {name.removeprefix(head): value for name, value in found.items() if name.startswith(head)}
 
 
-def update(
-    counters: Counters, now: float, *records: bytes, sequence: int | None = None, uptime: int | None = None
-) -> int:
-    """A counter sample whose sequence and uptime follow the time, unless given."""
-    sequence = int(now) if sequence is None else sequence
-    uptime = int(now * 1000) if uptime is None else uptime
-    return counters.update(*PLACE, sequence, uptime, len(records), b"".join(records), now)
+class Speeds(NoTopology):
+    """A topology that knows how fast one port is."""
+
+    def __init__(self, speed: int) -> None:
+        self.known = speed
+
+    def speed(self, agent: str, ifindex: str) -> int | None:
+        return self.known if (agent, ifindex) == (ADDRESS, "5") else None
 
 
 def test_the_first_sample_gives_no_rates():
-    counters = Counters()
-    update(counters, 1000, if_counters(5, 10**9, (1000, 2000), (10, 20)))
-    assert values(counters, 1000) == {
+    agent = Agent()
+    agent.send(1000, if_counters(5, 10**9, (1000, 2000), (10, 20)))
+    assert agent.values(1000) == {
         "ifindex": 5,
         "iftype": "ethernetCsmacd",
         "ifspeed": 10**9,
@@ -41,10 +90,10 @@ def test_the_first_sample_gives_no_rates():
 
 
 def test_rates_and_utilization():
-    counters = Counters()
-    update(counters, 1000, if_counters(speed=10**7, octets=(1000, 2000), packets=(10, 20)))
-    update(counters, 1010, if_counters(speed=10**7, octets=(1_251_000, 627_000), packets=(110, 70), status=1))
-    found = values(counters, 1010)
+    agent = Agent()
+    agent.send(1000, if_counters(speed=10**7, octets=(1000, 2000), packets=(10, 20)))
+    agent.send(1010, if_counters(speed=10**7, octets=(1_251_000, 627_000), packets=(110, 70), status=1))
+    found = agent.values(1010)
     assert (found["ifinoctets"], found["ifoutoctets"]) == (125_000, 62_500)
     assert (found["ifinutilization"], found["ifoututilization"]) == (10, 5)
     assert (found["ifinucastpkts"], found["ifinpkts"], found["ifoutpkts"]) == (10, 10, 5)
@@ -54,20 +103,26 @@ def test_rates_and_utilization():
 
 
 def test_the_speed_of_the_topology_wins():
-    counters = Counters(lambda agent, source: 5_000_000 if (agent, source) == PLACE else None)
-    assert values(counters, 1000) == {"ifspeed": 5_000_000}
-    update(counters, 1000, if_counters(speed=1_410_065_408))
-    update(counters, 1001, if_counters(speed=1_410_065_408, octets=(62_500, 0)))
-    found = values(counters, 1001)
+    agent = Agent()
+    agent.engine.set_topology(Speeds(5_000_000))
+    agent.engine.feed([datagram(flow_sample(source=(0, 5)))], 1000)
+    assert agent.values(1000) == {"ifspeed": 5_000_000}
+    agent.send(1000, if_counters(speed=1_410_065_408))
+    agent.send(1001, if_counters(speed=1_410_065_408, octets=(62_500, 0)))
+    found = agent.values(1001)
     assert (found["ifspeed"], found["ifinutilization"]) == (5_000_000, 10)
-    assert counters.value(*PLACE, "ifspeed", 1001) == (5_000_000, 1001)
+    [speed] = agent.engine.dump(["ALL"], ["ifspeed"], {}, 1002)
+    assert (speed["metricValue"], speed["lastUpdate"]) == (5_000_000, 1000)
+    agent.engine.set_topology(Speeds(1_000_000))
+    found = agent.values(1001)
+    assert (found["ifspeed"], found["ifinutilization"]) == (1_000_000, 50)
 
 
 def test_a_speed_of_zero_is_unknown():
-    counters = Counters()
-    update(counters, 1000, if_counters(speed=0))
-    update(counters, 1001, if_counters(speed=0, octets=(100, 0)))
-    assert {"ifspeed", "ifinutilization"} & set(values(counters, 1001)) == set()
+    agent = Agent()
+    agent.send(1000, if_counters(speed=0))
+    agent.send(1001, if_counters(speed=0, octets=(100, 0)))
+    assert {"ifspeed", "ifinutilization"} & set(agent.values(1001)) == set()
 
 
 @pytest.mark.parametrize(
@@ -83,44 +138,43 @@ def test_a_speed_of_zero_is_unknown():
     ],
 )
 def test_octets(before, after, rate):
-    counters = Counters()
-    update(counters, 1000, if_counters(octets=(before, 0)))
-    update(counters, 1010, if_counters(octets=(after, 0)))
-    assert values(counters, 1010).get("ifinoctets") == rate
+    agent = Agent()
+    agent.send(1000, if_counters(octets=(before, 0)))
+    agent.send(1010, if_counters(octets=(after, 0)))
+    assert agent.values(1010).get("ifinoctets") == rate
 
 
 @pytest.mark.parametrize(
     ("before", "after", "rate"), [(2**32 - 11, 89, 10.0), (UNKNOWN_COUNTER, 5, None), (5, UNKNOWN_COUNTER, None)]
 )
 def test_packets(before, after, rate):
-    counters = Counters()
-    update(counters, 1000, if_counters(packets=(before, 0)))
-    update(counters, 1010, if_counters(packets=(after, 0)))
-    assert values(counters, 1010).get("ifinucastpkts") == rate
+    agent = Agent()
+    agent.send(1000, if_counters(packets=(before, 0)))
+    agent.send(1010, if_counters(packets=(after, 0)))
+    assert agent.values(1010).get("ifinucastpkts") == rate
 
 
 @pytest.mark.parametrize("life", [{"sequence": 1}, {"uptime": 500}])
 def test_a_restart_begins_anew(life):
-    counters = Counters()
-    update(counters, 1000, if_counters(octets=(1000, 0)))
-    update(counters, 1010, if_counters(octets=(5000, 0)), **life)
-    assert "ifinoctets" not in values(counters, 1010)
-    update(counters, 1020, if_counters(octets=(6000, 0)))
-    assert values(counters, 1020)["ifinoctets"] == 100
+    agent = Agent()
+    agent.send(1000, if_counters(octets=(1000, 0)))
+    agent.send(1010, if_counters(octets=(5000, 0)), **life)
+    assert "ifinoctets" not in agent.values(1010)
+    agent.send(1020, if_counters(octets=(6000, 0)))
+    assert agent.values(1020)["ifinoctets"] == 100
 
 
 def test_the_other_structures_of_open_vswitch():
-    counters = Counters()
+    agent = Agent()
     names = (record(1004, struct.pack(">QI", 0x101, 3)), record(1005, opaque(b"leaf1-eth3")))
-    update(counters, 1000, *names, record(2, words(*[0] * 13)), record(2207, words(100, 10, 0, 0, 7, 2)))
-    update(
-        counters,
+    agent.send(1000, *names, record(2, words(*[0] * 13)), record(2207, words(100, 10, 0, 0, 7, 2)))
+    agent.send(
         1010,
         *names,
         record(2, words(5, 50, *[UNKNOWN_COUNTER] * 11)),
         record(2207, words(300, 20, 0, 0, 9, UNKNOWN_COUNTER)),
     )
-    assert values(counters, 1010) == {
+    assert agent.values(1010) == {
         "of_dpid": "0000000000000101",
         "of_port": 3,
         "ifname": "leaf1-eth3",
@@ -135,34 +189,68 @@ def test_the_other_structures_of_open_vswitch():
     }
 
 
-def test_two_samples_at_one_time_make_no_rate():
-    counters = Counters()
-    update(counters, 1000, if_counters(octets=(1000, 0)))
-    update(counters, 1000, if_counters(octets=(2000, 0)))
-    assert "ifinoctets" not in values(counters, 1000)
+def test_two_samples_at_one_time_count_as_the_later():
+    agent = Agent()
+    agent.send(1000, if_counters(octets=(1000, 0)))
+    agent.send(1000, if_counters(octets=(2000, 0)))
+    assert "ifinoctets" not in agent.values(1000)
+    agent.send(1010, if_counters(octets=(3000, 0)))
+    agent.send(1010, if_counters(octets=(12_000, 0)))
+    assert agent.values(1010)["ifinoctets"] == 1000
+
+
+def test_a_clock_that_is_set_back_makes_no_rate():
+    agent = Agent()
+    for step, now in enumerate((1000, 1010, 1005, 1015)):
+        agent.send(now, if_counters(octets=(1000 * step, 0)), uptime=10_000 * step)
+        assert agent.values(now).get("ifinoctets") == {1010: 100.0, 1015: 100.0}.get(now)
 
 
 def test_a_stale_metric_disappears():
-    counters = Counters()
-    update(counters, 1000, if_counters())
-    update(counters, 1010, if_counters(octets=(10, 0)))
-    assert counters.value(*PLACE, "ifinoctets", 1044) == (1.0, 1010)
-    assert counters.value(*PLACE, "ifinoctets", 1046) is None
-    assert values(counters, 1046) == {}
-    counters.expire(1046)
-    assert counters.sources() == []
+    agent = Agent()
+    agent.send(1000, if_counters())
+    agent.send(1010, if_counters(octets=(10, 0)))
+    [octets] = agent.engine.dump(["ALL"], ["ifinoctets"], {}, 1044)
+    assert (octets["metricValue"], octets["lastUpdate"]) == (1.0, 34_000)
+    assert agent.engine.dump(["ALL"], ["ifinoctets"], {}, 1046) == []
+    assert agent.values(1046) == {}
+    assert agent.engine.analyzer(1046)["counterRecords"] == 1
+    agent.engine.tick(1046)
+    assert agent.engine.analyzer(1046)["counterRecords"] == 0
+    agent.send(1050, if_counters(octets=(20, 0)))
+    assert agent.values(1050)["ifindex"] == 5
+    assert "ifinoctets" not in agent.values(1050)
+
+
+def test_what_is_unknown_this_time_keeps_its_value_until_it_is_stale():
+    agent = Agent()
+    agent.send(1000, if_counters(speed=10**9))
+    agent.send(1010, if_counters(speed=0))
+    [speed] = agent.engine.dump(["ALL"], ["ifspeed"], {}, 1010)
+    assert (speed["metricValue"], speed["lastUpdate"]) == (10**9, 10_000)
 
 
 def test_a_short_record_is_a_fault_and_what_it_has_counts():
-    counters = Counters()
-    assert update(counters, 1000, record(1, words(5, 6))) == 1
-    assert values(counters, 1000)["ifindex"] == 5
+    agent = Agent()
+    assert agent.send(1000, record(1, words(5, 6)), record(1005, words(9) + b"eth0"), record(1004, b"ab")) == 3
+    assert agent.values(1000) == {"ifindex": 5, "iftype": "ethernetCsmacd"}
+    assert agent.send(1010, if_counters(), record(1005, opaque(b"eth0"))) == 0
+    assert agent.values(1010)["ifname"] == "eth0"
+
+
+@pytest.mark.parametrize("lie", [record(2, words(*[0] * 13))[:30], words(1), b""])
+def test_a_count_of_records_that_lies_is_a_fault(lie):
+    agent = Agent()
+    sample = record(2, words(7, 5, 9) + if_counters() + lie)
+    agent.engine.feed([datagram(sample)], 1000)
+    assert agent.faults(1000) == 1
+    assert agent.values(1000)["ifindex"] == 5
 
 
 def test_nothing_readable_makes_no_source():
-    counters = Counters()
-    assert update(counters, 1000, record(9999, b"abcd")) == 0
-    assert counters.sources() == []
+    agent = Agent()
+    assert agent.send(1000, record(9999, b"abcd"), record(4300 << 12 | 2, words(1, 2, 3, 4, 5))) == 0
+    assert agent.engine.metric_names(1000) == {}
 
 
 def made(tag: tuple[int, int], *values: object) -> bytes:
@@ -174,12 +262,12 @@ def made(tag: tuple[int, int], *values: object) -> bytes:
     return record(tag[0] << 12 | tag[1], body)
 
 
-def two(first: bytes, second: bytes, source: str = "2.1") -> dict[str, object]:
+def two(first: bytes, second: bytes, source: tuple[int, int] = (2, 1)) -> dict[str, object]:
     """The metrics after two samples ten seconds apart."""
-    counters = Counters()
+    agent = Agent()
     for number, each in enumerate((first, second)):
-        counters.update("10.0.0.1", source, number, 1000 + number, 1, each, 1000 + 10 * number)
-    return values(counters, 1010, ("10.0.0.1", source))
+        agent.send(1000 + 10 * number, each, source=source)
+    return agent.values(1010, f"{source[0]}.{source[1]}")
 
 
 def test_host_processor():
@@ -215,9 +303,9 @@ def test_host_processor():
 
 
 def test_the_short_form_of_the_processor_record_is_no_fault():
-    counters = Counters()
-    assert update(counters, 1000, made((0, 2003), 1.5, -1.0, -1.0, 0, 0, 0, *[0] * 11)) == 0
-    assert values(counters, 1000) == {"load_one": 1.5, "proc_run": 0}  # loads of -1 and totals of 0 are unknown
+    agent = Agent()
+    assert agent.send(1000, made((0, 2003), 1.5, -1.0, -1.0, 0, 0, 0, *[0] * 11)) == 0
+    assert agent.values(1000) == {"load_one": 1.5, "proc_run": 0}  # loads of -1 and totals of 0 are unknown
 
 
 def test_host_memory_disk_and_network():
@@ -262,11 +350,11 @@ def test_the_names_of_a_host_and_of_a_virtual_machine():
         "os_release": "6.1.0",
     }
     assert two(DESCRIPTION, DESCRIPTION) == names
-    assert two(DESCRIPTION, DESCRIPTION, "3.100001") == {f"vir_{name}": value for name, value in names.items()}
+    assert two(DESCRIPTION, DESCRIPTION, (3, 100001)) == {f"vir_{name}": value for name, value in names.items()}
 
 
 def test_virtual_machines():
-    assert two(made((0, 2101), 1, 1000, 2), made((0, 2101), 1, 6000, 2), "3.100001") == {
+    assert two(made((0, 2101), 1, 1000, 2), made((0, 2101), 1, 6000, 2), (3, 100001)) == {
         "vir_cpu_state": "running",
         "vir_cpu_num": 2,
         "vir_cpu_time": 500.0,
@@ -417,9 +505,9 @@ def test_environment_and_gpu():
     ],
 )
 def test_speeds_that_open_vswitch_wrapped(sent, meant):
-    counters = Counters()
-    update(counters, 1000, if_counters(speed=sent))
-    assert values(counters, 1000)["ifspeed"] == meant
+    agent = Agent()
+    agent.send(1000, if_counters(speed=sent))
+    assert agent.values(1000)["ifspeed"] == meant
 
 
 def test_no_wrapped_speed_is_a_speed_of_its_own():
@@ -428,21 +516,21 @@ def test_no_wrapped_speed_is_a_speed_of_its_own():
 
 
 def test_records_that_take_turns_keep_their_rates():
-    counters = Counters()
+    agent = Agent()
     for number in range(4):
         octets = 1000 * number
         each = if_counters(octets=(octets, 0)) if number % 2 == 0 else made((0, 2006), octets, *[0] * 7)
-        update(counters, 1000 + 5 * number, each)
-    assert (values(counters, 1015)["ifinoctets"], values(counters, 1015)["bytes_in"]) == (200.0, 200.0)
+        agent.send(1000 + 5 * number, each)
+    assert (agent.values(1015)["ifinoctets"], agent.values(1015)["bytes_in"]) == (200.0, 200.0)
 
 
 def test_records_that_take_turns_live_by_their_own_interval():
-    counters = Counters()
+    agent = Agent()
     for number in range(3):
-        update(counters, 1000 + 60 * number, if_counters())
-        update(counters, 1001 + 60 * number, made((0, 2006), *[0] * 8))
-    assert {"ifindex", "bytes_in"} <= set(values(counters, 1120 + 200))
-    assert values(counters, 1120 + 220) == {}
+        agent.send(1000 + 60 * number, if_counters())
+        agent.send(1001 + 60 * number, made((0, 2006), *[0] * 8))
+    assert {"ifindex", "bytes_in"} <= set(agent.values(1120 + 200))
+    assert agent.values(1120 + 220) == {}
 
 
 @pytest.mark.parametrize(
@@ -456,13 +544,153 @@ def test_records_that_take_turns_live_by_their_own_interval():
     ],
 )
 def test_wraps_are_no_restarts(sequences, uptimes, rate):
-    counters = Counters()
+    agent = Agent()
     for number in range(2):
         each = if_counters(octets=(1000 * number, 0))
-        update(counters, 1000 + 10 * number, each, sequence=sequences[number], uptime=uptimes[number])
-    assert values(counters, 1010).get("ifinoctets") == rate
+        agent.send(1000 + 10 * number, each, sequence=sequences[number], uptime=uptimes[number])
+    assert agent.values(1010).get("ifinoctets") == rate
 
 
 def test_every_row_fits_its_structure():
     assert {tag: len(row) for tag, row in METRICS.items() if not row} == {}
-    assert {(0, 1), (0, 2003), (4413, 3), (5703, 1)} <= set(METRICS) <= set(COUNTER_RECORDS)
+    assert set(METRICS) == set(COUNTER_RECORDS) - {(4300, 2)}
+
+
+@pytest.mark.parametrize("tag", METRICS)
+def test_every_structure_makes_metrics_and_its_names_lead_back_to_it(tag):
+    agent = Agent()
+    agent.send(1000, record(tag[0] << 12 | tag[1], COUNTERS[tag][0]))
+    agent.send(1010, record(tag[0] << 12 | tag[1], COUNTERS[tag][0]))
+    agent.send(1010, record(tag[0] << 12 | tag[1], COUNTERS[tag][0]), source=(3, 7))
+    agent.send(1020, record(tag[0] << 12 | tag[1], COUNTERS[tag][0]), source=(3, 7))
+    names = set(agent.values(1020)) | set(agent.values(1020, "3.7"))
+    assert names
+    assert {name for name in names if tag not in tags_of(name)} == set()
+    for name in names:
+        assert agent.engine.metric([ADDRESS], [f"any:{name}"], {}, 1020)[0]["metricN"] >= 1
+
+
+def test_rare_interfaces():
+    found = two(made((0, 3), *[0] * 18), made((0, 3), *range(10, 190, 10)))
+    assert (found["tokenring_lineerrors"], found["tokenring_freqerrors"]) == (1.0, 18.0)
+    found = two(made((0, 4), *[0] * 14), made((0, 4), *range(10, 150, 10)))
+    assert (found["vg_inhighpriorityframes"], found["vg_hcouthighpriorityoctets"]) == (1.0, 14.0)
+    assert two(made((0, 5), 100, *[0] * 5), made((0, 5), 100, *range(10, 60, 10))) == {
+        "vlan_id": 100,
+        "vlan_octets": 1.0,
+        "vlan_ucastpkts": 2.0,
+        "vlan_multicastpkts": 3.0,
+        "vlan_broadcastpkts": 4.0,
+        "vlan_discards": 5.0,
+    }
+    found = two(made((0, 6), *[0] * 20), made((0, 6), *range(10, 210, 10)))
+    assert (found["wlan_failedcount"], found["wlan_associatedstationcount"]) == (3.0, 160)
+    found = two(made((0, 9), *[0] * 14), made((0, 9), *range(10, 150, 10)))
+    assert (found["ib_xmit_pkts"], found["ib_symbol_errors"], found["ib_vl15_dropped"]) == (1.0, 3.0, 14.0)
+    assert two(made((0, 8), *[0] * 6), made((0, 8), *range(10, 70, 10))) == {
+        "slow_path_unknown": 1.0,
+        "slow_path_other": 2.0,
+        "slow_path_cam_miss": 3.0,
+        "slow_path_cam_full": 4.0,
+        "slow_path_no_hw_support": 5.0,
+        "slow_path_cntrl": 6.0,
+    }
+
+
+def test_radio():
+    assert two(made((0, 1002), 0, 0, 0), made((0, 1002), 10_000, 8000, 2000)) == {
+        "radio_elapsed_time": 1000.0,
+        "radio_on_channel_time": 800.0,
+        "radio_on_channel_busy_time": 200.0,
+        "radio_utilization": 25.0,
+    }
+
+
+def test_every_queue_of_a_port_has_its_own_metrics():
+    agent = Agent()
+    for step in (0, 1):
+        queues = [made((0, 1003), queue, 64, 1000, *[0] * 9, 100 * queue * step) for queue in (0, 7, 255, 256)]
+        agent.send(1000 + 10 * step, *queues)
+    found = agent.values(1010)
+    assert {name: value for name, value in found.items() if name.startswith("queue_dropped")} == {
+        "queue_dropped_0": 0.0,
+        "queue_dropped_7": 70.0,
+        "queue_dropped_255": 2550.0,
+    }
+    assert (found["queue_segment_size_7"], found["queue_segments_7"], found["queue_length_128_7"]) == (64, 1000, 0.0)
+    assert len(found) == 3 * 12
+    assert agent.engine.analyzer(1010)["counterRecordsRefused"] == 2  # queue 256, twice
+
+
+def test_adapters_and_parent_of_a_host():
+    adapters = record(2001, words(2) + words(5, 1) + bytes(8) + words(6, 0))
+    assert two(adapters, adapters) == {"adapters": 2}
+    parent = made((0, 2002), 2, 1)
+    assert two(parent, parent, (3, 100001)) == {"parent_dsclass": 2, "parent_dsindex": 1}
+
+
+def test_virtual_desktops():
+    found = two(made((0, 2205), 3, *[0] * 22), made((0, 2205), *range(10, 240, 10)))
+    assert (found["vdi_sessions_current"], found["vdi_sessions_total"], found["vdi_usb_tx_bytes"]) == (10, 2.0, 23.0)
+    assert (found["vdi_rtt_avg_ms"], found["vdi_audio_tx_limit"], found["vdi_img_qual_min"]) == (120, 150, 190)
+    assert len(found) == 23
+
+
+def test_bodies_of_changing_length_do_not_disturb_their_neighbours():
+    agent = Agent()
+    for step, name in enumerate(("a", "leaf1-eth5", "", "a name of more than thirty characters", "b")):
+        agent.send(
+            1000 + 10 * step,
+            if_counters(octets=(1000 * step, 0)),
+            record(1005, opaque(name.encode())),
+            record(2, words(20 * step, *[0] * 12)),
+        )
+        found = agent.values(1000 + 10 * step)
+        assert found.get("ifname") == (name or "leaf1-eth5")  # no name: the one before
+        assert (found.get("ifinoctets"), found.get("eth_alignmenterrors")) == ((100.0, 2.0) if step else (None, None))
+
+
+def test_memory_for_records_is_bounded_and_what_is_refused_is_counted():
+    agent = Agent(Engine(EngineSettings(max_counter_bytes=10_000)))
+    for port in range(1, 201):
+        agent.send(1000, if_counters(port), source=(0, port))
+    numbers = agent.engine.analyzer(1000)
+    assert numbers["counterRecords"] + numbers["counterRecordsRefused"] == 200
+    assert 30 < numbers["counterRecords"] < 50
+    assert 8000 < agent.engine.pipeline.counters.bytes <= 10_000
+    agent.send(1010, if_counters(1, octets=(500, 0)), source=(0, 1))
+    assert agent.values(1010, "1")["ifinoctets"] == 50.0, "those that are known go on"
+    agent.engine.tick(1200)
+    assert agent.engine.pipeline.counters.bytes == 0
+    agent.send(1200, if_counters(200), source=(0, 200))
+    assert agent.values(1200, "200")["ifindex"] == 200, "there is room again"
+
+
+def test_a_record_beyond_all_measure_is_refused():
+    agent = Agent()
+    agent.send(1000, record(1005, opaque(b"n" * 4093)), if_counters())
+    assert "ifname" not in agent.values(1000)
+    assert agent.values(1000)["ifindex"] == 5
+    assert agent.engine.analyzer(1000)["counterRecordsRefused"] == 1
+    agent.send(1001, record(1005, opaque(b"n" * 4092)), if_counters())
+    assert agent.values(1001)["ifname"] == "n" * 4092
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(METRICS)), st.binary(max_size=160)), max_size=8), st.integers(0, 9))
+def test_the_newest_body_of_every_record_is_what_is_shown(noise, gap):
+    """Whatever comes, also cut and odd: each record shows what its newest body says and counts the faults in it."""
+    agent = Agent()
+    agent.send(1000, if_counters(octets=(0, 0)))
+    faults, newest = 0, {}
+    for tag, body in noise:
+        values, whole = decode_record(tag, body)
+        faults += not whole
+        if values:
+            newest[tag] = values
+    told = sum(agent.send(1000 + gap, record(tag[0] << 12 | tag[1], body)) for tag, body in noise)
+    assert told == faults
+    shown = {entry[0]: decode_record(entry[0], entry[2])[0] for entry in agent.engine.pipeline.counters.read(0)[1]}
+    queue = newest.pop((0, 1003), {})
+    assert {tag: shown[tag] for tag in newest} == newest
+    assert (0, 1003) in shown or not 0 <= queue.get("queue_index", 256) < 256
+    agent.values(1000 + gap)

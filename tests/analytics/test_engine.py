@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from analytics.engine import Engine, Invalid
+from analytics.engine import Engine, EngineSettings, Invalid
 from tests.analytics.wire import (
     counter_sample,
     datagram,
@@ -23,6 +23,7 @@ from tests.analytics.wire import (
     tcp,
     tcp_frame,
     udp,
+    words,
 )
 
 TUPLE = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
@@ -321,6 +322,61 @@ def test_a_threshold_on_a_counter(engine):
     assert events[0]["value"] == pytest.approx(90)
     assert (events[0]["agent"], events[0]["dataSource"]) == (LEAF, "5")
     assert "flowKey" not in events[0]
+
+
+def test_a_threshold_on_the_counters_of_very_many_ports():
+    engine = Engine(EngineSettings(max_events=30_000))
+    engine.set_threshold("any", {"metric": "ifspeed", "value": 1})
+    datagrams = [
+        datagram(*(counter_sample(if_counters(port), source=(0, port)) for port in range(first, first + 400)),
+                 sequence=first)
+        for first in range(1, 20_000, 400)
+    ]  # fmt: skip
+    engine.feed(datagrams, NOW)
+    assert {event["dataSource"] for event in engine.events(None, 30_000)} == {str(n) for n in range(1, 20_001)}
+    engine.close()
+
+
+HOST = record(2000, opaque(b"alpha") + bytes(range(16)) + words(3, 2) + opaque(b"6.1.0"))
+
+
+def test_a_filter_by_the_name_of_the_host(engine):
+    """The host's name comes with its own data source, before or after the counters of the port."""
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes"})
+    engine.set_threshold("t", {"metric": "f", "value": 1, "byFlow": True, "filter": {"host_name": ["alph*"]}})
+    switch = Switch(engine)
+    switch.counters(NOW)
+    switch.samples(tcp_frame())
+    assert engine.events(None, 10) == []
+    engine.feed([datagram(counter_sample(HOST, source=(2, 1)), agent=LEAF, sub_agent=7)], NOW)
+    switch.samples(tcp_frame("10.0.0.2"))
+    switch.samples(tcp_frame("10.0.0.3"), port=7)
+    assert [event["dataSource"] for event in engine.events(None, 10)] == ["7", "5"]
+
+
+def test_only_counters_that_a_threshold_looks_at_need_python(engine):
+    told = []
+    engine.counted = lambda source, now: told.append(source)
+    switch = Switch(engine)
+
+    def of_one_batch():
+        told.clear()
+        switch.counters(NOW, record(1005, opaque(b"leaf1-eth5")))
+        engine.feed([datagram(counter_sample(HOST, sequence=switch.sent, source=(2, 1)), agent=LEAF,
+                              sequence=switch.sent, sub_agent=7)], NOW)  # fmt: skip
+        return len(told)
+
+    engine.set_flow("f", {"value": "frames"})
+    engine.set_threshold("plain", {"metric": "f", "value": 1})
+    assert of_one_batch() == 0
+    engine.set_threshold("named", {"metric": "f", "value": 1, "filter": {"ifname": ["leaf*"]}})
+    assert of_one_batch() == 1
+    engine.set_threshold("hosts", {"metric": "5.vir_host_name", "value": 1})
+    assert of_one_batch() == 2
+    engine.clear_flow("f")
+    assert of_one_batch() == 1, "what watched the flow waits for counters of its name"
+    engine.clear_threshold("hosts")
+    assert of_one_batch() == 0
 
 
 def test_metrics(engine):
