@@ -118,7 +118,7 @@ class Engine:
     def _note_headers(self, now: float) -> None:
         if self._started is None:
             self._started = now
-        seen = self._pipeline.headers_seen()
+        seen = self._pipeline.classifier.headers_seen()
         self._headers |= {slot: now for slot in range(seen.bit_length()) if seen >> slot & 1}
 
     # -- what the pipeline calls, with lock and GIL held --
@@ -175,7 +175,7 @@ class Engine:
         with self._pipeline:
             self._drop_flow(name)
             try:
-                cache = self._caches[name] = self._pipeline.add(program, self._settings.max_entries)
+                cache = self._caches[name] = self._pipeline.classifier.add(program, self._settings.max_entries)
             except OverflowError as error:
                 raise Invalid(f"flow {name!r}: {error}") from None
             self._watches.flow_set(name, cache)
@@ -190,7 +190,7 @@ class Engine:
         cache = self._caches.pop(name, None)
         if cache is None:
             return False
-        self._pipeline.drop(cache)
+        self._pipeline.classifier.drop(cache)
         self._watches.flow_cleared(cache)
         self._watch_counters()
         return True

@@ -31,7 +31,7 @@ def looks_of(programs) -> list[tuple[int, int, int]]:
 
 
 cdef bint shortcuts_open(Shortcuts* shortcuts, list caches) except -1:
-    """Begin anew, without any shortcut, for these definitions; 0 when they read too much for a signature."""
+    """Begin anew, without any shortcut, for these definitions; 0: they read too much, there are none."""
     cdef uint32_t i
     cdef Wanted* wanted
     shortcuts_close(shortcuts)
@@ -61,8 +61,8 @@ cdef bint shortcuts_open(Shortcuts* shortcuts, list caches) except -1:
     shortcuts.pairs -= 2
     shortcuts.marks = <uint16_t*>calloc(MARKS, sizeof(uint16_t))
     if shortcuts.places == NULL or shortcuts.marks == NULL:
-        shortcuts_close(shortcuts)
-        raise MemoryError
+        shortcuts_close(shortcuts)                  # they are a convenience
+        return 0
     return 1
 
 
