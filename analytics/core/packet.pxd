@@ -1,7 +1,7 @@
 """The headers found in a sampled packet. Dissecting only finds them; fields are read later, by the rows of `ROWS`.
 
 A slot is (occurrence << 6) + header: the first TCP header of a packet is slot TCP, the second TCP + 64. What a sample
-says itself, outside of the packet, has slots from FRAME on.
+says itself, outside of the packet, has slots from FRAME on; the keys of flow records take what is free (recordkeys.py).
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -11,6 +11,8 @@ cdef enum:
     STACK_ROOM = 16                                 # headers followed in a packet, outermost first: the ladder's bound
     LAYER = 64                                      # slots per occurrence
     SLOTS = 256                                     # LAYER * (DEPTH + 1)
+    NAME_ROOM = 128                                 # bytes of a name in a key
+    NOTES_ROOM = 6144
 
 cdef enum:                                          # headers that can repeat
     ETH
@@ -55,6 +57,14 @@ cdef enum:                                          # headers that can repeat
     GTP
     L2TP                                            # tunnel and session of version 2
     L2TP3                                           # session of version 3
+    LISP                                            # its instance
+    CAPWAP
+    DNS
+    DNSNAME                                         # of the first question, laid out anew
+    DNSTYPE
+    IBBT                                            # InfiniBand's base transport header
+    IBRETH                                          # what follows it in RDMA requests
+    IBAETH                                          # and in acknowledgements
     HEADERS                                         # at most LAYER
 
 cdef enum:                                          # once per sample
@@ -64,20 +74,9 @@ cdef enum:                                          # once per sample
     OUTPUT
     DIRECTION
     STACK
-    REASON                                          # from here on: flow records beside the header, see records.pyx
-    ROUTER
-    GATEWAY
-    ASPATH
-    COMMUNITIES
-    IN4                                             # the tunnel a packet came in by, over IPv4 and over IPv6
-    IN6
-    INVNI
-    OUT4                                            # the tunnel it leaves by
-    OUT6
-    OUTVNI
-    QUEUE
-    BACKLOG
-    TRANSIT
+    REASON
+    IBBTPLACE
+    FREE                                            # from here on: flow records beside the header, see records.pyx
 
 cdef enum Protocol:                                 # names in packet.pyx; also: the rung of the ladder that is next
     END
@@ -125,6 +124,10 @@ cdef enum Protocol:                                 # names in packet.pyx; also:
     P_TEREDO
     P_L2TP
     P_L2TP3
+    P_LISP
+    P_CAPWAP
+    P_DNS
+    P_IBBT
     P_RARP
     P_LLDP
     P_SLOW
@@ -145,11 +148,13 @@ cdef struct Fields:
     uint64_t present[4]                             # bit per slot
     const uint8_t* at[256]                          # valid where the bit is set
     const uint8_t* end[256]                         # no field reads beyond
-    uint8_t words[48]                               # what comes from the sample itself, in network order
+    uint8_t words[52]                               # what comes from the sample itself, in network order
     uint64_t stack[2]                               # a byte per header met, the lowest is the outermost
-    uint8_t notes[320]                              # what records.pyx lays out anew
     uint32_t height                                 # protocols in stack
-    uint8_t addresses[12]                           # of an 802.11 frame, in the order of Ethernet
+    uint8_t addresses[36]                           # of 802.11 frames, in the order of Ethernet, per occurrence
+    uint8_t summary[80]                             # a packet that summary.pyx wrote
+    uint8_t names[384]                              # of DNS questions, NAME_ROOM per occurrence
+    uint8_t notes[6144]                             # what records.pyx lays out anew: NOTES_ROOM
 
 
 cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
@@ -169,6 +174,14 @@ cdef inline int claim(Fields* fields, int header, const uint8_t* at, const uint8
     return -1
 
 
+cdef inline int met(const Fields* fields, int header) noexcept nogil:
+    """How often a header was claimed: the depth of the next one, DEPTH when that would be too deep."""
+    cdef int depth = 0
+    while depth < DEPTH and (fields.present[depth] >> header) & 1:
+        depth += 1
+    return depth
+
+
 cdef inline void push(Fields* fields, Protocol protocol) noexcept nogil:
     if fields.height < STACK_ROOM:
         fields.stack[fields.height >> 3] |= <uint64_t>protocol << (8 * (fields.height & 7))
@@ -179,3 +192,5 @@ cdef void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uin
                    uint32_t out_format, uint32_t out_value, Direction direction) noexcept nogil
 cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priority, uint32_t dst_vlan,
                           uint32_t dst_priority) noexcept nogil
+cdef void note_reason(Fields* fields, uint32_t reason) noexcept nogil
+cdef void note_ibbt(Fields* fields, uint32_t offset) noexcept nogil

@@ -1,144 +1,207 @@
-"""Flow records beside the sampled header -> fields of the sample (sflow-wire.md section 3, sflow-rt-api.md 2.3).
+"""Flow records beside the sampled header -> fields of the sample, as analytics/recordkeys.py plans.
 
-sflow.pyx keeps the windows of the records that it knows; here each becomes one slot of Fields, so that the rows of
-packet.ROWS can read it. Records of fixed shape are read where they lie. Those whose fields move (addresses of two
-lengths, AS paths, communities) are laid out anew in Fields.notes; so are IPv4 tunnels, because Open vSwitch swaps
-their UDP ports. A record that is too short for a field lacks that field, and only that.
+sflow.pyx keeps the windows of the records; here the fields that are keys are laid out anew in Fields.notes, at fixed
+places, so that rows like those of packet.ROWS can read them: addresses of two lengths as type and 16 bytes, texts and
+lists padded with zeros. Which fields a record has is told by `rows.locate`, by the same table that `howdah decode`
+prints from; a record that is too short for a field lacks that field, and those behind. Without a sampled header
+packet and addresses come from summary.pyx. A sample that has nothing but a header costs one comparison here.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from analytics.core.packet cimport (ASPATH, BACKLOG, COMMUNITIES, GATEWAY, IN4, IN6, INVNI, OUT4, OUT6, OUTVNI, QUEUE,
-                                    REASON, ROUTER, TRANSIT, Fields, mark)
-from analytics.core.sflow cimport (KEPT, K_BACKLOG, K_GATEWAY, K_IN4, K_IN6, K_INVNI, K_OUT4, K_OUT6, K_OUTVNI,
-                                   K_QUEUE, K_ROUTER, K_TRANSIT, FlowSample)
-from analytics.core.xdr cimport Window, be32, left, swap32, take32
+from analytics import recordkeys
+from analytics.core.packet cimport Fields, mark, note_reason
+from analytics.core.rows cimport FLOW_TABLE, MOST_FIELDS, Row, find, locate
+from analytics.core.sflow cimport FlowSample
+from analytics.core.summary cimport summarise
+from analytics.core.xdr cimport Window, be32, be64, left, swap32, take32
 
-cdef enum:                                          # places in Fields.notes
-    ROUTER_NOTE = 0                                 # address 20, source mask 4, destination mask 4
-    GATEWAY_NOTE = 28                               # address 20, AS 4, source AS 4, source peer AS 4, preference 4
-    PATH_NOTE = 64                                  # destination AS 4, destination peer AS 4, 16 x AS 4
-    COMMUNITY_NOTE = 136                            # 16 x community 4
-    REASON_NOTE = 200
-    IN4_NOTE = 204                                  # sampled_ipv4: 32
-    OUT4_NOTE = 236
-    MOST_LISTED = 16                                # AS numbers and communities that a key shows; what follows is cut
+cdef enum:
+    MOST_LISTED = 16                                # labels, AS numbers and communities that a key shows
+    MOST_PLACES = 32                                # keys of one record
+    MOST_RECORDS = 96
+    HIGHEST = 0xFFFFFFFF
+    TAGS = 4096                                     # formats of enterprise 0; others are searched for
     IPV4_TUNNEL = 32                                # bytes of sampled_ipv4
 
-cdef int SLOT_OF[11]                                # slot of Fields per Kept; 0 (ETH): laid out anew
-SLOT_OF[:] = [0, 0, 0, IN6, INVNI, 0, OUT6, OUTVNI, QUEUE, BACKLOG, TRANSIT]
+cdef enum Way:                                      # how a field is laid out
+    ONE                                             # the constant 1
+    NUMBER
+    LONG                                            # 64 bits, clipped to 32
+    BYTES
+    ADDRESS
+    TEXT
+    LABELS
+    VLANS
+    PATH
+    LAST_AS
+    FIRST_AS
+    COMMUNITIES
+
+cdef struct Place:
+    Way way
+    int field                                       # position in the record, -1: none is needed
+    int slot
+    uint16_t note, offset, wire                     # the slot's bytes begin at note, the key's at note + offset
+
+cdef struct Plan:
+    const Row* row
+    int count
+    Place places[MOST_PLACES]
+
+WAYS = {"one": ONE, "u32": NUMBER, "i32": NUMBER, "word": NUMBER, "u64": LONG, "mac": BYTES, "ip4": BYTES,
+        "ip6": BYTES, "address": ADDRESS, "text": TEXT, "url": TEXT, "labels": LABELS, "vlans": VLANS,
+        "aspath": PATH, "last_as": LAST_AS, "first_as": FIRST_AS, "communities": COMMUNITIES}
+
+cdef Plan PLANS[MOST_RECORDS]
+cdef uint8_t PLAN_OF[TAGS]                          # 1 + place in PLANS, by format of enterprise 0
+cdef int PLANNED = 0
 
 
-cdef bint take_address(Window* record, uint8_t* out) noexcept nogil:
-    """sFlow's address (type, 0, 4 or 16 bytes) as type 4 and 16 bytes, zeros behind; 0 if it is cut or none."""
-    cdef uint32_t kind = 0, room
-    memset(out, 0, 20)
-    if not take32(record, &kind) or kind > 2:
-        return 0
-    room = 0 if kind == 0 else 4 if kind == 1 else 16
-    if left(record) < room:
-        return 0
-    memcpy(out + 4, record.at, room)
-    out[3] = <uint8_t>kind
-    record.at += room
-    return 1
+cdef void compile_plans() except *:
+    global PLANNED
+    cdef Plan* plan
+    if len(recordkeys.PLACES) > MOST_RECORDS:
+        raise ValueError(f"more than {MOST_RECORDS} records make keys")
+    memset(PLAN_OF, 0, sizeof(PLAN_OF))
+    for tag, places in recordkeys.PLACES.items():
+        plan = &PLANS[PLANNED]
+        if len(places) > MOST_PLACES:
+            raise ValueError(f"record {tag}: more than {MOST_PLACES} keys")
+        plan.row, plan.count = find(&FLOW_TABLE, tag[0] << 12 | tag[1]), len(places)
+        for i, place in enumerate(places):
+            plan.places[i] = Place(WAYS[place.way], place.field, place.slot, place.note, place.offset, place.wire)
+        PLANNED += 1
+        if tag[0] == 0:
+            PLAN_OF[<int>tag[1]] = <uint8_t>PLANNED
 
 
-cdef inline uint32_t copy_words(Window* record, uint8_t* out, uint32_t count) noexcept nogil:
-    """Copy as many of `count` words as there are; answers the bytes copied."""
-    cdef uint32_t room = 4 * count
-    if left(record) < room:
-        room = <uint32_t>left(record) & ~<uint32_t>3
-    memcpy(out, record.at, room)
-    record.at += room
-    return room
+compile_plans()
 
 
-cdef void router(Fields* fields, Window record) noexcept nogil:
-    cdef uint8_t* note = &fields.notes[ROUTER_NOTE]
-    if take_address(&record, note):
-        mark(fields, ROUTER, note, note + 20 + copy_words(&record, note + 20, 2))
+cdef inline const Plan* plan_of(uint32_t tag) noexcept nogil:
+    cdef int i
+    if tag < TAGS:
+        return &PLANS[PLAN_OF[tag] - 1] if PLAN_OF[tag] else NULL
+    for i in range(PLANNED):
+        if PLANS[i].row.tag == tag:
+            return &PLANS[i]
+    return NULL
 
 
-cdef void gateway(Fields* fields, Window record) noexcept nogil:
-    """extended_gateway: next hop, three AS numbers, the path in segments, communities, local preference."""
-    cdef uint8_t* note = &fields.notes[GATEWAY_NOTE]
-    cdef uint8_t* end
-    cdef uint32_t number = 0
-    if not take_address(&record, note):
-        return
-    end = note + 20 + copy_words(&record, note + 20, 3)
-    if as_path(fields, &record) and communities(fields, &record) and take32(&record, &number):
-        number = swap32(number)
-        memcpy(note + 32, &number, 4)
-        end = note + 36
-    mark(fields, GATEWAY, note, end)
+cdef inline void lay_number(uint8_t* note, uint32_t value) noexcept nogil:
+    value = swap32(value)
+    memcpy(note, &value, 4)
 
 
-cdef bint as_path(Fields* fields, Window* record) noexcept nogil:
-    """Segments (type, AS numbers<>): the last AS is the destination, the first its peer. 0: the path is cut.
+cdef bint lay_text(uint8_t* note, uint32_t room, Window text) noexcept nogil:
+    """As much of a text as there is room for, in whole UTF-8 characters, zeros behind; 0 when it is empty."""
+    cdef size_t length = left(&text)
+    while length and text.at[length - 1] == 0:
+        length -= 1
+    if length > room:
+        length = room
+        while length > room - 4 and text.at[length] & 0xC0 == 0x80:
+            length -= 1                             # inside a character; at most 3 bytes belong to one
+    memset(note, 0, room)
+    memcpy(note, text.at, length)
+    return length != 0
 
-    The loops are bounded by the bytes that are there, whatever the counts say.
+
+cdef bint lay_address(uint8_t* note, Window address) noexcept nogil:
+    """Type and 16 bytes; 0 when it is of the unknown type."""
+    memset(note, 0, 20)
+    note[3] = 1 if left(&address) == 4 else 2
+    memcpy(note + 4, address.at, left(&address))
+    return left(&address) != 0
+
+
+cdef bint lay_tags(uint8_t* note, Window entries, uint32_t shift, uint32_t mask) noexcept nogil:
+    """Numbers of labels or VLANs, plus one: zeros end the list. 0 when there are none."""
+    cdef uint32_t entry = 0, listed = 0
+    memset(note, 0, 4 * MOST_LISTED)
+    while listed < MOST_LISTED and take32(&entries, &entry):
+        lay_number(note + 4 * listed, (entry >> shift & mask) + 1)
+        listed += 1
+    return listed != 0
+
+
+cdef bint lay_path(uint8_t* note, Window path, Way way) noexcept nogil:
+    """AS numbers out of segments (type, AS number<>), whose counts `locate` has checked; 0 when there are none.
+
+    The first is the destination's peer, the last the destination. AS 0 is none, and would end the list.
     """
-    cdef uint8_t* note = &fields.notes[PATH_NOTE]
-    cdef uint32_t segments = 0, kind = 0, count = 0, number = 0, listed = 0, wire
-    if not take32(record, &segments):
-        return 0
-    memset(note, 0, 72)
-    while segments:
-        if not take32(record, &kind) or not take32(record, &count):
-            return 0
-        while count:
-            if not take32(record, &number):
-                return 0
-            wire = swap32(number)
-            if number and listed < MOST_LISTED:     # AS 0 is none, and would end the list
-                memcpy(note + 8 + 4 * listed, &wire, 4)
-                listed += 1
+    cdef uint32_t segments = 0, kind = 0, count = 0, number = 0, listed = 0, last = 0
+    if way == PATH:
+        memset(note, 0, 4 * MOST_LISTED)
+    take32(&path, &segments)
+    while segments and take32(&path, &kind) and take32(&path, &count):
+        while count and take32(&path, &number):
             count -= 1
-        segments -= 1
-    if listed:
-        wire = swap32(number)
-        memcpy(note, &wire, 4)
-        memcpy(note + 4, note + 8, 4)
-        mark(fields, ASPATH, note, note + 72)
-    return 1
-
-
-cdef bint communities(Fields* fields, Window* record) noexcept nogil:
-    cdef uint8_t* note = &fields.notes[COMMUNITY_NOTE]
-    cdef uint32_t count = 0, number = 0, listed = 0, wire
-    if not take32(record, &count):
-        return 0
-    memset(note, 0, 64)
-    while count:
-        if not take32(record, &number):
-            return 0
-        if number and listed < MOST_LISTED:
-            wire = swap32(number)
-            memcpy(note + 4 * listed, &wire, 4)
+            last = number
+            if number == 0:
+                continue
+            if way == PATH and listed < MOST_LISTED:
+                lay_number(note + 4 * listed, number)
+            elif way == FIRST_AS and listed == 0:
+                lay_number(note, number)
             listed += 1
-        count -= 1
-    if listed:
-        mark(fields, COMMUNITIES, note, note + 64)
+        segments -= 1
+    if way == LAST_AS:
+        lay_number(note, last)
+    return listed != 0
+
+
+cdef bint lay_communities(uint8_t* note, Window entries) noexcept nogil:
+    cdef uint32_t number = 0, listed = 0
+    memset(note, 0, 4 * MOST_LISTED)
+    while listed < MOST_LISTED and take32(&entries, &number):
+        if number:
+            lay_number(note + 4 * listed, number)
+            listed += 1
+    return listed != 0
+
+
+cdef bint lay_out(uint8_t* note, const Place* place, Window field) noexcept nogil:
+    """One key; 0 when the field is empty and makes none."""
+    cdef uint64_t wide
+    if place.way == NUMBER or place.way == BYTES:
+        memcpy(note, field.at, place.wire)
+    elif place.way == ONE:
+        lay_number(note, 1)
+    elif place.way == LONG:
+        wide = be64(field.at)
+        lay_number(note, <uint32_t>wide if wide <= HIGHEST else HIGHEST)
+    elif place.way == ADDRESS:
+        return lay_address(note, field)
+    elif place.way == TEXT:
+        return lay_text(note, place.wire, field)
+    elif place.way == LABELS:
+        return lay_tags(note, field, 12, 0xFFFFF)
+    elif place.way == VLANS:
+        return lay_tags(note, field, 0, 0xFFF)
+    elif place.way == COMMUNITIES:
+        return lay_communities(note, field)
+    else:
+        return lay_path(note, field, place.way)
     return 1
 
 
-cdef void tunnel(Fields* fields, int slot, uint8_t* note, Window record) noexcept nogil:
-    """sampled_ipv4 of a tunnel. Open vSwitch on a little-endian host swaps the bytes of its UDP ports (sflow-wire.md
-    6): known by the three tunnel ports that only so make sense, and put right."""
-    cdef size_t room = left(&record)
-    cdef uint32_t port
-    if room > IPV4_TUNNEL:
-        room = IPV4_TUNNEL
-    memcpy(note, record.at, room)
-    if room >= 24 and be32(note + 4) == 17:
-        port = be32(note + 20)
-        if port in (46354, 49431, 6177):            # 4789 VXLAN, 6081 Geneve, 8472 VXLAN of old
-            swap_port(note + 20)
-            swap_port(note + 16)
-    mark(fields, slot, note, note + room)
+cdef void describe_record(Fields* fields, const Plan* plan, Window record) noexcept nogil:
+    """Lay out the fields of one record that are keys. Keys that share a slot follow each other, so its end grows."""
+    cdef Window found[MOST_FIELDS]
+    cdef bint whole = 1
+    cdef int i, count = locate(plan.row, record, found, &whole)
+    cdef const Place* place
+    cdef uint8_t* note
+    for i in range(plan.count):
+        place = &plan.places[i]
+        if place.field >= count:
+            return
+        note = &fields.notes[place.note]
+        if lay_out(note + place.offset, place, found[place.field] if place.field >= 0 else record):
+            mark(fields, place.slot, note, note + place.offset + place.wire)
 
 
 cdef inline void swap_port(uint8_t* word) noexcept nogil:
@@ -147,25 +210,34 @@ cdef inline void swap_port(uint8_t* word) noexcept nogil:
     word[3] = kept
 
 
+cdef void describe_tunnel(Fields* fields, const Plan* plan, Window record) noexcept nogil:
+    """sampled_ipv4 of a tunnel. Open vSwitch on a little-endian host swaps the bytes of its UDP ports (sflow-wire.md
+    6): known by the three tunnel ports that only so make sense, and put right."""
+    cdef uint8_t copy[IPV4_TUNNEL]
+    cdef size_t room = min(left(&record), <size_t>IPV4_TUNNEL)
+    if room >= 24 and be32(record.at + 4) == 17 and be32(record.at + 20) in (46354, 49431, 6177):
+        memcpy(&copy[0], record.at, room)           # 4789 VXLAN, 6081 Geneve, 8472 VXLAN of old
+        swap_port(&copy[20])
+        swap_port(&copy[16])
+        record = Window(&copy[0], &copy[0] + room)
+    describe_record(fields, plan, record)
+
+
 cdef void describe_records(Fields* fields, const FlowSample* sample) noexcept nogil:
     """Add what a sample's records say; after packet.describe, which forgets the last sample."""
-    cdef uint32_t i, wire
+    cdef uint32_t i
+    cdef const Plan* plan
     if sample.discard or sample.out_format == 1:
-        wire = swap32(sample.reason if sample.discard else sample.out_value)
-        memcpy(&fields.notes[REASON_NOTE], &wire, 4)
-        mark(fields, REASON, &fields.notes[REASON_NOTE], &fields.notes[REASON_NOTE] + 4)
+        note_reason(fields, sample.reason if sample.discard else sample.out_value)
     if sample.kept == 0:
         return
-    for i in range(KEPT):
-        if not (sample.kept >> i) & 1:
+    for i in range(sample.kept):
+        plan = plan_of(sample.records[i].tag)
+        if plan == NULL:
             continue
-        if SLOT_OF[i]:
-            mark(fields, SLOT_OF[i], sample.records[i].at, sample.records[i].end)
-        elif i == K_ROUTER:
-            router(fields, sample.records[i])
-        elif i == K_GATEWAY:
-            gateway(fields, sample.records[i])
-        elif i == K_IN4:
-            tunnel(fields, IN4, &fields.notes[IN4_NOTE], sample.records[i])
+        if sample.records[i].tag in (1023, 1024):
+            describe_tunnel(fields, plan, sample.records[i].body)
         else:
-            tunnel(fields, OUT4, &fields.notes[OUT4_NOTE], sample.records[i])
+            describe_record(fields, plan, sample.records[i].body)
+    if sample.header == NULL:
+        summarise(fields, sample)

@@ -60,6 +60,12 @@ def wifi(ways: int, quality: bool, *addresses: str) -> bytes:
     return first + one + two + three + bytes(2) + b"".join(four) + bytes(2 * quality)
 
 
+def dns(name: str, kind: int, flags: int = 0x0100) -> bytes:
+    """A message with one question."""
+    labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
+    return struct.pack(">HHHHHH", 77, flags, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", kind, 1)
+
+
 SNAP = b"\xaa\xaa\x03\x00\x00\x00\x08\x00"
 CLIENT, SERVER, POINT = "0000000000aa", "0000000000bb", "0000000000cc"
 STATIONS = INNER | {"macsource": CLIENT.upper(), "macdestination": SERVER.upper()}
@@ -388,15 +394,107 @@ RUNGS: dict[str, tuple[int, bytes, str, dict[str, str]]] = {
     "L2TPv3 over UDP": (
         1,
         over_udp(1701, struct.pack(">HHI", 3, 0, 4711) + FRAME),
-        "eth.ip.udp.l2tp",
-        {"l2tpv3session": "4711"},
+        "eth.ip.udp.l2tp.eth.ip.tcp",
+        BRIDGED | {"l2tpv3session": "4711"},
     ),
     "L2TPv3 over IP": (
         1,
         ethernet(ipv4(struct.pack(">I", 4711) + FRAME, 115)),
+        "eth.ip.l2tp.eth.ip.tcp",
+        BRIDGED | {"l2tpv3session": "4711"},
+    ),
+    "L2TPv3 with cookie and sublayer": (
+        1,
+        ethernet(ipv4(struct.pack(">IQI", 4711, 0xFEEDFACECAFEBEEF, 1 << 30) + FRAME, 115)),
+        "eth.ip.l2tp.eth.ip.tcp",
+        BRIDGED | {"l2tpv3session": "4711"},
+    ),
+    "L2TPv3 with VLAN": (
+        1,
+        ethernet(ipv4(struct.pack(">II", 4711, 99) + ethernet(TCP6, 0x86DD, ((0x8100, 7),)), 115)),
+        "eth.ip.l2tp.eth.q.ip6.tcp",
+        DEEP6 | {"vlan": "7"},
+    ),
+    "L2TPv3 with what is no Ethernet": (
+        1,
+        ethernet(ipv4(struct.pack(">I", 4711) + b"\xff\x03\x00\x21" + TCP, 115)),
         "eth.ip.l2tp",
         {"l2tpv3session": "4711"},
     ),
+    "L2TPv3 control": (1, ethernet(ipv4(bytes(4) + FRAME, 115)), "eth.ip.l2tp", {"l2tpv3session": "0"}),
+    "LISP": (
+        1,
+        over_udp(4341, struct.pack(">II", 0x88000001, 5001 << 8 | 7) + TCP),
+        "eth.ip.udp.lisp.ip.tcp",
+        DEEP | {"lispinstance": "5001"},
+    ),
+    "LISP without instance": (1, over_udp(4341, bytes(8) + TCP6), "eth.ip.udp.lisp.ip6.tcp", DEEP6),
+    "CAPWAP": (
+        1,
+        over_udp(5247, struct.pack(">IHH", 2 << 19 | 3 << 14 | 1 << 9, 0, 0) + FRAME),
+        "eth.ip.udp.capwap.eth.ip.tcp",
+        BRIDGED | {"capwapradio": "3", "capwapbinding": "1"},
+    ),
+    "CAPWAP with 802.11": (
+        1,
+        over_udp(5247, struct.pack(">IHH", 4 << 19 | 1 << 9 | 0x110, 0, 0) + bytes(8)
+                 + wifi(1, True, POINT, CLIENT, SERVER) + SNAP + TCP),
+        "eth.ip.udp.capwap.wlan.llc.ip.tcp",
+        DEEP | {"macsource": "000000000001", "macsource.1": CLIENT.upper(), "macdestination.1": SERVER.upper()},
+    ),
+    "CAPWAP, a later fragment": (
+        1,
+        over_udp(5247, struct.pack(">IHH", 2 << 19 | 1 << 9 | 0x80, 5, 100 << 3) + FRAME),
+        "eth.ip.udp.capwap",
+        {"capwapradio": "0"},
+    ),
+    "CAPWAP keep-alive": (1, over_udp(5247, struct.pack(">IHH", 2 << 19 | 8, 0, 0) + FRAME), "eth.ip.udp.capwap", {}),
+    "CAPWAP in DTLS": (1, over_udp(5247, b"\x01\x00\x00\x00" + bytes(60)), "eth.ip.udp.capwap", {}),
+    # messages
+    "DNS": (
+        1,
+        over_udp(53, dns("www.example.com", 28)),
+        "eth.ip.udp",
+        {"dnsqname": "www.example.com.", "dnsqr": "false", "dnsqtypename": "AAAA"},
+    ),
+    "DNS answer": (
+        1,
+        ethernet(ipv6(udp(53, 40000, dns("example.org", 65280, flags=0x8180) + bytes(20)), 17), 0x86DD),
+        "eth.ip6.udp",
+        {"dnsqname": "example.org.", "dnsqr": "true", "dnsqtypename": "TYPE65280"},
+    ),
+    "DNS in VXLAN": (
+        1,
+        over_udp(4789, vxlan(1) + over_udp(53, dns("a.b", 16))),
+        "eth.ip.udp.vxlan.eth.ip.udp",
+        {"dnsqname": "a.b.", "dnsqtypename": "TXT", "udpdestinationport.1": "53"},
+    ),
+    "RoCEv2 write": (
+        1,
+        over_udp(4791, struct.pack(">BBHII", 10, 0xC0, 0xFFFF, 7, 1) + struct.pack(">QII", 1, 2, 65536) + bytes(64)),
+        "eth.ip.udp.ibbt",
+        {"ibbtopcode": "10", "ibbtopname": "RDMA_WRITE_ONLY", "ibbtoptransport": "RC", "ibbtse": "true",
+         "ibbtm": "true", "ibbtrdmalen": "65536", "ibbt_offset": "42"},
+    ),
+    "RoCEv2 acknowledgement": (
+        1,
+        over_udp(4791, struct.pack(">BBHII", 17, 0, 0xFFFF, 7, 1) + struct.pack(">BBH", 0x1F, 0, 9)),
+        "eth.ip.udp.ibbt",
+        {"ibbtopname": "ACKNOWLEDGE", "ibbtaethack": "31", "ibbtse": "false"},
+    ),
+    "RoCEv2 congestion": (
+        1,
+        over_udp(4791, struct.pack(">BBHII", 0x81, 0, 0xFFFF, 7, 0) + bytes(16)),
+        "eth.ip.udp.ibbt",
+        {"ibbtopcode": "129", "ibbtopname": "CNP", "ibbtoptransport": "CNP"},
+    ),
+    "PPP with a bridged LAN": (
+        7,
+        b"\xff\x03\x00\x31" + struct.pack(">BBI", 0x40, 1, 77) + FRAME,
+        "ppp.eth.ip.tcp",
+        INNER | {"macsource": "0000000000AA", "pppprotocol": "49"},
+    ),
+    "PPP with a bridged token ring": (7, b"\x00\x31\x00\x02" + FRAME, "ppp", {"pppprotocol": "49"}),
 }
 # what a longer header may say otherwise: the stack grows, a later header says the upper layer or the fragment
 GROWING = {"stack", "ethernetprotocol", *(f"ip6{name}{depth}" for name in ("nexthdr", "fragm", "fragoffset")
