@@ -1,8 +1,8 @@
-"""Flow records beside the sampled header -> flow keys: one row per record (names: sflow-rt-api.md 2.3, else in its manner).
+"""Flow records beside the sampled header -> flow keys: one row per record.
 
-A row lists `key=field` words, fields by their names in structures.py; `key=field:kind` when the kind of the key does not
-follow from the type of the field, and `key=` for the constant 1. A new key is one new word here. Several records may
-make one key (`httphost`).
+A row lists `key=field` words, fields by their names in structures.py; `key=field:kind` when the kind of the key does
+not follow from the type of the field, and `key=` for the constant 1. A new key is one new word here. Several records
+may make one key (`httphost`). Names are those of sflow-rt-api.md 2.3, others in their manner.
 
 The rest is a plan for core/records.pyx: which slot of `Fields` a key has, and which bytes of `Fields.notes` it is laid
 out in. A key that can be absent though its record is there (a text, an address, a list: empty ones make no key) has a
@@ -26,7 +26,7 @@ FLAT6 = """{0}ip6nexthdr={1}IPProtocol {0}ip6source={1}srcIP6 {0}ip6destination=
 FLAT2 = "{0}macsource={1}ethernet_src {0}macdestination={1}ethernet_dst {0}ethernetprotocol={1}ethernet_type"
 HTTP = """httpmethod=http_method:httpmethod httpprotocol=http_protocol httpurl=http_uri:url httphost=http_host
     httpreferrer=http_referrer httpuseragent=http_useragent httpuser=http_authuser httpmimetype=http_mimetype
-    httpbytes=http_bytes httpstatus=http_status duration=http_duration_uS requests="""
+    httpbytes=http_bytes httpstatus=http_status:signed duration=http_duration_uS requests="""
 
 KEYS: dict[Tag, str] = {
     (0, 1002): "ipnexthoprouter=nextHop ipsourcemaskbits=srcSubnetMask ipdestinationmaskbits=dstSubnetMask",
@@ -82,7 +82,7 @@ KEYS: dict[Tag, str] = {
     (0, 2001): "nfspath=nfs_path nfsoperation=nfs_operation nfsstatus=nfs_status",
     (0, 2002): "scsilun=scsi_lun scsioperation=scsi_operation scsistatus=scsi_status",
     (0, 2003): """httpurl=http_url:url httphost=http_host httpreferrer=http_referrer httpuseragent=http_useragent
-        httpuser=http_user httpstatus=http_status""",
+        httpuser=http_user httpstatus=http_status:signed""",
     (0, 2100): SOCKET.format("socket", "socket4_"),
     (0, 2101): SOCKET.format("socket", "socket6_"),
     (0, 2102): SOCKET.format("proxysocket", "proxy_socket4_"),

@@ -155,6 +155,7 @@ RENDER: dict[str, Callable[[bytes], str]] = {
     "address": _address,
     "aspath": _autonomous_systems,
     "communities": _communities,
+    "signed": lambda raw: str(number(raw) - (number(raw) >> 31 << 32)),
     "truth": lambda raw: "true" if number(raw) else "false",
     "text": text,
     "url": text,
@@ -167,5 +168,5 @@ RENDER: dict[str, Callable[[bytes], str]] = {
     **{kind: _word(words) for kind, words in WORDS.items()},
 }
 INJECTIVE = frozenset({"number", "ip", "ip6", "mac", "bits2", "bits3", "bits9", "dscpname", "direction", "stack"})
-INJECTIVE |= {"reason", "address", "aspath", "communities", "truth", "text", "url", "dnsname", "dnstype", "labels"}
-INJECTIVE |= WORDS.keys()
+INJECTIVE |= {"reason", "address", "aspath", "communities", "signed", "truth", "text", "url", "dnsname", "dnstype"}
+INJECTIVE |= {"labels", *WORDS}

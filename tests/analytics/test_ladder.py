@@ -437,8 +437,14 @@ RUNGS: dict[str, tuple[int, bytes, str, dict[str, str]]] = {
     ),
     "CAPWAP with 802.11": (
         1,
-        over_udp(5247, struct.pack(">IHH", 4 << 19 | 1 << 9 | 0x110, 0, 0) + bytes(8)
-                 + wifi(1, True, POINT, CLIENT, SERVER) + SNAP + TCP),
+        over_udp(
+            5247,
+            struct.pack(">IHH", 4 << 19 | 1 << 9 | 0x110, 0, 0)
+            + bytes(8)
+            + wifi(1, True, POINT, CLIENT, SERVER)
+            + SNAP
+            + TCP,
+        ),
         "eth.ip.udp.capwap.wlan.llc.ip.tcp",
         DEEP | {"macsource": "000000000001", "macsource.1": CLIENT.upper(), "macdestination.1": SERVER.upper()},
     ),
@@ -473,8 +479,15 @@ RUNGS: dict[str, tuple[int, bytes, str, dict[str, str]]] = {
         1,
         over_udp(4791, struct.pack(">BBHII", 10, 0xC0, 0xFFFF, 7, 1) + struct.pack(">QII", 1, 2, 65536) + bytes(64)),
         "eth.ip.udp.ibbt",
-        {"ibbtopcode": "10", "ibbtopname": "RDMA_WRITE_ONLY", "ibbtoptransport": "RC", "ibbtse": "true",
-         "ibbtm": "true", "ibbtrdmalen": "65536", "ibbt_offset": "42"},
+        {
+            "ibbtopcode": "10",
+            "ibbtopname": "RDMA_WRITE_ONLY",
+            "ibbtoptransport": "RC",
+            "ibbtse": "true",
+            "ibbtm": "true",
+            "ibbtrdmalen": "65536",
+            "ibbt_offset": "42",
+        },
     ),
     "RoCEv2 acknowledgement": (
         1,
