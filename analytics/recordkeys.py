@@ -4,7 +4,7 @@ A row lists `key=field` words, fields by their names in structures.py; `key=fiel
 not follow from the type of the field, and `key=` for the constant 1. A new key is one new word here. Several records
 may make one key (`httphost`). Names are those of sflow-rt-api.md 2.3, others in their manner.
 
-The rest is a plan for core/records.pyx: which slot of `Fields` a key has, and which bytes of `Fields.notes` it is laid
+The rest is a plan for core/notes.pyx: which slot of `Fields` a key has, and which bytes of `Fields.notes` it is laid
 out in. A key that can be absent though its record is there (a text, an address, a list: empty ones make no key) has a
 slot of its own; others share one if the same records make them, in the same order. Numbers of 64 bits are clipped to
 32, texts cut to ROOMS bytes, lists to 16 entries.

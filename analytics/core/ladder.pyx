@@ -4,8 +4,8 @@ The state is small: which protocol is next (a rung), where it starts, where the 
 of its header, pushes its name, steps over it and answers the next rung; the loop in `dissect` ends when a rung has no
 successor, when nothing is left, or at STACK_ROOM headers, which also bounds every kind of nesting. Each rung checks
 what it reads: a header that is cut keeps every field that is there whole, and nothing is read beyond its end.
-The rarer link layers are in links.pyx, rungs inside of UDP and GRE in tunnels.pyx, what is no packet but a message in
-messages.pyx. Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC 8200, SRv6 RFC 8754, 802.1Q, MPLS RFC 3032, 4385
+What is rarer is in transports.pyx, links.pyx, tunnels.pyx (inside of UDP and GRE) and messages.pyx (no packets, but
+messages); each answers its own rungs and asks the next file for others. Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC 8200, SRv6 RFC 8754, 802.1Q, MPLS RFC 3032, 4385
 and 6790, ARP RFC 826.
 """
 
@@ -14,7 +14,7 @@ from libc.string cimport memset
 
 from analytics.core.packet cimport *
 from analytics.core.rungs cimport *
-from analytics.core.links cimport climb_link
+from analytics.core.transports cimport climb_transport
 from analytics.core.xdr cimport be16, be32
 
 cdef enum:
@@ -180,21 +180,6 @@ cdef Protocol extensions(Walk* walk, uint32_t protocol, int next_slot, int fragm
     return END
 
 
-cdef Protocol authenticated(Walk* walk) noexcept nogil:
-    """AH behind IPv4."""
-    cdef const uint8_t* at = walk.at
-    cdef size_t length
-    claim(walk.fields, AH, at, walk.end)
-    push(walk.fields, P_AH)
-    if room(walk) < 8:
-        return END
-    length = (<size_t>at[1] + 2) * 4
-    if room(walk) < length:
-        return END
-    walk.at += length
-    return <Protocol>BY_PROTOCOL[at[0]]
-
-
 cdef Protocol resolution(Walk* walk, Protocol name) noexcept nogil:
     """ARP and RARP."""
     cdef const uint8_t* at = walk.at
@@ -205,13 +190,6 @@ cdef Protocol resolution(Walk* walk, Protocol name) noexcept nogil:
 
 
 # -- transport --
-
-cdef inline Protocol transport(Walk* walk, int header, Protocol name) noexcept nogil:
-    """A header nothing of ours follows."""
-    claim(walk.fields, header, walk.at, walk.end)
-    push(walk.fields, name)
-    return END
-
 
 cdef inline Protocol user_datagram(Walk* walk) noexcept nogil:
     """UDP: what its destination port stands for comes next. Port 6343 stands for nothing: sampled sFlow stays shut."""
@@ -228,28 +206,6 @@ cdef inline Protocol user_datagram(Walk* walk) noexcept nogil:
     return by_udp_port(be16(at), be16(at + 2))
 
 
-cdef Protocol control_message(Walk* walk) noexcept nogil:
-    """ICMP. The packet an "unreachable" quotes is no traffic of its own, but says what could not be reached."""
-    cdef const uint8_t* at = walk.at
-    cdef const uint8_t* quoted = at + 8
-    cdef size_t left = room(walk)
-    cdef uint32_t header
-    claim(walk.fields, ICMP, at, walk.end)
-    push(walk.fields, P_ICMP)
-    if left < 28 or at[0] != 3 or quoted[0] >> 4 != 4:
-        return END
-    header = (quoted[0] & 0xF) * 4
-    if at[1] == 0:
-        claim(walk.fields, NO_NET, quoted + 16, quoted + 20)
-    elif at[1] == 1:
-        claim(walk.fields, NO_HOST, quoted + 16, quoted + 20)
-    elif at[1] == 2:
-        claim(walk.fields, NO_PROTOCOL, quoted + 9, quoted + 10)
-    elif at[1] == 3 and header >= 20 and left >= 8 + header + 4:
-        claim(walk.fields, NO_PORT, quoted + header + 2, quoted + header + 4)
-    return END
-
-
 # -- the loop --
 
 cdef inline Protocol climb(Protocol rung, Walk* walk) noexcept nogil:
@@ -262,36 +218,18 @@ cdef inline Protocol climb(Protocol rung, Walk* walk) noexcept nogil:
     elif rung == P_IP6:
         return ip6(walk)
     elif rung == P_TCP:
-        return transport(walk, TCP, P_TCP)
+        return last(walk, TCP, P_TCP)
     elif rung == P_UDP or rung == P_UDPLITE:
-        return user_datagram(walk) if rung == P_UDP else transport(walk, UDP, P_UDPLITE)
-    elif rung == P_ICMP:
-        return control_message(walk)
+        return user_datagram(walk) if rung == P_UDP else last(walk, UDP, P_UDPLITE)
     elif rung == P_ICMP6:
-        return transport(walk, ICMP6, P_ICMP6)
+        return last(walk, ICMP6, P_ICMP6)
     elif rung == P_MPLS:
         return label(walk)
     elif rung == P_MPLS_PAYLOAD:
         return labelled(walk)
     elif rung == P_ARP or rung == P_RARP:
         return resolution(walk, rung)
-    return climb_rare(rung, walk)
-
-
-cdef Protocol climb_rare(Protocol rung, Walk* walk) noexcept nogil:
-    if rung == P_MACSEC:
-        return transport(walk, MACSEC, P_MACSEC)
-    elif rung == P_AH:
-        return authenticated(walk)
-    elif rung == P_ESP:
-        return transport(walk, ESP, P_ESP)
-    elif rung == P_SCTP:
-        return transport(walk, SCTP, P_SCTP)
-    elif rung == P_DCCP:
-        return transport(walk, DCCP, P_DCCP)
-    elif rung == P_IGMP:
-        return transport(walk, IGMP, P_IGMP)
-    return climb_link(rung, walk)
+    return climb_transport(rung, walk)
 
 
 cdef void dissect(Fields* fields, uint32_t protocol, const uint8_t* header, uint32_t length) noexcept nogil:

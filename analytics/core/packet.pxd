@@ -76,7 +76,7 @@ cdef enum:                                          # once per sample
     STACK
     REASON
     IBBTPLACE
-    FREE                                            # from here on: flow records beside the header, see records.pyx
+    FREE                                            # from here on: the keys of flow records, see recordkeys.py
 
 cdef enum Protocol:                                 # names in packet.pyx; also: the rung of the ladder that is next
     END
@@ -154,7 +154,7 @@ cdef struct Fields:
     uint8_t addresses[36]                           # of 802.11 frames, in the order of Ethernet, per occurrence
     uint8_t summary[80]                             # a packet that summary.pyx wrote
     uint8_t names[384]                              # of DNS questions, NAME_ROOM per occurrence
-    uint8_t notes[6144]                             # what records.pyx lays out anew: NOTES_ROOM
+    uint8_t notes[6144]                             # keys of flow records, laid out anew: NOTES_ROOM
 
 
 cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:

@@ -31,6 +31,13 @@ cdef inline void trim(Walk* walk, size_t length) noexcept nogil:
         walk.end = walk.at + length
 
 
+cdef inline Protocol last(Walk* walk, int header, Protocol name) noexcept nogil:
+    """A header nothing of ours follows."""
+    claim(walk.fields, header, walk.at, walk.end)
+    push(walk.fields, name)
+    return END
+
+
 cdef inline Protocol by_type(uint32_t kind) noexcept nogil:
     """The rung of an Ethernet type."""
     if kind == 0x0800:

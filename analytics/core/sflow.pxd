@@ -18,7 +18,7 @@ cdef enum Kind:
     SKIPPED                                         # a structure we do not read, skipped by its length
 
 cdef enum:
-    MOST_KEPT = 32                                  # records of one sample that are kept for records.pyx
+    MOST_KEPT = 32                                  # records of one sample that are kept for notes.pyx
 
 cdef struct Record:
     uint32_t tag

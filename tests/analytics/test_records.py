@@ -1,4 +1,4 @@
-"""core/records and recordkeys: every flow record as keys of flows, by way of the engine."""
+"""core/notes and recordkeys: every flow record as keys of flows, by way of the engine."""
 
 from __future__ import annotations
 
