@@ -158,11 +158,22 @@ def fields_inside(const uint8_t[::1] buffer not None, uint32_t start, uint32_t l
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
     dissect(&fields, protocol, &buffer[0] + start if length else NULL, length)
     found = {}
-    for name in FIELDS:
+    for name in names_met(&fields):
         row = row_of(name, FIELDS)
         if pick(&fields, &row, out):
             found[name] = bytes(out[:row.room])
     return found
+
+
+cdef list names_met(const Fields* fields):
+    """The fields whose headers a sample has, if perhaps not whole."""
+    cdef int slot
+    met = []
+    for name, row in FIELDS.items():
+        slot = row[1]
+        if (fields.present[slot >> 6] >> (slot & 63)) & 1:
+            met.append(name)
+    return met
 
 
 def spans_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
@@ -174,7 +185,7 @@ def spans_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
     dissect(&fields, protocol, start, header.shape[0])
     spans = {}
-    for name in FIELDS:
+    for name in names_met(&fields):
         row = row_of(name, FIELDS)
         at = place(&fields, &row)
         if at != NULL and start <= at < start + header.shape[0]:

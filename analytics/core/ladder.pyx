@@ -132,6 +132,8 @@ cdef inline Protocol ip6(Walk* walk) noexcept nogil:
         return END
     if room(walk) < 40:
         claim(fields, IP6, at, walk.end)
+        if room(walk) > 6:
+            claim(fields, NEXT6, at + 6, walk.end)
         push(fields, P_IP6)
         return END
     length = be16(at + 4)

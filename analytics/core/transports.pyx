@@ -25,25 +25,29 @@ cdef Protocol authenticated(Walk* walk) noexcept nogil:
     return <Protocol>BY_PROTOCOL[at[0]]
 
 
+cdef inline void quoted(Walk* walk, int header, size_t offset) noexcept nogil:
+    """A field of the packet that an ICMP message quotes."""
+    if room(walk) > offset:
+        claim(walk.fields, header, walk.at + offset, walk.end)
+
+
 cdef Protocol control_message(Walk* walk) noexcept nogil:
     """ICMP. The packet an "unreachable" quotes is no traffic of its own, but says what could not be reached."""
     cdef const uint8_t* at = walk.at
-    cdef const uint8_t* quoted = at + 8
-    cdef size_t left = room(walk)
     cdef uint32_t header
     claim(walk.fields, ICMP, at, walk.end)
     push(walk.fields, P_ICMP)
-    if left < 28 or at[0] != 3 or quoted[0] >> 4 != 4:
+    if room(walk) <= 8 or at[0] != 3 or at[8] >> 4 != 4:
         return END
-    header = (quoted[0] & 0xF) * 4
+    header = (at[8] & 0xF) * 4
     if at[1] == 0:
-        claim(walk.fields, NO_NET, quoted + 16, quoted + 20)
+        quoted(walk, NO_NET, 8 + 16)
     elif at[1] == 1:
-        claim(walk.fields, NO_HOST, quoted + 16, quoted + 20)
+        quoted(walk, NO_HOST, 8 + 16)
     elif at[1] == 2:
-        claim(walk.fields, NO_PROTOCOL, quoted + 9, quoted + 10)
-    elif at[1] == 3 and header >= 20 and left >= 8 + header + 4:
-        claim(walk.fields, NO_PORT, quoted + header + 2, quoted + header + 4)
+        quoted(walk, NO_PROTOCOL, 8 + 9)
+    elif at[1] == 3 and header >= 20:
+        quoted(walk, NO_PORT, 8 + header + 2)
     return END
 
 
