@@ -299,6 +299,14 @@ def test_more_records_than_are_kept(engine):
     assert keys_of(engine, "null:queueindex", *unknown, record(9999, words(1)), record(1036, words(3))) == {"null": 1}
 
 
+def test_nested_aggregation_is_passed_over(engine):
+    """What is inside of 0:1016 are other samples; however deep, this sample's own records count."""
+    body = words(0)
+    for _ in range(100):
+        body = words(1) + words(1) + record(1016, body)
+    assert keys_of(engine, "queueindex", record(1016, body), record(1036, words(3))) == {"3": 1}
+
+
 def test_records_of_a_discard(engine):
     engine.set_flow("why", {"keys": "reason,linuxdropreason,function,hwtrapname", "value": "frames", "dropped": True})
     records = [record(tag, FLOWS[0, tag][0]) for tag in (1042, 1038, 1041)]
