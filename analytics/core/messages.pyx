@@ -73,7 +73,7 @@ cdef Protocol infiniband(Walk* walk) noexcept nogil:
     cdef const uint8_t* at = walk.at
     cdef uint32_t opcode = at[0]
     if not (walk.fields.present[IBBTPLACE >> 6] >> (IBBTPLACE & 63)) & 1:
-        note_ibbt(walk.fields, <uint32_t>(at - walk.start))
+        note(walk.fields, IBBTPLACE, IBBT_WORD, <uint32_t>(at - walk.start))
     claim(walk.fields, IBBT, at, walk.end)
     push(walk.fields, P_IBBT)
     if room(walk) <= IBBT_HEADER:

@@ -5,6 +5,9 @@ says itself, outside of the packet, has slots from FRAME on; the keys of flow re
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from analytics.core.xdr cimport swap32
 
 cdef enum:
     DEPTH = 3                                       # a field's plain name, .1 and .2
@@ -75,8 +78,14 @@ cdef enum:                                          # once per sample
     DIRECTION
     STACK
     REASON
+    IPPLACE                                         # where the first IPv4 header lies in the sampled packet
     IBBTPLACE
     FREE                                            # from here on: the keys of flow records, see recordkeys.py
+
+cdef enum:                                          # places in Fields.words; those before are describe's
+    REASON_WORD = 11
+    IP_WORD
+    IBBT_WORD
 
 cdef enum Protocol:                                 # names in packet.pyx; also: the rung of the ladder that is next
     END
@@ -148,7 +157,7 @@ cdef struct Fields:
     uint64_t present[4]                             # bit per slot
     const uint8_t* at[256]                          # valid where the bit is set
     const uint8_t* end[256]                         # no field reads beyond
-    uint8_t words[52]                               # what comes from the sample itself, in network order
+    uint8_t words[56]                               # what comes from the sample itself, in network order
     uint64_t stack[2]                               # a byte per header met, the lowest is the outermost
     uint32_t height                                 # protocols in stack
     uint8_t addresses[36]                           # of 802.11 frames, in the order of Ethernet, per occurrence
@@ -162,6 +171,14 @@ cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t
     fields.at[slot] = at
     fields.end[slot] = end
     fields.present[slot >> 6] |= <uint64_t>1 << (slot & 63)
+
+
+cdef inline void note(Fields* fields, int slot, int word, uint32_t value) noexcept nogil:
+    """Note a number that is no bytes of the packet, in a word of its own."""
+    cdef uint8_t* at = &fields.words[4 * word]
+    cdef uint32_t wire = swap32(value)
+    memcpy(at, &wire, 4)
+    mark(fields, slot, at, at + 4)
 
 
 cdef inline int claim(Fields* fields, int header, const uint8_t* at, const uint8_t* end) noexcept nogil:
@@ -192,5 +209,3 @@ cdef void describe(Fields* fields, uint32_t frame_length, uint32_t stripped, uin
                    uint32_t out_format, uint32_t out_value, Direction direction) noexcept nogil
 cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priority, uint32_t dst_vlan,
                           uint32_t dst_priority) noexcept nogil
-cdef void note_reason(Fields* fields, uint32_t reason) noexcept nogil
-cdef void note_ibbt(Fields* fields, uint32_t offset) noexcept nogil

@@ -141,6 +141,7 @@ ROWS = (
     ("direction", DIRECTION, 0, 4, 0, 0xFFFFFFFF, 0, "direction"),
     ("stack", STACK, 0, STACK_ROOM, 0, 0, 0, "stack"),
     ("reason", REASON, 0, 4, 0, 0xFFFFFFFF, 0, "reason"),
+    ("ip_offset", IPPLACE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
     ("ibbt_offset", IBBTPLACE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
 )
 # bytes in a key, of kinds that are no number of 4 bytes
@@ -191,15 +192,3 @@ cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priori
     word(fields, 9, dst_vlan)
     word(fields, 10, dst_priority)
     mark(fields, SWITCH, at, at + 16)
-
-
-cdef void note_reason(Fields* fields, uint32_t reason) noexcept nogil:
-    """Note why the packet was dropped."""
-    cdef uint8_t* at = word(fields, 11, reason)
-    mark(fields, REASON, at, at + 4)
-
-
-cdef void note_ibbt(Fields* fields, uint32_t offset) noexcept nogil:
-    """Note where InfiniBand's header lies in the sampled packet."""
-    cdef uint8_t* at = word(fields, 12, offset)
-    mark(fields, IBBTPLACE, at, at + 4)

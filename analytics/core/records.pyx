@@ -5,13 +5,13 @@ the packet. A sample that has nothing but a header ends here after two compariso
 """
 
 from analytics.core.notes cimport describe_kept
-from analytics.core.packet cimport Fields, note_reason
+from analytics.core.packet cimport REASON, REASON_WORD, Fields, note
 from analytics.core.sflow cimport FlowSample
 
 
 cdef void describe_records(Fields* fields, const FlowSample* sample) noexcept nogil:
     """Add what a sample's records say; after packet.describe, which forgets the last sample."""
     if sample.discard or sample.out_format == 1:
-        note_reason(fields, sample.reason if sample.discard else sample.out_value)
+        note(fields, REASON, REASON_WORD, sample.reason if sample.discard else sample.out_value)
     if sample.kept:
         describe_kept(fields, sample)
