@@ -240,7 +240,5 @@ cdef void dissect(Fields* fields, uint32_t protocol, const uint8_t* header, uint
     cdef Protocol rung = first(protocol)
     while rung != END and walk.at < walk.end and fields.height < STACK_ROOM:
         rung = climb(rung, &walk)
-    if fields.present[0] >> IP & 1:
-        note(fields, IPPLACE, IP_WORD, <uint32_t>(fields.at[IP] - header))
     if fields.height:
         mark(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_ROOM)

@@ -78,13 +78,11 @@ cdef enum:                                          # once per sample
     DIRECTION
     STACK
     REASON
-    IPPLACE                                         # where the first IPv4 header lies in the sampled packet
-    IBBTPLACE
+    IBBTPLACE                                       # bytes before the first InfiniBand header
     FREE                                            # from here on: the keys of flow records, see recordkeys.py
 
 cdef enum:                                          # places in Fields.words; those before are describe's
     REASON_WORD = 11
-    IP_WORD
     IBBT_WORD
 
 cdef enum Protocol:                                 # names in packet.pyx; also: the rung of the ladder that is next
@@ -157,7 +155,7 @@ cdef struct Fields:
     uint64_t present[4]                             # bit per slot
     const uint8_t* at[256]                          # valid where the bit is set
     const uint8_t* end[256]                         # no field reads beyond
-    uint8_t words[56]                               # what comes from the sample itself, in network order
+    uint8_t words[52]                               # what comes from the sample itself, in network order
     uint64_t stack[2]                               # a byte per header met, the lowest is the outermost
     uint32_t height                                 # protocols in stack
     uint8_t addresses[36]                           # of 802.11 frames, in the order of Ethernet, per occurrence

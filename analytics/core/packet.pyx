@@ -141,7 +141,6 @@ ROWS = (
     ("direction", DIRECTION, 0, 4, 0, 0xFFFFFFFF, 0, "direction"),
     ("stack", STACK, 0, STACK_ROOM, 0, 0, 0, "stack"),
     ("reason", REASON, 0, 4, 0, 0xFFFFFFFF, 0, "reason"),
-    ("ip_offset", IPPLACE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
     ("ibbt_offset", IBBTPLACE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
 )
 # bytes in a key, of kinds that are no number of 4 bytes

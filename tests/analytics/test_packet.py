@@ -41,7 +41,6 @@ IP = {
     "ipecn": "00",
     "ipflags": "000",
     "ipfragoffset": "0",
-    "ip_offset": "14",
 }
 IP6 = {
     "ethernetprotocol": "34525",
@@ -74,7 +73,6 @@ def test_udp_with_tags_options_and_tos():
     assert found["stack"] == "eth.q.q.ip.udp"
     assert (found["vlan"], found["priority"], found["vlan.1"], found["priority.1"]) == ("100", "3", "10", "7")
     assert (found["iptos"], found["ipdscp"], found["ipdscpname"], found["ipecn"]) == ("185", "46", "EF", "01")
-    assert found["ip_offset"] == "22"
     assert (found["udpsourceport"], found["udpdestinationport"], found["ipbytes"]) == ("53", "1053", "44")
 
 
