@@ -4,12 +4,12 @@ The state is small: which protocol is next (a rung), where it starts, where the 
 of its header, pushes its name, steps over it and answers the next rung; the loop in `dissect` ends when a rung has no
 successor, when nothing is left, or at STACK_ROOM headers, which also bounds every kind of nesting. Each rung checks
 what it reads: a header that is cut keeps every field that is there whole, and nothing is read beyond its end.
-What is rarer is in transports.pyx, links.pyx, tunnels.pyx (inside of UDP and GRE) and messages.pyx (no packets, but
-messages); each answers its own rungs and asks the next file for others. Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC 8200, SRv6 RFC 8754, 802.1Q, MPLS RFC 3032, 4385
-and 6790, ARP RFC 826.
+What is rarer is in transports.pyx, links.pyx, tunnels.pyx (inside of UDP and GRE) and messages.pyx (what is no packet);
+each answers its own rungs and asks the next file for others. Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC
+8200, SRv6 RFC 8754, 802.1Q, MPLS RFC 3032, 4385 and 6790, ARP RFC 826.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
 from analytics.core.packet cimport *
