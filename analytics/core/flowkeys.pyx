@@ -177,7 +177,7 @@ cdef list names_met(const Fields* fields):
 
 
 def spans_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
-    """Where the fields of one header lie in it: name -> (first byte, byte behind). Fields laid out anew are left out."""
+    """Where the fields of one header lie in it: name -> (first byte, byte behind), but for fields laid out anew."""
     cdef Fields fields
     cdef Pick row
     cdef const uint8_t* at

@@ -1,7 +1,8 @@
 """Link layers other than Ethernet and its tags, and the headers that put Ethernet into Ethernet.
 
 LLC and SNAP (802.2), 802.11, PPP RFC 1661 with bridging RFC 3518, PPPoE RFC 2516, Cisco's HDLC, PBB (802.1ah), TRILL
-RFC 6325, MACsec (802.1AE). A rung as ladder.pyx describes it: claim the slot, push the name, step over the header, answer the next rung.
+RFC 6325, MACsec (802.1AE). A rung as ladder.pyx describes it: claim the slot, push the name, step over the header,
+answer the next rung.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
