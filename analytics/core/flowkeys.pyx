@@ -14,8 +14,9 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from analytics.core.ladder cimport dissect
-from analytics.core.packet cimport DEPTH, FRAME, LAYER, UNKNOWN, Fields, describe, prepare
+from analytics.core.packet cimport DEPTH, HEADERS, LAYER, UNKNOWN, Fields, describe, prepare
 
+from analytics import recordkeys
 from analytics.core import packet
 
 MAX_PICKS = MOST_PICKS
@@ -40,9 +41,9 @@ cdef Pick row_of(object name, dict rows):
 def field_rows() -> dict:
     """Every field name, also with its depth suffix -> its row (slot in place of header)."""
     rows = {}
-    for name, header, *rest in packet.ROWS:
+    for name, header, *rest in (*packet.ROWS, *recordkeys.ROWS):
         rows[name] = (name, header, *rest)
-        if header < FRAME:
+        if header < HEADERS:
             for depth in range(1, DEPTH):
                 rows[f"{name}.{depth}"] = (name, header + depth * LAYER, *rest)
     return rows
@@ -151,15 +152,44 @@ def fields_inside(const uint8_t[::1] buffer not None, uint32_t start, uint32_t l
     """The same of a header inside of a larger buffer; IndexError when it does not lie in there."""
     cdef Fields fields
     cdef Pick row
-    cdef uint8_t out[64]
+    cdef uint8_t out[8 * KEY_WORDS]
     if <size_t>start + length > <size_t>buffer.shape[0]:
         raise IndexError("the header does not lie in the buffer")
     prepare(&fields)
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
     dissect(&fields, protocol, &buffer[0] + start if length else NULL, length)
     found = {}
-    for name in FIELDS:
+    for name in names_met(&fields):
         row = row_of(name, FIELDS)
         if pick(&fields, &row, out):
             found[name] = bytes(out[:row.room])
     return found
+
+
+cdef list names_met(const Fields* fields):
+    """The fields whose headers a sample has, if perhaps not whole."""
+    cdef int slot
+    met = []
+    for name, row in FIELDS.items():
+        slot = row[1]
+        if (fields.present[slot >> 6] >> (slot & 63)) & 1:
+            met.append(name)
+    return met
+
+
+def spans_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
+    """Where the fields of one header lie in it: name -> (first byte, byte behind), but for fields laid out anew."""
+    cdef Fields fields
+    cdef Pick row
+    cdef const uint8_t* at
+    cdef const uint8_t* start = &header[0] if header.shape[0] else NULL
+    prepare(&fields)
+    describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
+    dissect(&fields, protocol, start, header.shape[0])
+    spans = {}
+    for name in names_met(&fields):
+        row = row_of(name, FIELDS)
+        at = place(&fields, &row)
+        if at != NULL and start <= at < start + header.shape[0]:
+            spans[name] = (at - start, at + row.wire - start)
+    return spans

@@ -4,16 +4,17 @@ The state is small: which protocol is next (a rung), where it starts, where the 
 of its header, pushes its name, steps over it and answers the next rung; the loop in `dissect` ends when a rung has no
 successor, when nothing is left, or at STACK_ROOM headers, which also bounds every kind of nesting. Each rung checks
 what it reads: a header that is cut keeps every field that is there whole, and nothing is read beyond its end.
-Rungs inside of UDP and GRE are in tunnels.pyx. Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC 8200, SRv6
-RFC 8754, 802.1Q, 802.1ah, MPLS RFC 3032, 4385 and 6790, PPPoE RFC 2516, ARP RFC 826.
+What is rarer is in transports.pyx, links.pyx, tunnels.pyx (inside of UDP and GRE) and messages.pyx (what is no packet);
+each answers its own rungs and asks the next file for others. Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC
+8200, SRv6 RFC 8754, 802.1Q, MPLS RFC 3032, 4385 and 6790, ARP RFC 826.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 from analytics.core.packet cimport *
 from analytics.core.rungs cimport *
-from analytics.core.tunnels cimport climb_tunnel
+from analytics.core.transports cimport climb_transport
 from analytics.core.xdr cimport be16, be32
 
 cdef enum:
@@ -56,97 +57,6 @@ cdef inline Protocol tag(Walk* walk) noexcept nogil:
         return END
     walk.at += 2
     return typed(walk)
-
-
-cdef Protocol logical_link(Walk* walk) noexcept nogil:
-    """LLC; behind SNAP with Ethernet's own numbers comes an Ethernet type."""
-    cdef const uint8_t* at = walk.at
-    claim(walk.fields, LLC, at, walk.end)
-    push(walk.fields, P_LLC)
-    if room(walk) < 3:
-        return END
-    if at[0] == 0x42:
-        return P_STP
-    if at[0] == 0xFE:
-        return P_ISIS
-    if at[0] != 0xAA or at[2] != 3 or room(walk) < 8:
-        return END
-    if at[3] != 0 or at[4] != 0 or at[5] not in (0, 0xF8):
-        return P_SNAP
-    if walk.typed >= 0:
-        mark(walk.fields, walk.typed, at + 6, at + 8)
-    walk.at += 8
-    return by_type(be16(at + 6))
-
-
-cdef Protocol wireless(Walk* walk) noexcept nogil:
-    """802.11 data frames: address 1 receives, 2 sends; the bits To DS and From DS say where the end stations are."""
-    cdef const uint8_t* at = walk.at
-    cdef uint8_t* pair = walk.fields.addresses
-    cdef size_t length = 24
-    cdef uint32_t ways
-    push(walk.fields, P_WLAN)
-    if room(walk) < length or at[0] & 0xF != 8:     # version 0, type data
-        return END
-    ways = at[1] & 3
-    if ways == 3:
-        length += 6
-    if at[0] & 0x80:                                # quality of service
-        length += 2 + (4 if at[1] & 0x80 else 0)    # and its +HTC field
-    if room(walk) < length:
-        return END
-    memcpy(pair, at + 16 if ways & 1 else at + 4, 6)
-    memcpy(pair + 6, at + 24 if ways == 3 else at + 16 if ways == 2 else at + 10, 6)
-    claim(walk.fields, ETH, pair, pair + 12)
-    walk.at += length
-    return END if at[0] & 0x40 or at[1] & 0x40 else P_LLC   # no data, or encrypted
-
-
-cdef Protocol pppoe(Walk* walk) noexcept nogil:
-    cdef uint32_t length
-    claim(walk.fields, PPPOE, walk.at, walk.end)
-    push(walk.fields, P_PPPOE)
-    if room(walk) < 6 or walk.at[1] != 0:           # a code: the discovery stage
-        return END
-    length = be16(walk.at + 4)
-    walk.at += 6
-    trim(walk, length)
-    return P_PPP
-
-
-cdef Protocol ppp(Walk* walk) noexcept nogil:
-    """RFC 1661. Address and control, and the first byte of the protocol, may be compressed away."""
-    cdef uint32_t kind
-    push(walk.fields, P_PPP)
-    if room(walk) >= 2 and walk.at[0] == 0xFF and walk.at[1] == 3:
-        walk.at += 2
-    if walk.at < walk.end and walk.at[0] & 1:
-        kind = walk.at[0]
-        walk.at += 1
-    else:
-        claim(walk.fields, PPP, walk.at, walk.end)
-        if room(walk) < 2:
-            return END
-        kind = be16(walk.at)
-        walk.at += 2
-    if kind == 0x21:
-        return P_IP
-    if kind == 0x57:
-        return P_IP6
-    return P_MPLS if kind in (0x281, 0x283) else END
-
-
-cdef Protocol hdlc(Walk* walk) noexcept nogil:
-    """Cisco's HDLC on a POS link: address, 0, an Ethernet type. Anything else there is PPP."""
-    cdef const uint8_t* at = walk.at
-    if at[0] not in (0x0F, 0x8F) or (room(walk) >= 2 and at[1] != 0):
-        return P_PPP
-    push(walk.fields, P_HDLC)
-    if room(walk) < 4:
-        return END
-    walk.typed = claim(walk.fields, TYPE, at + 2, at + 4)
-    walk.at += 4
-    return by_type(be16(at + 2))
 
 
 # -- MPLS --
@@ -222,6 +132,8 @@ cdef inline Protocol ip6(Walk* walk) noexcept nogil:
         return END
     if room(walk) < 40:
         claim(fields, IP6, at, walk.end)
+        if room(walk) > 6:
+            claim(fields, NEXT6, at + 6, walk.end)
         push(fields, P_IP6)
         return END
     length = be16(at + 4)
@@ -270,21 +182,6 @@ cdef Protocol extensions(Walk* walk, uint32_t protocol, int next_slot, int fragm
     return END
 
 
-cdef Protocol authenticated(Walk* walk) noexcept nogil:
-    """AH behind IPv4."""
-    cdef const uint8_t* at = walk.at
-    cdef size_t length
-    claim(walk.fields, AH, at, walk.end)
-    push(walk.fields, P_AH)
-    if room(walk) < 8:
-        return END
-    length = (<size_t>at[1] + 2) * 4
-    if room(walk) < length:
-        return END
-    walk.at += length
-    return <Protocol>BY_PROTOCOL[at[0]]
-
-
 cdef Protocol resolution(Walk* walk, Protocol name) noexcept nogil:
     """ARP and RARP."""
     cdef const uint8_t* at = walk.at
@@ -295,13 +192,6 @@ cdef Protocol resolution(Walk* walk, Protocol name) noexcept nogil:
 
 
 # -- transport --
-
-cdef inline Protocol transport(Walk* walk, int header, Protocol name) noexcept nogil:
-    """A header nothing of ours follows."""
-    claim(walk.fields, header, walk.at, walk.end)
-    push(walk.fields, name)
-    return END
-
 
 cdef inline Protocol user_datagram(Walk* walk) noexcept nogil:
     """UDP: what its destination port stands for comes next. Port 6343 stands for nothing: sampled sFlow stays shut."""
@@ -318,28 +208,6 @@ cdef inline Protocol user_datagram(Walk* walk) noexcept nogil:
     return by_udp_port(be16(at), be16(at + 2))
 
 
-cdef Protocol control_message(Walk* walk) noexcept nogil:
-    """ICMP. The packet an "unreachable" quotes is no traffic of its own, but says what could not be reached."""
-    cdef const uint8_t* at = walk.at
-    cdef const uint8_t* quoted = at + 8
-    cdef size_t left = room(walk)
-    cdef uint32_t header
-    claim(walk.fields, ICMP, at, walk.end)
-    push(walk.fields, P_ICMP)
-    if left < 28 or at[0] != 3 or quoted[0] >> 4 != 4:
-        return END
-    header = (quoted[0] & 0xF) * 4
-    if at[1] == 0:
-        claim(walk.fields, NO_NET, quoted + 16, quoted + 20)
-    elif at[1] == 1:
-        claim(walk.fields, NO_HOST, quoted + 16, quoted + 20)
-    elif at[1] == 2:
-        claim(walk.fields, NO_PROTOCOL, quoted + 9, quoted + 10)
-    elif at[1] == 3 and header >= 20 and left >= 8 + header + 4:
-        claim(walk.fields, NO_PORT, quoted + header + 2, quoted + header + 4)
-    return END
-
-
 # -- the loop --
 
 cdef inline Protocol climb(Protocol rung, Walk* walk) noexcept nogil:
@@ -352,51 +220,23 @@ cdef inline Protocol climb(Protocol rung, Walk* walk) noexcept nogil:
     elif rung == P_IP6:
         return ip6(walk)
     elif rung == P_TCP:
-        return transport(walk, TCP, P_TCP)
+        return last(walk, TCP, P_TCP)
     elif rung == P_UDP or rung == P_UDPLITE:
-        return user_datagram(walk) if rung == P_UDP else transport(walk, UDP, P_UDPLITE)
-    elif rung == P_ICMP:
-        return control_message(walk)
+        return user_datagram(walk) if rung == P_UDP else last(walk, UDP, P_UDPLITE)
     elif rung == P_ICMP6:
-        return transport(walk, ICMP6, P_ICMP6)
+        return last(walk, ICMP6, P_ICMP6)
     elif rung == P_MPLS:
         return label(walk)
     elif rung == P_MPLS_PAYLOAD:
         return labelled(walk)
     elif rung == P_ARP or rung == P_RARP:
         return resolution(walk, rung)
-    return climb_rare(rung, walk)
-
-
-cdef Protocol climb_rare(Protocol rung, Walk* walk) noexcept nogil:
-    if rung == P_LLC:
-        return logical_link(walk)
-    elif rung == P_PPPOE:
-        return pppoe(walk)
-    elif rung == P_PPP:
-        return ppp(walk)
-    elif rung == P_HDLC:
-        return hdlc(walk)
-    elif rung == P_WLAN:
-        return wireless(walk)
-    elif rung == P_MACSEC:
-        return transport(walk, MACSEC, P_MACSEC)
-    elif rung == P_AH:
-        return authenticated(walk)
-    elif rung == P_ESP:
-        return transport(walk, ESP, P_ESP)
-    elif rung == P_SCTP:
-        return transport(walk, SCTP, P_SCTP)
-    elif rung == P_DCCP:
-        return transport(walk, DCCP, P_DCCP)
-    elif rung == P_IGMP:
-        return transport(walk, IGMP, P_IGMP)
-    return climb_tunnel(rung, walk)
+    return climb_transport(rung, walk)
 
 
 cdef void dissect(Fields* fields, uint32_t protocol, const uint8_t* header, uint32_t length) noexcept nogil:
     """Find the headers of a sampled packet; `protocol` is the sampled_header's."""
-    cdef Walk walk = Walk(fields, header, header + length, -1)
+    cdef Walk walk = Walk(fields, header, header, header + length, -1)
     cdef Protocol rung = first(protocol)
     while rung != END and walk.at < walk.end and fields.height < STACK_ROOM:
         rung = climb(rung, &walk)

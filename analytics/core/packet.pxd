@@ -1,7 +1,7 @@
 """The headers found in a sampled packet. Dissecting only finds them; fields are read later, by the rows of `ROWS`.
 
 A slot is (occurrence << 6) + header: the first TCP header of a packet is slot TCP, the second TCP + 64. What a sample
-says itself, outside of the packet, has slots from FRAME on.
+says itself, outside of the packet, has slots from FRAME on; the keys of flow records take what is free (recordkeys.py).
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -14,6 +14,8 @@ cdef enum:
     STACK_ROOM = 16                                 # headers followed in a packet, outermost first: the ladder's bound
     LAYER = 64                                      # slots per occurrence
     SLOTS = 256                                     # LAYER * (DEPTH + 1)
+    NAME_ROOM = 128                                 # bytes of a name in a key
+    NOTES_ROOM = 6144
 
 cdef enum:                                          # headers that can repeat
     ETH
@@ -58,6 +60,14 @@ cdef enum:                                          # headers that can repeat
     GTP
     L2TP                                            # tunnel and session of version 2
     L2TP3                                           # session of version 3
+    LISP                                            # its instance
+    CAPWAP
+    DNS
+    DNSNAME                                         # of the first question, laid out anew
+    DNSTYPE
+    IBBT                                            # InfiniBand's base transport header
+    IBRETH                                          # what follows it in RDMA requests
+    IBAETH                                          # and in acknowledgements
     HEADERS                                         # at most LAYER
 
 cdef enum:                                          # once per sample
@@ -67,20 +77,13 @@ cdef enum:                                          # once per sample
     OUTPUT
     DIRECTION
     STACK
-    REASON                                          # from here on: flow records beside the header, see records.pyx
-    ROUTER
-    GATEWAY
-    ASPATH
-    COMMUNITIES
-    IN4                                             # the tunnel a packet came in by, over IPv4 and over IPv6
-    IN6
-    INVNI
-    OUT4                                            # the tunnel it leaves by
-    OUT6
-    OUTVNI
-    QUEUE
-    BACKLOG
-    TRANSIT
+    REASON
+    IBBTPLACE                                       # bytes before the first InfiniBand header
+    FREE                                            # from here on: the keys of flow records, see recordkeys.py
+
+cdef enum:                                          # places in Fields.words; those before are describe's
+    REASON_WORD = 11
+    IBBT_WORD
 
 cdef enum Protocol:                                 # names in packet.pyx; also: the rung of the ladder that is next
     END
@@ -128,6 +131,10 @@ cdef enum Protocol:                                 # names in packet.pyx; also:
     P_TEREDO
     P_L2TP
     P_L2TP3
+    P_LISP
+    P_CAPWAP
+    P_DNS
+    P_IBBT
     P_RARP
     P_LLDP
     P_SLOW
@@ -148,11 +155,13 @@ cdef struct Fields:
     uint64_t present[4]                             # bit per slot
     const uint8_t* at[256]                          # valid where the bit is set
     const uint8_t* end[256]                         # no field reads beyond
-    uint8_t words[48]                               # what comes from the sample itself, in network order
+    uint8_t words[52]                               # what comes from the sample itself, in network order
     uint64_t stack[2]                               # a byte per header met, the lowest is the outermost
-    uint8_t notes[320]                              # what records.pyx lays out anew
     uint32_t height                                 # protocols in stack
-    uint8_t addresses[12]                           # of an 802.11 frame, in the order of Ethernet
+    uint8_t addresses[36]                           # of 802.11 frames, in the order of Ethernet, per occurrence
+    uint8_t summary[80]                             # a packet that summary.pyx wrote
+    uint8_t names[384]                              # of DNS questions, NAME_ROOM per occurrence
+    uint8_t notes[6144]                             # keys of flow records, laid out anew: NOTES_ROOM
 
 
 cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
@@ -160,6 +169,14 @@ cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t
     fields.at[slot] = at
     fields.end[slot] = end
     fields.present[slot >> 6] |= <uint64_t>1 << (slot & 63)
+
+
+cdef inline void note(Fields* fields, int slot, int word, uint32_t value) noexcept nogil:
+    """Note a number that is no bytes of the packet, in a word of its own."""
+    cdef uint8_t* at = &fields.words[4 * word]
+    cdef uint32_t wire = swap32(value)
+    memcpy(at, &wire, 4)
+    mark(fields, slot, at, at + 4)
 
 
 cdef inline int claim(Fields* fields, int header, const uint8_t* at, const uint8_t* end) noexcept nogil:
@@ -170,6 +187,14 @@ cdef inline int claim(Fields* fields, int header, const uint8_t* at, const uint8
             mark(fields, header + (depth << 6), at, end)
             return header + (depth << 6)
     return -1
+
+
+cdef inline int met(const Fields* fields, int header) noexcept nogil:
+    """How often a header was claimed: the depth of the next one, DEPTH when that would be too deep."""
+    cdef int depth = 0
+    while depth < DEPTH and (fields.present[depth] >> header) & 1:
+        depth += 1
+    return depth
 
 
 cdef inline void push(Fields* fields, Protocol protocol) noexcept nogil:

@@ -1,8 +1,9 @@
 """What a sample holds: the table of its fields, and the names of the protocols on its stack.
 
 A field is one row of ROWS: (name, header, offset, bytes, shift, mask, add, kind). So a new field of a known header
-is one row, and a new header is one rung of the ladder (ladder.pyx, tunnels.pyx) that claims a slot. Fields of
-repeated headers carry their depth: plain, `.1`, `.2`.
+is one row, and a new header is one rung of the ladder (ladder.pyx and its neighbours) that claims a slot. Fields of
+repeated headers carry their depth: plain, `.1`, `.2`. Keys of flow records are in analytics/recordkeys.py; they live
+in the slots that are FREE_SLOTS here.
 """
 
 from libc.stdint cimport uint32_t
@@ -16,8 +17,10 @@ STACK_NAMES = {
     P_UDPLITE: "udplite", P_SCTP: "sctp", P_DCCP: "dccp", P_IGMP: "igmp", P_OSPF: "ospf", P_PIM: "pim",
     P_VRRP: "vrrp", P_ETHERIP: "etherip", P_GRE: "gre", P_ERSPAN1: "erspan", P_ERSPAN2: "erspan",
     P_ERSPAN3: "erspan", P_WCCP: "wccp", P_VXLAN: "vxlan", P_GPE: "gpe", P_GENEVE: "geneve", P_NSH: "nsh",
-    P_GTP: "gtp", P_TEREDO: "teredo", P_L2TP: "l2tp", P_L2TP3: "l2tp", P_RARP: "rarp", P_LLDP: "lldp",
-    P_SLOW: "slow", P_EAPOL: "eapol", P_FCOE: "fcoe", P_PTP: "ptp", P_STP: "stp", P_ISIS: "isis", P_SNAP: "snap",
+    P_GTP: "gtp", P_TEREDO: "teredo", P_L2TP: "l2tp", P_L2TP3: "l2tp", P_LISP: "lisp",
+    P_CAPWAP: "capwap", P_IBBT: "ibbt", P_RARP: "rarp", P_LLDP: "lldp",
+    P_SLOW: "slow", P_EAPOL: "eapol", P_FCOE: "fcoe", P_PTP: "ptp", P_STP: "stp", P_ISIS: "isis",
+    P_SNAP: "snap",
 }
 
 # name, header, offset, bytes on the wire, shift, mask, add, kind (how definitions.py turns it into text)
@@ -112,6 +115,19 @@ ROWS = (
     ("l2tptunnel", L2TP, 0, 2, 0, 0xFFFF, 0, "number"),
     ("l2tpsession", L2TP, 2, 2, 0, 0xFFFF, 0, "number"),
     ("l2tpv3session", L2TP3, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("lispinstance", LISP, 0, 4, 8, 0xFFFFFF, 0, "number"),
+    ("capwapradio", CAPWAP, 1, 2, 6, 0x1F, 0, "number"),
+    ("capwapbinding", CAPWAP, 1, 2, 1, 0x1F, 0, "number"),
+    ("dnsqr", DNS, 2, 1, 7, 0x1, 0, "truth"),
+    ("dnsqname", DNSNAME, 0, NAME_ROOM, 0, 0, 0, "dnsname"),
+    ("dnsqtypename", DNSTYPE, 0, 2, 0, 0xFFFF, 0, "dnstype"),
+    ("ibbtopcode", IBBT, 0, 1, 0, 0xFF, 0, "number"),
+    ("ibbtopname", IBBT, 0, 1, 0, 0xFF, 0, "ibbtopname"),
+    ("ibbtoptransport", IBBT, 0, 1, 0, 0xFF, 0, "ibbttransport"),
+    ("ibbtse", IBBT, 1, 1, 7, 0x1, 0, "truth"),
+    ("ibbtm", IBBT, 1, 1, 6, 0x1, 0, "truth"),
+    ("ibbtrdmalen", IBRETH, 12, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("ibbtaethack", IBAETH, 0, 1, 0, 0x1F, 0, "number"),
     ("bytes", FRAME, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
     ("stripped", FRAME, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
     ("vlansource", SWITCH, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
@@ -123,40 +139,16 @@ ROWS = (
     ("direction", DIRECTION, 0, 4, 0, 0xFFFFFFFF, 0, "direction"),
     ("stack", STACK, 0, STACK_ROOM, 0, 0, 0, "stack"),
     ("reason", REASON, 0, 4, 0, 0xFFFFFFFF, 0, "reason"),
-    ("ipnexthoprouter", ROUTER, 0, 20, 0, 0, 0, "address"),
-    ("ipsourcemaskbits", ROUTER, 20, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("ipdestinationmaskbits", ROUTER, 24, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("bgpnexthop", GATEWAY, 0, 20, 0, 0, 0, "address"),
-    ("bgpas", GATEWAY, 20, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("bgpsourceas", GATEWAY, 24, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("bgpsourcepeeras", GATEWAY, 28, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("bgplocalpref", GATEWAY, 32, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("bgpdestinationas", ASPATH, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("bgpdestinationpeeras", ASPATH, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("bgpdestinationaspath", ASPATH, 8, 64, 0, 0, 0, "aspath"),
-    ("bgpcommunities", COMMUNITIES, 0, 64, 0, 0, 0, "communities"),
-    ("inputipprotocol", IN4, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("inputipsource", IN4, 8, 4, 0, 0, 0, "ip"),
-    ("inputipdestination", IN4, 12, 4, 0, 0, 0, "ip"),
-    ("inputudpsourceport", IN4, 16, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("inputudpdestinationport", IN4, 20, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("inputip6source", IN6, 8, 16, 0, 0, 0, "ip6"),
-    ("inputip6destination", IN6, 24, 16, 0, 0, 0, "ip6"),
-    ("inputvni", INVNI, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("outputipprotocol", OUT4, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("outputipsource", OUT4, 8, 4, 0, 0, 0, "ip"),
-    ("outputipdestination", OUT4, 12, 4, 0, 0, 0, "ip"),
-    ("outputudpsourceport", OUT4, 16, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("outputudpdestinationport", OUT4, 20, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("outputip6source", OUT6, 8, 16, 0, 0, 0, "ip6"),
-    ("outputip6destination", OUT6, 24, 16, 0, 0, 0, "ip6"),
-    ("outputvni", OUTVNI, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("queueindex", QUEUE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("queuedepth", BACKLOG, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
-    ("transitdelay", TRANSIT, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("ibbt_offset", IBBTPLACE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
 )
+# bytes in a key, of kinds that are no number of 4 bytes
 ROOMS = {"mac": 8, "isbroadcast": 8, "ismulticast": 8, "isunicast": 8, "ip": 4, "ip6": 16, "port": 8, "stack": 16}
-ROOMS |= {"address": 24, "aspath": 64, "communities": 64}
+ROOMS |= {"address": 24, "aspath": 64, "communities": 64, "labels": 64, "text": 64}
+ROOMS |= {"url": 128, "uripath": 128, "dnsname": NAME_ROOM}
+
+NOTES = NOTES_ROOM
+REPEATED = HEADERS                                  # slots below occur up to DEPTH times
+FREE_SLOTS = (*range(FREE, SLOTS), *(layer * LAYER + slot for layer in range(DEPTH) for slot in range(HEADERS, LAYER)))
 
 
 cdef void prepare(Fields* fields) noexcept nogil:

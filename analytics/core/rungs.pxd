@@ -6,6 +6,7 @@ from analytics.core.packet cimport *
 
 cdef struct Walk:                                   # the ladder's whole state, next to the rung that is next
     Fields* fields
+    const uint8_t* start                            # of the sampled header
     const uint8_t* at                               # where the next header starts
     const uint8_t* end                              # of what was sampled, or of the packet if it is shorter
     int typed                                       # slot of the latest Ethernet type
@@ -28,6 +29,13 @@ cdef inline void trim(Walk* walk, size_t length) noexcept nogil:
     """What starts at walk.at is only so long: what follows is padding."""
     if room(walk) > length:
         walk.end = walk.at + length
+
+
+cdef inline Protocol last(Walk* walk, int header, Protocol name) noexcept nogil:
+    """A header nothing of ours follows."""
+    claim(walk.fields, header, walk.at, walk.end)
+    push(walk.fields, name)
+    return END
 
 
 cdef inline Protocol by_type(uint32_t kind) noexcept nogil:

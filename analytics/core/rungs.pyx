@@ -45,23 +45,38 @@ cdef Protocol by_rare_type(uint32_t kind) noexcept nogil:
     return END
 
 
-cdef Protocol by_udp_port(uint32_t source, uint32_t destination) noexcept nogil:
-    """The rung behind UDP; END when the ports mean nothing to us."""
-    if destination == 4789 or destination == 8472:
+cdef inline Protocol by_port(uint32_t port) noexcept nogil:
+    if port == 4789 or port == 8472:
         return P_VXLAN
-    elif destination == 6081:
+    elif port == 6081:
         return P_GENEVE
-    elif destination == 4790:
+    elif port == 4790:
         return P_GPE
-    elif destination == 2152:
+    elif port == 2152:
         return P_GTP
-    elif destination == 6635:
+    elif port == 6635:
         return P_MPLS
-    elif destination == 1701 or source == 1701:
+    elif port == 4341:
+        return P_LISP
+    elif port == 4791:
+        return P_IBBT
+    elif port == 1701:
         return P_L2TP
-    elif destination == 3544 or source == 3544:
+    elif port == 3544:
         return P_TEREDO
+    elif port == 5247:
+        return P_CAPWAP
+    elif port == 53:
+        return P_DNS
     return END
+
+
+cdef Protocol by_udp_port(uint32_t source, uint32_t destination) noexcept nogil:
+    """The rung behind UDP; END when the ports mean nothing to us. Of some protocols the answers count too."""
+    cdef Protocol rung = by_port(destination)
+    if rung == END and (source == 53 or source == 1701 or source == 3544 or source == 5247):
+        return by_port(source)
+    return rung
 
 
 cdef Protocol by_next(uint32_t number) noexcept nogil:

@@ -17,19 +17,12 @@ cdef enum Kind:
     RTMETRIC                                        # 4300:1002, its body in the CounterSample, all else 0
     SKIPPED                                         # a structure we do not read, skipped by its length
 
-cdef enum Kept:                                     # flow records whose windows are kept for records.pyx
-    K_ROUTER
-    K_GATEWAY
-    K_IN4
-    K_IN6
-    K_INVNI
-    K_OUT4
-    K_OUT6
-    K_OUTVNI
-    K_QUEUE
-    K_BACKLOG
-    K_TRANSIT
-    KEPT
+cdef enum:
+    MOST_KEPT = 32                                  # records of one sample that are kept for notes.pyx
+
+cdef struct Record:
+    uint32_t tag
+    Window body                                     # never empty
 
 cdef struct Datagram:
     uint64_t agent[3]                               # address type, 16 bytes of address: a key
@@ -49,8 +42,8 @@ cdef struct FlowSample:
     uint32_t src_vlan, src_priority, dst_vlan, dst_priority
     bint discard                                    # a discarded packet (0:5): one event, not sampled, rate 1
     uint32_t reason                                 # of a discard
-    uint32_t kept                                   # bit per Kept
-    Window records[11]                              # by Kept
+    uint32_t kept
+    Record records[MOST_KEPT]                       # beside sampled_header and extended_switch, known or not
 
 cdef struct CounterSample:
     uint32_t sequence, source_class, source_index, records

@@ -91,37 +91,20 @@ cdef bint discard_header(Window* body, FlowSample* flow, uint32_t* records) noex
     return 1
 
 
-cdef inline int kept_as(uint32_t tag) noexcept nogil:
-    """Which of the kept records a tag is, -1 for none."""
-    if tag < 1002 or tag > 1040:
-        return -1
-    if tag == 1002:
-        return K_ROUTER
-    if tag == 1003:
-        return K_GATEWAY
-    if tag == 1023:
-        return K_OUT4
-    if tag == 1024:
-        return K_IN4
-    if tag == 1025:
-        return K_OUT6
-    if tag == 1026:
-        return K_IN6
-    if tag == 1029:
-        return K_OUTVNI
-    if tag == 1030:
-        return K_INVNI
-    if tag == 1036:
-        return K_QUEUE
-    if tag == 1039:
-        return K_TRANSIT
-    return K_BACKLOG if tag == 1040 else -1
+cdef uint32_t told_length(const FlowSample* flow) noexcept nogil:
+    """The bytes of a packet without a sampled_header: as sampled_ethernet says, else sampled_ipv4 or sampled_ipv6."""
+    cdef uint32_t i, length = 0
+    for i in range(flow.kept):
+        if flow.records[i].tag in (2, 3, 4) and left(&flow.records[i].body) >= 4:
+            if flow.records[i].tag == 2:
+                return be32(flow.records[i].body.at)
+            length = be32(flow.records[i].body.at)
+    return length
 
 
 cdef bint flow_record(uint32_t tag, Window* record, FlowSample* flow) noexcept nogil:
     """One flow record. 0 when it does not fit its window; records we do not read are fine."""
     cdef uint32_t length
-    cdef int place
     cdef const uint8_t* at = record.at
     if tag == 1:                                    # sampled_header: protocol, frame_length, stripped, header opaque<>
         if left(record) < 16:
@@ -139,11 +122,9 @@ cdef bint flow_record(uint32_t tag, Window* record, FlowSample* flow) noexcept n
         flow.switched = 1
         flow.src_vlan, flow.src_priority = be32(at), be32(at + 4)
         flow.dst_vlan, flow.dst_priority = be32(at + 8), be32(at + 12)
-    else:
-        place = kept_as(tag)
-        if place >= 0 and left(record):             # empty: nothing to keep, no fault
-            flow.records[place] = record[0]
-            flow.kept |= <uint32_t>1 << place
+    elif left(record) and flow.kept < MOST_KEPT:    # empty: nothing to keep, no fault
+        flow.records[flow.kept] = Record(tag, record[0])
+        flow.kept += 1
     return 1
 
 
@@ -164,6 +145,8 @@ cdef bint flow_sample(Datagram* datagram, Window body, FlowSample* flow, uint32_
         if not flow_record(tag, &record, flow):
             datagram.faults += 1
         records -= 1
+    if flow.header == NULL:
+        flow.frame_length = told_length(flow)
     return 1
 
 

@@ -1,13 +1,14 @@
 """Tunnels: the headers that carry another packet, and what tells the packet inside.
 
-Here too are PBB (802.1ah) and TRILL (RFC 6325). A tunnel over UDP is told by its port, so each rung also checks what
-its header must look like before it believes it; a header that does not is left unnamed. GRE RFC 2784, 2890 and 2637,
-NVGRE RFC 7637, VXLAN RFC 7348, VXLAN-GPE draft-ietf-nvo3-vxlan-gpe, Geneve RFC 8926, NSH RFC 8300, GTP-U 3GPP TS
-29.281, Teredo RFC 4380, L2TP RFC 2661 and 3931, ERSPAN draft-foschiano-erspan, EtherIP RFC 3378.
+A tunnel over UDP is told by its port, so each rung also checks what its header must look like before it believes it;
+a header that does not is left unnamed. GRE RFC 2784, 2890 and 2637, NVGRE RFC 7637, VXLAN RFC 7348, VXLAN-GPE
+draft-ietf-nvo3-vxlan-gpe, Geneve RFC 8926, NSH RFC 8300, LISP RFC 9300, GTP-U 3GPP TS 29.281, Teredo RFC 4380, CAPWAP
+RFC 5415, L2TP RFC 2661 and 3931, ERSPAN draft-foschiano-erspan, EtherIP RFC 3378.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from analytics.core.messages cimport climb_message
 from analytics.core.packet cimport *
 from analytics.core.rungs cimport *
 from analytics.core.xdr cimport be16, be32
@@ -23,24 +24,6 @@ cdef Protocol by_nibble(const Walk* walk) noexcept nogil:
     if walk.at[0] >> 4 == 4:
         return P_IP
     return P_IP6 if walk.at[0] >> 4 == 6 else END
-
-
-# -- Ethernet in Ethernet --
-
-cdef Protocol backbone(Walk* walk) noexcept nogil:
-    """802.1ah: the I-tag, then the customer's frame."""
-    claim(walk.fields, PBB, walk.at, walk.end)
-    push(walk.fields, P_PBB)
-    return P_ETH if step(walk, 4) else END
-
-
-cdef Protocol trill(Walk* walk) noexcept nogil:
-    """RFC 6325: flags and the length of options, egress, ingress, options."""
-    claim(walk.fields, TRILL, walk.at, walk.end)
-    push(walk.fields, P_TRILL)
-    if room(walk) < 6:
-        return END
-    return P_ETH if step(walk, 6 + 4 * (be16(walk.at) >> 6 & 0x1F)) else END
 
 
 # -- GRE --
@@ -209,7 +192,7 @@ cdef Protocol teredo(Walk* walk) noexcept nogil:
 
 
 cdef Protocol layer2(Walk* walk) noexcept nogil:
-    """L2TP over UDP: flags say which fields follow. Version 3 does not say what it carries."""
+    """L2TP over UDP: flags say which fields follow; version 2 carries PPP."""
     cdef const uint8_t* at = walk.at
     cdef uint32_t flags
     if room(walk) < 2 or at[1] & 0xF not in (2, 3):
@@ -218,9 +201,7 @@ cdef Protocol layer2(Walk* walk) noexcept nogil:
     push(walk.fields, P_L2TP)
     walk.at += 2
     if flags & 0xF == 3:
-        if not flags & 0x8000 and step(walk, 2):
-            claim(walk.fields, L2TP3, walk.at, walk.end)
-        return END
+        return pseudowire(walk) if not flags & 0x8000 and step(walk, 2) else END
     if flags & 0x4000 and not step(walk, 2):
         return END
     claim(walk.fields, L2TP, walk.at, walk.end)
@@ -233,8 +214,72 @@ cdef Protocol layer2(Walk* walk) noexcept nogil:
     return P_PPP
 
 
+cdef Protocol pseudowire(Walk* walk) noexcept nogil:
+    """L2TPv3: the session, then perhaps a cookie and a sublayer, 4 to 12 bytes, which only the endpoints know.
+
+    An Ethernet frame behind them is believed when its type and the first bytes of what it carries fit together.
+    """
+    cdef const uint8_t* at = walk.at
+    cdef int skipped
+    claim(walk.fields, L2TP3, at, walk.end)
+    if room(walk) < 4 or be32(at) == 0:             # session 0: a control message
+        return END
+    walk.at += 4
+    for skipped in range(4):
+        if looks_like_ethernet(walk):
+            return P_ETH
+        if not step(walk, 4):
+            return END
+    return END
+
+
+cdef bint looks_like_ethernet(const Walk* walk) noexcept nogil:
+    cdef uint32_t kind, first
+    if room(walk) < 18:
+        return 0
+    kind, first = be16(walk.at + 12), be16(walk.at + 14)
+    if kind == 0x0800:
+        return first >> 8 == 0x45
+    if kind == 0x86DD:
+        return first >> 12 == 6
+    if kind == 0x0806:
+        return first == 1
+    return kind in (0x8100, 0x88A8) and by_type(be16(walk.at + 16)) != END
+
+
+cdef Protocol located(Walk* walk) noexcept nogil:
+    """LISP: flags, nonce, and the instance if flagged; then IP."""
+    cdef const uint8_t* at = walk.at
+    if not step(walk, 8) or by_nibble(walk) == END:
+        return END
+    if at[0] & 0x08:
+        claim(walk.fields, LISP, at + 4, at + 8)
+    push(walk.fields, P_LISP)
+    return by_nibble(walk)
+
+
+cdef Protocol access_point(Walk* walk) noexcept nogil:
+    """CAPWAP data: a frame of 802.3 or, if flagged, of the radio's kind. DTLS, keep-alives, later fragments: none."""
+    cdef const uint8_t* at = walk.at
+    cdef uint32_t word
+    if at[0] > 1:                                   # version 0; type 0 or 1, DTLS
+        return END
+    claim(walk.fields, CAPWAP, at, walk.end)
+    push(walk.fields, P_CAPWAP)
+    if at[0] == 1 or room(walk) < 8:
+        return END
+    word = be32(at)
+    if word & 0x08 or (word & 0x80 and be16(at + 6) >> 3):
+        return END
+    if (word >> 19 & 0x1F) < 2 or not step(walk, 4 * (word >> 19 & 0x1F)):
+        return END
+    if not word & 0x100:
+        return P_ETH
+    return P_WLAN if (word >> 9 & 0x1F) == 1 else END
+
+
 cdef Protocol climb_tunnel(Protocol rung, Walk* walk) noexcept nogil:
-    """The rungs of this file; any other is a name at which the ladder ends."""
+    """The rungs of this file, and messages; any other is a name at which the ladder ends."""
     if rung == P_GRE:
         return generic(walk)
     elif rung == P_VXLAN or rung == P_GPE:
@@ -247,10 +292,6 @@ cdef Protocol climb_tunnel(Protocol rung, Walk* walk) noexcept nogil:
         return redirected(walk)
     elif rung == P_ETHERIP:
         return ethernet_in_ip(walk)
-    elif rung == P_PBB:
-        return backbone(walk)
-    elif rung == P_TRILL:
-        return trill(walk)
     elif rung == P_NSH:
         return service(walk)
     elif rung == P_GTP:
@@ -260,6 +301,13 @@ cdef Protocol climb_tunnel(Protocol rung, Walk* walk) noexcept nogil:
     elif rung == P_L2TP:
         return layer2(walk)
     elif rung == P_L2TP3:
-        claim(walk.fields, L2TP3, walk.at, walk.end)
+        push(walk.fields, rung)
+        return pseudowire(walk)
+    elif rung == P_LISP:
+        return located(walk)
+    elif rung == P_CAPWAP:
+        return access_point(walk)
+    elif rung == P_DNS or rung == P_IBBT:
+        return climb_message(rung, walk)
     push(walk.fields, rung)
     return END

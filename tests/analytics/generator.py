@@ -16,9 +16,9 @@ from tests.analytics.wire import opaque, words
 
 WORDS = [0, 1, 2, 3, 4, 5, 7, 8, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFC, 0xFFFFFFFF]
 ETHERTYPES = [0x0800, 0x86DD, 0x8100, 0x88A8, 0x8847, 0x8848, 0x8863, 0x8864, 0x0806, 0x6558, 0x894F, 0x22F3, 0x88E7]
-ETHERTYPES += [0x88E5, 0x8906, 0x88BE, 0x22EB, 0x0026]
-PROTOCOLS = [1, 2, 4, 6, 17, 41, 47, 50, 51, 58, 115, 132, 137, 143, 0, 43, 44, 59, 60, 135, 255]
-UDP_PORTS = [53, 1701, 2152, 3544, 4739, 4754, 4789, 4790, 6081, 6343, 6635, 8472, 4500]
+ETHERTYPES += [0x88E5, 0x8906, 0x88BE, 0x22EB, 0x0026, *[0x0800, 0x86DD] * 5]  # most of what is behind them is IP
+PROTOCOLS = [1, 2, 4, 6, 41, 47, 50, 51, 58, 115, 132, 137, 143, 0, 43, 44, 59, 60, 135, 255, *[17] * 10]
+UDP_PORTS = [53, 1701, 2152, 3544, 4341, 4739, 4754, 4789, 4790, 4791, 5247, 6081, 6343, 6635, 8472, 4500]
 DEEPEST = 7
 NAMES = ("rtmetric_datasource_name", "rtflow_datasource_name")  # never empty
 RTMETRIC_SIZES = (0, 4, 8, 4, 8, 4, 8)  # bytes per type; 0: a text
@@ -208,13 +208,41 @@ class Generator:
             )
         if protocol == 17:
             ports = (self.chance.getrandbits(16), self.chance.choice(UDP_PORTS))
-            tunnel = self.chance.choice(
-                [bytes(8), bytes([8, 0, 0, 0, 0, 0, 7, 0]), bytes([0, 0, 0x65, 0x58, 0, 0, 7, 0])]
+            payload = self.in_udp(ports[1]) + self.inner(depth)
+            return (
+                struct.pack(">HHHH", *ports, self.chance.choice([0, self.count(8 + len(payload)) & 0xFFFF]), 0)
+                + payload
             )
-            return struct.pack(">HHHH", *ports, 8, 0) + tunnel + self.inner(depth)
         if protocol in (0, 43, 44, 51, 60, 135):
             after = self.chance.choice(PROTOCOLS)
             room = self.chance.choice([0, 0, 1, 4])
             fill = self.chance.randbytes(6 + 8 * room) if protocol != 44 else bytes(6)
             return bytes([after, room]) + fill + self.transport(after, depth + 1)
         return self.chance.randbytes(24)
+
+    def in_udp(self, port: int) -> bytes:
+        """The header of a tunnel, or a message."""
+        if port == 53:
+            labels = [
+                self.chance.randbytes(self.chance.choice([1, 3, 15, 63])) for _ in range(self.chance.randrange(6))
+            ]
+            name = b"".join(bytes([self.count(len(label)) & 0xFF]) + label for label in labels)
+            return (
+                struct.pack(">HHHHHH", 7, self.chance.getrandbits(16), self.count(1) & 0xFFFF, 0, 0, 0)
+                + name
+                + bytes(5)
+            )
+        if port == 5247:
+            words_long = self.chance.choice([1, 2, 2, 4])
+            flags = self.chance.choice([0, 0, 0x100, 0x80, 8])
+            return struct.pack(">IHH", words_long << 19 | 1 << 9 | flags, 1, 0) + bytes(max(0, 4 * words_long - 8))
+        if port == 1701:
+            return self.chance.choice([bytes([0, 3, 0, 0, 0, 0, 0, 5]), bytes([0, 2, 0, 5, 0, 6]) + b"\xff\x03\0\x21"])
+        return self.chance.choice(
+            [
+                bytes(8),
+                bytes([8, 0, 0, 0, 0, 0, 7, 0]),
+                bytes([0, 0, 0x65, 0x58, 0, 0, 7, 0]),
+                bytes([0x30, 0xFF]) + bytes(6),
+            ]
+        )

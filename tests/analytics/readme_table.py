@@ -1,4 +1,4 @@
-"""The table of structures in analytics/README.md, made from the table of the code; a test holds the README to it.
+"""The table of structures and their keys in analytics/README.md, made from those of the code; a test holds it to them.
 
 python tests/analytics/readme_table.py          # writes it into the README
 """
@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from analytics import structures
+from analytics import recordkeys, structures
 
 README = Path(__file__).parents[2] / "analytics/README.md"
+OTHERWISE = {
+    (0, 1): "those of the packet's headers",
+    **{(0, tag): "those of the packet's headers, without a sampled_header" for tag in (2, 3, 4)},
+    (0, 1001): "`vlansource prioritysource vlandestination prioritydestination`",
+}
 BEGIN, END = "<!-- structures -->", "<!-- /structures -->"
 TESTS = "tests/analytics/test_structures.py::test_every_field_in_json"
 
@@ -21,16 +26,26 @@ def lines(kind: str, rows: Iterable[structures.Structure]) -> list[str]:
     ]
 
 
+def keys(tag: structures.Tag) -> str:
+    """The keys that a flow record makes."""
+    made = [place.key for place in recordkeys.PLACES.get(tag, ())]
+    made += [key for key, (of, _) in recordkeys.ALIASES.items() if of in made]
+    return OTHERWISE.get(tag) or (f"`{' '.join(made)}`" if made else "")
+
+
 def table() -> str:
-    """Markdown: tag, name, number of fields, and the test's parameter that feeds it bytes."""
+    """Markdown: tag, name, number of fields, the test's parameter that feeds it bytes, and keys of flow records."""
     samples = [
         f"| {one.text} | {one.name} | {len(one.fields)} | `test_every_sample_field[{one.text}]` |"
         for one in structures.SAMPLES.values()
     ]
+    rows = structures.FLOW_RECORDS
     head = ["", "| tag | name | fields | test |", "|---|---|---|---|"]
     return "\n".join(
         ["Samples (`tests/analytics/test_samples.py`)", *head, *samples, "",
-         f"Flow records (`{TESTS}`)", *head, *lines("flow", structures.FLOW_RECORDS.values()), "",
+         f"Flow records (`{TESTS}`)", "", "| tag | name | fields | test | keys of flows |", "|---|---|---|---|---|",
+         *(f"{line} {keys(tag)} |".replace("|  |", "| |")
+           for tag, line in zip(rows, lines("flow", rows.values()), strict=True)), "",
          f"Counter records (`{TESTS}`)", *head, *lines("counter", structures.COUNTER_RECORDS.values())]
     )  # fmt: skip
 

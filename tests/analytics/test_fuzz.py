@@ -55,6 +55,9 @@ def test_generated_datagrams(engine):
     """Every sample and record of the table, mostly right, sometimes with counts and lengths that lie."""
     engine.set_flow("drops", {"keys": "reason,null:ipsource", "value": "frames", "dropped": True})
     engine.set_flow("routed", {"keys": "null:bgpdestinationaspath,null:bgpcommunities", "value": "bytes"})
+    engine.set_flow("requests", {"keys": "httpurl,null:httphost", "value": "requests"})
+    engine.set_flow("names", {"keys": "null:dnsqname,null:dnsqtypename", "value": "frames"})
+    engine.set_flow("labels", {"keys": "mplsinputlabels,null:mplsnexthop", "value": "frames"})
     rounds = ROUNDS // 10
     generator = Generator(3)
     for number in range(rounds):
@@ -69,8 +72,10 @@ def test_generated_datagrams(engine):
     for kind in ("Flow", "Counter", "Discard"):
         assert sum(each[f"sFlow{kind}Samples"] for each in agents) > rounds / 10
     assert 0 < sum(each["sFlowFaults"] for each in agents) < 2 * rounds
-    assert engine.active_flows(["ALL"], "drops", 1010)
-    assert engine.active_flows(["ALL"], "routed", 1010)
+    for name in ("drops", "routed", "requests", "names", "labels"):
+        found = engine.active_flows(["ALL"], name, 1010)
+        assert found, name
+        assert all(flow["key"].isprintable() for flow in found)
 
 
 def test_generated_datagrams_that_do_not_lie_have_no_faults(engine):

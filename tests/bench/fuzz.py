@@ -37,6 +37,9 @@ DEFINITIONS = {
     },
     "routed": {"keys": "null:bgpdestinationaspath,null:ipnexthoprouter,null:bgpcommunities", "value": "bytes"},
     "tunnels": {"keys": "null:inputipsource,null:outputip6source,null:inputvni,null:queueindex", "value": "frames"},
+    "records": {"keys": "null:aclname,null:natipsource,null:mplsinputlabels", "value": "frames"},
+    "requests": {"keys": "null:uripath,null:httphost", "value": "frames", "filter": "httpmethod!=GET"},
+    "names": {"keys": "suffix:dnsqname:.:2,dnsqtypename,dnsqr", "value": "frames"},
     "drops": {"keys": "reason,null:ipsource", "value": "frames", "dropped": True},
 }
 
