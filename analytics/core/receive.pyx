@@ -215,3 +215,36 @@ cdef class Receiver:
                 errno = -result
                 PyErr_SetFromErrno(OSError)
             self.pipeline.raise_failure()
+
+
+cdef class Drain:
+    """Reads a socket and throws everything away: as fast as any receiver can be, for `howdah bench ingest`."""
+
+    cdef Ring* ring
+    cdef readonly uint64_t batches, datagrams, octets
+
+    def __cinit__(self):
+        self.ring = <Ring*>calloc(1, sizeof(Ring))
+        if self.ring == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.ring)
+
+    def run(self, int fd, int stop) -> None:
+        """Receive from socket `fd` until descriptor `stop` is readable or at its end. OSError: the socket failed."""
+        cdef int i, ready
+        cdef int count = 0
+        with nogil:
+            while True:
+                ready = wait(fd, stop)
+                if ready == 0:
+                    break
+                count = receive(self.ring, fd) if ready > 0 else 0
+                if count < 0 and errno not in (EAGAIN, EINTR, ECONNREFUSED):
+                    break
+                if count > 0:
+                    self.batches += 1
+                    self.datagrams += count
+        if count < 0:
+            PyErr_SetFromErrno(OSError)
