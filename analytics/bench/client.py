@@ -14,7 +14,7 @@ PATHS = (
     "/metric/ALL/five_tuple,pair,stack,ifinoctets/json",
     "/dump/ALL/ALL/json",
 )
-EVERY_S = 0.01  # between an answer and the next question
+EVERY_S = 0.025  # between an answer and the next question
 TIMEOUT_S = 10.0
 
 
@@ -29,6 +29,7 @@ class Client:
         self._failure: Exception | None = None
 
     def __enter__(self) -> Client:
+        self._connection.connect()
         self._thread.start()
         return self
 

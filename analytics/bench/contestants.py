@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analytics.bench.decode import DEFINITIONS
-from analytics.bench.load import HOST, processors
+from analytics.bench.load import HOST, PATIENCE_S, first_line, processors
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
 
-PATIENCE_S = 20.0  # for a process to start, to work its queue off, or to end
 POLL_S = 0.02
 THRESHOLD = {"metric": "five_tuple", "value": 1e12, "byFlow": True}
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -88,7 +87,8 @@ class Contestant:
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir()
         with self.said.open("wb") as said:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
+            pipe = subprocess.PIPE
+            self.process = subprocess.Popen(self.command(), stdin=pipe, stdout=pipe, stderr=said, text=True)
         try:
             os.sched_setaffinity(self.process.pid, processors()[1])
             wait_for(self.is_ready, f"{self.name} did not open UDP port {self.port}")
@@ -155,11 +155,10 @@ class Howdah(Contestant):
         return [sys.executable, "-m", "analytics", *where, *parent, "--config", str(settings)]
 
     def begin(self) -> None:
-        assert self.process.stdout is not None
-        ready = re.search(rb"ready: http://([0-9.]+):(\d+)", self.process.stdout.readline())
+        ready = re.search(r"ready: http://([0-9.]+):(\d+)", first_line(self.process))
         if ready is None:
             raise RuntimeError("howdah ended before it was ready")
-        self.rest = ready[1].decode(), int(ready[2])
+        self.rest = ready[1], int(ready[2])
         for name in ("mn_bytes", "mn_flow"):  # there from the start, and not among the three
             self.ask("DELETE", f"/flow/{name}/json")
         for name, definition in DEFINITIONS.items():

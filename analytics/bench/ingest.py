@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from analytics.bench.client import Client
-from analytics.bench.contestants import PATIENCE_S, Bare, Contestant, Howdah, Sfcapd
-from analytics.bench.load import HOST, captured, generated
+from analytics.bench.contestants import Bare, Contestant, Howdah, Sfcapd
+from analytics.bench.load import HOST, Sending, captured, generated
 from analytics.capture import Broken
 
 BUFFER_BYTES = 16 << 20
@@ -65,7 +65,7 @@ def ingest(
     try:
         with tempfile.TemporaryDirectory(prefix="howdah-bench-") as work:
             report = Bench(file, sflow_port, seconds, free_port(port), Path(work)).report()
-    except (Broken, OSError, RuntimeError, ValueError) as error:
+    except (Broken, OSError, RuntimeError, subprocess.SubprocessError) as error:
         told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         print(f"howdah bench: {told}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -143,11 +143,12 @@ class Bench:
 
     def _load_on(self, contestant: Contestant, rate: float = 0.0, client: Client | None = None) -> Run:
         """Send at a rate (0: as fast as it goes), while a client asks."""
-        before = contestant.used_s()
-        with ExitStack() as asking:
+        with Sending(self._port, self._seconds, rate, self._source) as sending, ExitStack() as asking:
+            before = contestant.used_s()
+            sending.begin()
             if client is not None:
                 asking.enter_context(client)
-            sent = self._send(rate)
+            sent = sending.sent()
         dropped = contestant.settled()
         reached = sent["datagrams"] - dropped
         used = contestant.used_s() - before
@@ -167,16 +168,6 @@ class Bench:
             samples_per_s=samples / sent["seconds"],
             loss_percent=100 * (1 - received / sent["datagrams"]),
         )
-
-    def _send(self, rate: float) -> dict[str, Any]:
-        command = [sys.executable, "-m", "analytics.bench.load", str(self._port), str(self._seconds), str(rate)]
-        done = subprocess.run(
-            command + self._source, capture_output=True, text=True, timeout=self._seconds + PATIENCE_S, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"the sender failed: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
-        sent: dict[str, Any] = json.loads(done.stdout)
-        return sent
 
 
 def show(report: dict[str, Any]) -> None:

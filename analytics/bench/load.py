@@ -2,20 +2,25 @@
 
     python -m analytics.bench.load PORT SECONDS RATE [CAPTURE PORT_IN_IT]
 
-sends to a loopback port from a process of its own, pinned to the last of its processors where there are several, and
-prints what was sent as one JSON object. Delivery over loopback is work of the sender: one processor is its bound.
+sends to a loopback port from a process of its own, pinned to the last of its processors where there are several: says
+a line when it can begin, waits for one, sends, and prints what was sent as one JSON object. Delivery over loopback is
+work of the sender: one processor is its bound.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
+import select
 import socket
 import struct
+import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from analytics.capture import Broken, datagrams
 
@@ -25,6 +30,7 @@ DATAGRAMS, KEYS, AGENTS = 4096, 10_000, 4
 SAMPLES = 6  # of 128-byte headers, what Open vSwitch puts into 1400 bytes
 PORTS = 8  # per agent, each with counters once in a round
 RATE = 100
+PATIENCE_S = 20.0  # for a process to start, to work its queue off, or to end
 
 
 def words(*values: int) -> bytes:
@@ -69,7 +75,7 @@ def generated() -> list[bytes]:
             samples = [counter_sample(port) for port in range(1, PORTS + 1)]
         else:
             samples = [flow_sample((number * SAMPLES + place) * 2654435761 % KEYS) for place in range(SAMPLES)]
-        head = words(5, 1, 0x0A000001 + agent, 0, 1, 1000, len(samples))
+        head = words(5, 1, 0x0A000001 + agent, 0, 1 + turn, turn, len(samples))
         made.append(head + b"".join(samples))
     return made
 
@@ -88,6 +94,47 @@ def processors() -> tuple[set[int], set[int]]:
     return set(allowed[-1:]), set(allowed[:-1] or allowed)
 
 
+def first_line(process: subprocess.Popen[str]) -> str:
+    """What a process says when it is ready, empty if it ended instead. RuntimeError: it stays silent."""
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], PATIENCE_S)[0]:
+        raise RuntimeError(f"{process.args!r} was not ready within {PATIENCE_S:g} s")
+    return process.stdout.readline()
+
+
+class Sending:
+    """The sender's process: entered when it is ready, gone when it is left."""
+
+    def __init__(self, port: int, seconds: float, rate: float, source: list[str]) -> None:
+        self._command = [sys.executable, "-m", "analytics.bench.load", str(port), str(seconds), str(rate), *source]
+        self._seconds = seconds
+
+    def __enter__(self) -> Sending:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def begin(self) -> None:
+        """Return when it is sending."""
+        assert self._process.stdin is not None
+        first_line(self._process)
+        with contextlib.suppress(BrokenPipeError):  # it failed: sent() tells
+            self._process.stdin.write("go\n")
+            self._process.stdin.flush()
+
+    def sent(self) -> dict[str, Any]:
+        """Datagrams, samples, seconds, processor seconds; when it has ended. RuntimeError: it failed."""
+        told, said = self._process.communicate(timeout=self._seconds + PATIENCE_S)
+        if self._process.returncode:
+            raise RuntimeError(said.strip().rpartition("\n")[2] or f"the sender ended with {self._process.returncode}")
+        sent: dict[str, Any] = json.loads(told)
+        return sent
+
+
 def main() -> None:
     """The sender's process."""
     from analytics.core.sender import Sender  # noqa: PLC0415  the command line needs no native core
@@ -97,6 +144,8 @@ def main() -> None:
     os.sched_setaffinity(0, processors()[0])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.connect((HOST, port))
+        print("ready", flush=True)
+        sys.stdin.readline()
         before = used_s()
         try:
             elapsed = sender.run(made.fileno(), seconds, rate)

@@ -74,7 +74,7 @@ cdef class Sender:
     cdef mmsghdr* messages
     cdef iovec* vectors
     cdef uint8_t** uptimes
-    cdef uint32_t* first                            # per datagram: its first mark, the datagram's own; one more at the end
+    cdef uint32_t* first                            # per datagram: its first mark; one more at the end
     cdef Mark* marks
     cdef uint32_t* streams                          # the last number of each
     cdef uint32_t count, mark_count, next
