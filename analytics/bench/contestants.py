@@ -29,7 +29,7 @@ from analytics.bench.load import HOST, PATIENCE_S, first_line, processors
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
 
-POLL_S = 0.02
+POLL_S = 0.002
 THRESHOLD = {"metric": "five_tuple", "value": 1e12, "byFlow": True}
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -67,7 +67,8 @@ def wait_for(condition: Callable[[], bool], what: str, patience_s: float = PATIE
 
 
 class Contestant:
-    """A process that receives on a port; inert until it is entered, gone when it is left."""
+    """A process that receives on a port; inert until it is entered, gone when it is left. Kept off the sender's
+    processor where there are several."""
 
     name = ""
 

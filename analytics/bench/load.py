@@ -1,10 +1,11 @@
 """The load of `howdah bench ingest`: datagrams of a capture, or made as Open vSwitch makes them; and who sends them.
 
-    python -m analytics.bench.load PORT SECONDS RATE [CAPTURE PORT_IN_IT]
+    python -m analytics.bench.load [CAPTURE PORT_IN_IT]
 
-sends to a loopback port from a process of its own, pinned to the last of its processors where there are several: says
-a line when it can begin, waits for one, sends, and prints what was sent as one JSON object. Delivery over loopback is
-work of the sender: one processor is its bound.
+sends from a process of its own, pinned to the last of its processors where there are several. It says a line when it
+can begin; each line `PORT SECONDS RATE` on its standard input then is sent for, and answered with what was sent as
+one JSON object. Every port gets datagrams with sequence numbers of its own. Delivery over loopback is work of the
+sender: one processor is its bound.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 from analytics.capture import Broken, datagrams
 
 HOST = "127.0.0.1"
-MOST = 65536  # datagrams taken of a capture
+MOST = 16_384  # datagrams taken of a capture
 DATAGRAMS, KEYS, AGENTS = 4096, 10_000, 4
 SAMPLES = 6  # of 128-byte headers, what Open vSwitch puts into 1400 bytes
 PORTS = 8  # per agent, each with counters once in a round
@@ -94,42 +95,40 @@ def processors() -> tuple[set[int], set[int]]:
     return set(allowed[-1:]), set(allowed[:-1] or allowed)
 
 
-def first_line(process: subprocess.Popen[str]) -> str:
-    """What a process says when it is ready, empty if it ended instead. RuntimeError: it stays silent."""
+def first_line(process: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> str:
+    """The next line that a process says, empty if it ended instead. RuntimeError: it stays silent."""
     assert process.stdout is not None
-    if not select.select([process.stdout], [], [], PATIENCE_S)[0]:
-        raise RuntimeError(f"{process.args!r} was not ready within {PATIENCE_S:g} s")
+    if not select.select([process.stdout], [], [], patience_s)[0]:
+        raise RuntimeError(f"{process.args!r} said nothing for {patience_s:g} s")
     return process.stdout.readline()
 
 
 class Sending:
-    """The sender's process: entered when it is ready, gone when it is left."""
+    """The sender's process: entered when it is ready, gone when it is left. `source`: its arguments."""
 
-    def __init__(self, port: int, seconds: float, rate: float, source: list[str]) -> None:
-        self._command = [sys.executable, "-m", "analytics.bench.load", str(port), str(seconds), str(rate), *source]
-        self._seconds = seconds
+    def __init__(self, source: list[str]) -> None:
+        self._command = [sys.executable, "-m", "analytics.bench.load", *source]
 
     def __enter__(self) -> Sending:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        first_line(self._process)
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._process.kill()
         self._process.communicate()
 
-    def begin(self) -> None:
-        """Return when it is sending."""
+    def send(self, port: int, seconds: float, rate: float) -> dict[str, Any]:
+        """Send for a time, `rate` datagrams/s or as fast as it goes (0). Answers datagrams, samples, seconds and
+        processor seconds. RuntimeError: it failed."""
         assert self._process.stdin is not None
-        first_line(self._process)
-        with contextlib.suppress(BrokenPipeError):  # it failed: sent() tells
-            self._process.stdin.write("go\n")
+        with contextlib.suppress(BrokenPipeError):  # it ended: its answer is missing
+            self._process.stdin.write(f"{port} {seconds} {rate}\n")
             self._process.stdin.flush()
-
-    def sent(self) -> dict[str, Any]:
-        """Datagrams, samples, seconds, processor seconds; when it has ended. RuntimeError: it failed."""
-        told, said = self._process.communicate(timeout=self._seconds + PATIENCE_S)
-        if self._process.returncode:
+        told = first_line(self._process, seconds + PATIENCE_S)
+        if not told:
+            _, said = self._process.communicate(timeout=PATIENCE_S)
             raise RuntimeError(said.strip().rpartition("\n")[2] or f"the sender ended with {self._process.returncode}")
         sent: dict[str, Any] = json.loads(told)
         return sent
@@ -139,20 +138,33 @@ def main() -> None:
     """The sender's process."""
     from analytics.core.sender import Sender  # noqa: PLC0415  the command line needs no native core
 
-    port, seconds, rate = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-    sender = Sender(captured(Path(sys.argv[4]), int(sys.argv[5])) if len(sys.argv) > 4 else generated())
+    load = captured(Path(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 1 else generated()
     os.sched_setaffinity(0, processors()[0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-        made.connect((HOST, port))
-        print("ready", flush=True)
-        sys.stdin.readline()
-        before = used_s()
+    senders: dict[int, Sender] = {}
+    print("ready", flush=True)
+    for line in sys.stdin:
+        port = int(line.split()[0])
+        seconds, rate = map(float, line.split()[1:])
+        if port not in senders:
+            senders[port] = Sender(load)
         try:
-            elapsed = sender.run(made.fileno(), seconds, rate)
+            print(json.dumps(sent(senders[port], port, seconds, rate)), flush=True)
         except OSError as error:
             sys.exit(f"sending to {HOST} UDP port {port}: {error.strerror}")
-    sent = {"datagrams": sender.datagrams, "samples": sender.samples, "seconds": elapsed, "cpu_s": used_s() - before}
-    print(json.dumps(sent))
+
+
+def sent(sender: Any, port: int, seconds: float, rate: float) -> dict[str, float]:
+    """Send; the sender counts over its life, the answer is of this time."""
+    datagrams, samples, used = sender.datagrams, sender.samples, used_s()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.connect((HOST, port))
+        elapsed = sender.run(made.fileno(), seconds, rate)
+    return {
+        "datagrams": sender.datagrams - datagrams,
+        "samples": sender.samples - samples,
+        "seconds": elapsed,
+        "cpu_s": used_s() - used,
+    }
 
 
 def used_s() -> float:

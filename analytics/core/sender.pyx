@@ -78,12 +78,14 @@ cdef class Sender:
     cdef Mark* marks
     cdef uint32_t* streams                          # the last number of each
     cdef uint32_t count, mark_count, next
+    cdef double born
     cdef readonly uint64_t datagrams, samples
 
     def __cinit__(self, list datagrams):
         cdef size_t offset = 0
         cdef uint32_t room = sum(len(datagram) // 8 + 1 for datagram in datagrams)  # a sample takes 8 bytes and more
         self.count = len(datagrams)
+        self.born = monotonic_s()
         if not self.count:
             raise ValueError("no datagrams to send")
         self.messages = <mmsghdr*>calloc(self.count, sizeof(mmsghdr))
@@ -178,7 +180,7 @@ cdef class Sender:
                         continue
                     count = <uint32_t>min(due, <uint64_t>BATCH)
                 count = <uint32_t>min(<uint64_t>min(count, self.count - self.next), left)
-                self.samples += self.number(self.next, count, <uint32_t>((now - began) * 1000))
+                self.samples += self.number(self.next, count, <uint32_t>((now - self.born) * 1000))
                 result = self.send(fd, count)
                 if result < 0:
                     break
