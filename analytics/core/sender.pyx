@@ -163,7 +163,8 @@ cdef class Sender:
         `most` datagrams (0: no bound). Answers the seconds it took. OSError: the kernel refused, or nobody listens.
         """
         cdef double began = monotonic_s(), now = began, started = began
-        cdef uint64_t due, sent = 0, left = most if most else <uint64_t>-1
+        cdef double due
+        cdef uint64_t sent = 0, left = most if most else <uint64_t>-1
         cdef uint32_t count
         cdef int result = 0
         with nogil:
@@ -173,12 +174,12 @@ cdef class Sender:
                 if rate:
                     if (now - started) * rate - sent > LATE_S * rate + BATCH:
                         started = now - sent / rate  # the thread was kept from running: no burst afterwards
-                    due = <uint64_t>((now - started) * rate) - sent
+                    due = (now - started) * rate - sent
                     if due < PACED and due < left:
                         sleep_s(PACED / rate)
                         now = monotonic_s()
                         continue
-                    count = <uint32_t>min(due, <uint64_t>BATCH)
+                    count = <uint32_t>min(due, <double>BATCH)
                 count = <uint32_t>min(<uint64_t>min(count, self.count - self.next), left)
                 self.samples += self.number(self.next, count, <uint32_t>((now - self.born) * 1000))
                 result = self.send(fd, count)

@@ -8,11 +8,11 @@ import socket
 import threading
 
 import pytest
-
-from analytics.bench.load import AGENTS, DATAGRAMS, PORTS, SAMPLES, generated
 from analytics.core.receive import Drain
 from analytics.core.sender import Sender
 from analytics.core.sflow import decode
+
+from analytics.bench.load import AGENTS, DATAGRAMS, PORTS, SAMPLES, generated
 from analytics.engine import Engine
 from tests.analytics.wire import counter_sample, datagram, discard, flow_sample, if_counters, sampled_header, tcp_frame
 
@@ -81,7 +81,7 @@ def test_it_goes_on_where_it_was_at_any_rate(pair):
     receiving, sending = pair
     sender = Sender(mixed())
     elapsed = sender.run(sending.fileno(), LONG_S, rate=1000, most=70)
-    assert elapsed >= 0.069  # the last is due then
+    assert elapsed >= 0.07 - 0.001  # the last is due then
     sender.run(sending.fileno(), LONG_S, most=70)
     sender.run(sending.fileno(), LONG_S, most=60)
     found = arrived(receiving, 200)
@@ -147,7 +147,7 @@ def test_the_drain_counts_what_it_throws_away(pair, eventually):
 
 def test_the_drain_tells_of_a_socket_that_fails(tmp_path):
     stop, told = os.pipe()
-    with (tmp_path / "x").open("wb") as no_socket, pytest.raises(OSError, match="not a socket|Socket operation"):
+    with (tmp_path / "x").open("wb") as no_socket, pytest.raises(OSError, match="on non-socket"):
         Drain().run(no_socket.fileno(), stop)
     os.close(stop)
     os.close(told)
