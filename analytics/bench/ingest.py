@@ -91,14 +91,19 @@ def ingest(
         show(report)
 
 
-def free_port(wanted: int) -> int:
-    """A UDP port of loopback that nobody has bound; RuntimeError: the wanted one is."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((HOST, wanted))
-        except OSError as error:
-            raise RuntimeError(f"{HOST} UDP port {wanted}: {error.strerror}") from None
-        return int(probe.getsockname()[1])
+def free_ports(first: int, count: int) -> list[int]:
+    """UDP ports of loopback that nobody has bound: `first` and those behind it, or any (0). RuntimeError names the
+    one that is taken."""
+    with ExitStack() as bound:
+        found = []
+        for port in range(first, first + count) if first else [0] * count:
+            probe = bound.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                raise RuntimeError(f"{HOST} UDP port {port}: {error.strerror}") from None
+            found.append(int(probe.getsockname()[1]))
+        return found
 
 
 def granted_bytes() -> int:
@@ -116,9 +121,8 @@ class Bench:
         self._source = [str(file), str(sflow_port)] if file else []
         self._load = captured(file, sflow_port) if file else generated()
         kinds: list[type[Contestant]] = [Bare, Howdah, *([Sfcapd] if Sfcapd.is_installed() else [])]
-        self._contestants = [
-            kind(free_port(port and port + number), self._buffer_bytes, work) for number, kind in enumerate(kinds)
-        ]
+        ports = free_ports(port, len(kinds))
+        self._contestants = [kind(each, self._buffer_bytes, work) for kind, each in zip(kinds, ports, strict=True)]
         self._check(file)
 
     def _check(self, file: Path | None) -> None:
@@ -134,6 +138,8 @@ class Bench:
         with Sending(self._source) as sending:
             blast = self._blast(sending)
             pace = PACE * blast[0]["datagrams_per_s"]
+            if not pace:
+                raise RuntimeError("the drain received nothing: is there a filter on loopback?")
             paced, rest = self._paced(sending, pace)
         return {
             "source": self._source[0] if self._source else "generated",
@@ -203,7 +209,7 @@ def show(report: dict[str, Any]) -> None:
         f"socket buffers of {report['buffer_bytes']:,} bytes; {report['processors']} processors"
     )
     names = ("sent/s", "datagrams/s", "samples/s", "loss %", "CPU s", "sender CPU s")
-    table = Table("receiver", *(Column(name, justify="right") for name in names))
+    table = Table(Column("receiver", no_wrap=True), *(Column(name, justify="right") for name in names))
     for name, run in [*((run["name"], run) for run in report["blast"]), ("howdah, paced", report["paced"])]:
         table.add_row(
             name,
