@@ -208,9 +208,9 @@ def show(report: dict[str, Any]) -> None:
         f"{report['source']}: {report['datagrams']:,} datagrams, {report['bytes']:,} bytes, sent again and again; "
         f"socket buffers of {report['buffer_bytes']:,} bytes; {report['processors']} processors"
     )
-    names = ("sent/s", "datagrams/s", "samples/s", "loss %", "CPU s", "sender CPU s")
+    names = ("sent/s", "datagrams/s", "samples/s", "loss %", "CPU s", "sender s")
     table = Table(Column("receiver", no_wrap=True), *(Column(name, justify="right") for name in names))
-    for name, run in [*((run["name"], run) for run in report["blast"]), ("howdah, paced", report["paced"])]:
+    for name, run in [*((run["name"], run) for run in report["blast"]), ("paced howdah", report["paced"])]:
         table.add_row(
             name,
             f"{run['sent_per_s']:,.0f}",
