@@ -1,4 +1,5 @@
-"""Receive datagrams and run them through the pipeline, without the GIL: the one native file that touches the world.
+"""Receive datagrams and run them through the pipeline, without the GIL: the only native file that touches the world
+but for sender.pyx, which is the benchmark's.
 
 A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one clock reading per batch, one turn
 of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or when something went
