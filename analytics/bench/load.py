@@ -131,6 +131,8 @@ class Sending:
             _, said = self._process.communicate(timeout=PATIENCE_S)
             raise RuntimeError(said.strip().rpartition("\n")[2] or f"the sender ended with {self._process.returncode}")
         sent: dict[str, Any] = json.loads(told)
+        if not sent["datagrams"]:
+            raise RuntimeError(f"nothing was due within {seconds:g} s at {rate:.1f} datagrams/s")
         return sent
 
 

@@ -54,8 +54,9 @@ cdef extern from *:
 
 cdef enum:
     BATCH = 64                                      # datagrams of one sendmmsg
-    PACED = 32                                      # at a rate: datagrams that are due before the thread wakes up
+    PACED = 32                                      # at a rate: most datagrams that wait for the thread to wake up
 
+cdef double NAP_S = 0.001                           # at a rate: most that a datagram waits, if there are so few
 cdef double LATE_S = 0.01                           # at a rate: what is missed by more is not made up for
 
 
@@ -163,7 +164,7 @@ cdef class Sender:
         `most` datagrams (0: no bound). Answers the seconds it took. OSError: the kernel refused, or nobody listens.
         """
         cdef double began = monotonic_s(), now = began, started = began
-        cdef double due
+        cdef double due, wanted = min(max(rate * NAP_S, 1.0), <double>PACED)
         cdef uint64_t sent = 0, left = most if most else <uint64_t>-1
         cdef uint32_t count
         cdef int result = 0
@@ -175,8 +176,8 @@ cdef class Sender:
                     if (now - started) * rate - sent > LATE_S * rate + BATCH:
                         started = now - sent / rate  # the thread was kept from running: no burst afterwards
                     due = (now - started) * rate - sent
-                    if due < PACED and due < left:
-                        sleep_s(PACED / rate)
+                    if due < wanted and due < left:
+                        sleep_s(min((wanted - due) / rate, LATE_S))
                         now = monotonic_s()
                         continue
                     count = <uint32_t>min(due, <double>BATCH)
