@@ -47,6 +47,7 @@ from analytics.watches import Fire, Watches
 __all__ = ["Engine", "EngineSettings", "Invalid"]
 
 AGENT_WIDE = "2.1"  # the data source whose metrics describe the agent as a whole
+TURN = 2000  # metrics of data sources looked up in one turn of the lock: some milliseconds
 FLOW_STALE_S = 180.0  # a flow metric without samples for so long is gone
 
 
@@ -325,14 +326,19 @@ class Engine:
     def dump(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
     ) -> list[dict[str, Any]]:
-        """Every Metric of these names (ALL: every name)."""
+        """Every Metric of these names (ALL: every name). Gives the lock away in between when there are many."""
         with self._pipeline:
             if "ALL" in names:
                 names = list(self._metric_ages(now))
             places = self._places(agents, filters, now)
-            return [
-                metric_object(cell, now) for name in map(parse_name, names) for cell in self._cells(name, places, now)
-            ]
+        found: list[dict[str, Any]] = []
+        wanted = [parse_name(name) for name in names]
+        step = max(1, TURN // max(1, len(places)))
+        for start in range(0, len(wanted), step):
+            with self._pipeline:
+                cells = [cell for name in wanted[start : start + step] for cell in self._cells(name, places, now)]
+            found += [metric_object(cell, now) for cell in cells]
+        return found
 
     def metrics_of(self, agent: str, now: float) -> dict[str, Any] | None:
         """`<data source>.<metric>` -> latest value of one agent; None if it is unknown."""
@@ -360,8 +366,8 @@ class Engine:
             for name, (_, updated) in self._counters.metrics(agent, source, now).items():
                 newest[name] = max(newest.get(name, 0.0), updated)
         for name in self._caches:
-            for cell in self._cells(parse_name(name), self._directory.sources, now):
-                newest[name] = max(newest.get(name, 0.0), cell.updated)
+            if fresh := self._fresh(name, self._directory.sources, now):
+                newest[name] = max(newest.get(name, 0.0), *fresh.values())
         return {name: _elapsed_ms(now, updated) for name, updated in newest.items()}
 
     def _places(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[tuple[str, str]]:
@@ -389,17 +395,24 @@ class Engine:
     def _cell(self, agent: str, source: str, metric: str, now: float) -> Cell | None:
         return next(self._cells(Name(metric, "max", source, metric), [(agent, source)], now), None)
 
-    def _flow_cells(self, name: str, places: Sequence[tuple[str, str]], now: float) -> Iterator[Cell]:
-        """A flow as a metric: its largest key's value per data source, with the top n keys."""
+    def _fresh(self, name: str, places: Sequence[tuple[str, str]], now: float) -> dict[int, float]:
+        """Data sources that a flow is a metric of -> when a sample last counted there."""
         cache = self._caches[name]
-        wanted = bytearray(len(self._directory.sources))
         fresh = {}
         for place in places:
             source = self._directory.index.get(place)
             updated = 0.0 if source is None else cache.last_seen(source)
             if source is not None and updated and now - updated <= FLOW_STALE_S:
-                wanted[source] = 1
                 fresh[source] = updated
+        return fresh
+
+    def _flow_cells(self, name: str, places: Sequence[tuple[str, str]], now: float) -> Iterator[Cell]:
+        """A flow as a metric: its largest key's value per data source, with the top n keys."""
+        cache = self._caches[name]
+        fresh = self._fresh(name, places, now)
+        wanted = bytearray(len(self._directory.sources))
+        for source in fresh:
+            wanted[source] = 1
         top = flowquery.top_keys(cache.top(wanted, cache.program.n, 0.0, now), cache.program)
         for source, updated in fresh.items():
             keys = top.get(source, ())

@@ -33,7 +33,7 @@ WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "s
 WEB = ("starlette", "uvicorn")
 ANALYTICS_WEB = ("analytics/__main__.py", "analytics/rest.py", "analytics/parameters.py")
 ANALYTICS_SHELL = (*ANALYTICS_WEB, *(f"analytics/{name}.py" for name in (
-    "bench", "cli", "collector", "config", "decode", "engine", "longpoll", "vitals")))  # fmt: skip
+    "bench/*", "cli", "collector", "config", "decode", "engine", "longpoll", "vitals")))  # fmt: skip
 CONTROLLER_SHELL = tuple(f"controller/{name}.py" for name in (
     "app", "cli", "config", "feed", "openflow", "ovsdb", "rest", "supervisor"))  # fmt: skip
 LAB = ("topologies/lab.py", "topologies/keeper.py", "topologies/cli.py")  # which sets up sFlow, as the controller does

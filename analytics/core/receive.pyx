@@ -1,9 +1,11 @@
-"""Receive datagrams and run them through the pipeline, without the GIL: the one native file that touches the world.
+"""Receive datagrams and run them through the pipeline, without the GIL: the only native file that touches the world
+but for sender.pyx, which is the benchmark's.
 
 A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one clock reading per batch, one turn
 of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or when something went
 wrong. What the kernel dropped because the socket's buffer was full is told by SO_RXQ_OVFL control messages, with the
 next datagram that got through. Senders that are not on the list, if there is one, are counted and not read further.
+`Drain` is the same without pipeline: what the engine is measured against.
 """
 
 from cpython.exc cimport PyErr_SetFromErrno
@@ -34,22 +36,33 @@ cdef extern from *:
         uint8_t controls[SLOTS][64];
         uint8_t senders[SLOTS][16];
         uint8_t data[SLOTS][ROOM];
+        int used;                                   /* slots whose lengths the kernel wrote over */
     } howdah_ring;
 
-    static int howdah_receive(howdah_ring *ring, int fd) {
+    /* Lay the ring out; without `told` it receives bytes only, neither senders nor the count of drops */
+    static void howdah_lay_out(howdah_ring *ring, int told) {
         for (int i = 0; i < SLOTS; i++) {
             struct msghdr *m = &ring->messages[i].msg_hdr;
             ring->vectors[i].iov_base = ring->data[i];
             ring->vectors[i].iov_len = ROOM;
-            m->msg_name = &ring->names[i];
-            m->msg_namelen = sizeof ring->names[i];
             m->msg_iov = &ring->vectors[i];
             m->msg_iovlen = 1;
-            m->msg_control = ring->controls[i];
-            m->msg_controllen = sizeof ring->controls[i];
-            m->msg_flags = 0;
+            m->msg_name = told ? &ring->names[i] : NULL;
+            m->msg_control = told ? ring->controls[i] : NULL;
         }
-        return recvmmsg(fd, ring->messages, SLOTS, MSG_DONTWAIT, NULL);
+        ring->used = told ? SLOTS : 0;
+    }
+
+    /* One batch; the lengths that the kernel wrote over last time are put right first */
+    static int howdah_receive(howdah_ring *ring, int fd) {
+        for (int i = 0; i < ring->used; i++) {
+            ring->messages[i].msg_hdr.msg_namelen = sizeof ring->names[i];
+            ring->messages[i].msg_hdr.msg_controllen = sizeof ring->controls[i];
+        }
+        int count = recvmmsg(fd, ring->messages, SLOTS, MSG_DONTWAIT, NULL);
+        if (ring->messages[0].msg_hdr.msg_name)
+            ring->used = count > 0 ? count : 0;
+        return count;
     }
 
     /* The sender as 16 bytes, IPv4 as ::ffff:a.b.c.d */
@@ -105,6 +118,7 @@ cdef extern from *:
         mmsghdr* messages
         uint8_t senders[64][16]
         uint8_t data[64][65536]
+    void lay_out "howdah_lay_out"(Ring*, bint) noexcept nogil
     int receive "howdah_receive"(Ring*, int) noexcept nogil
     void name_sender "howdah_sender"(Ring*, int) noexcept nogil
     bint read_dropped "howdah_dropped"(Ring*, int, uint32_t*) noexcept nogil
@@ -142,6 +156,7 @@ cdef class Receiver:
         self.prefixes = <Prefix*>calloc(len(senders) + 1, sizeof(Prefix))
         if self.ring == NULL or self.prefixes == NULL:
             raise MemoryError
+        lay_out(self.ring, True)
         for address, bits in senders:
             if len(address) != 16 or not 0 <= bits <= 128:
                 raise ValueError("a prefix is 16 bytes, and 0 to 128 of their bits")
@@ -215,3 +230,37 @@ cdef class Receiver:
                 errno = -result
                 PyErr_SetFromErrno(OSError)
             self.pipeline.raise_failure()
+
+
+cdef class Drain:
+    """Reads a socket with the same buffers and throws everything away: the yardstick of `howdah bench ingest`."""
+
+    cdef Ring* ring
+    cdef readonly uint64_t datagrams
+
+    def __cinit__(self):
+        self.ring = <Ring*>calloc(1, sizeof(Ring))
+        if self.ring == NULL:
+            raise MemoryError
+        lay_out(self.ring, False)
+
+    def __dealloc__(self):
+        free(self.ring)
+
+    def run(self, int fd, int stop) -> None:
+        """Receive from socket `fd` until descriptor `stop` is readable or at its end. OSError: the socket failed."""
+        cdef int ready
+        cdef int count = 0
+        with nogil:
+            while True:
+                ready = wait(fd, stop)
+                if ready == 0:
+                    break
+                count = receive(self.ring, fd) if ready > 0 else 0
+                if count < 0:
+                    if errno not in (EAGAIN, EINTR, ECONNREFUSED):
+                        break
+                    count = 0
+                self.datagrams += count
+        if count < 0:
+            PyErr_SetFromErrno(OSError)

@@ -412,6 +412,32 @@ def test_metrics(engine):
     assert (ages["ifinoctets"], ages["f"]) == (2000, 2000)
 
 
+def test_a_long_dump_gives_the_lock_away_in_between(engine, monkeypatch):
+    Switch(engine).counters(NOW)
+    Switch(engine, SPINE).counters(NOW)
+    whole = engine.dump(["ALL"], ["ALL"], {}, NOW)
+    names = len(engine.metric_names(NOW))
+    assert len(whole) == 2 * names > 10
+
+    turns = []
+
+    class Counted:
+        def __enter__(self):
+            turns.append(1)
+            return pipeline.__enter__()
+
+        def __exit__(self, *raised):
+            return pipeline.__exit__(*raised)
+
+    pipeline = engine.pipeline
+    monkeypatch.setattr(engine, "_pipeline", Counted())
+    for most, wanted in ((2 * names, 2), (2, 1 + names), (1, 1 + names)):
+        turns.clear()
+        monkeypatch.setattr("analytics.engine.TURN", most)
+        assert engine.dump(["ALL"], ["ALL"], {}, NOW) == whole
+        assert len(turns) == wanted
+
+
 def test_stale_metrics_have_no_value(engine):
     engine.set_flow("f", {"value": "frames"})
     Switch(engine).counters(NOW)

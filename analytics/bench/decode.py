@@ -1,4 +1,4 @@
-"""Benchmarks a user can repeat: `howdah bench decode FILE` runs a capture through us and through pmacct's sfacctd.
+"""`howdah bench decode FILE` runs a capture through us and through pmacct's sfacctd.
 
 Every contestant is a process of its own on the same file: start, reading, decoding and aggregating count, as processor
 time of the whole process (wait4(2)), which a busy machine disturbs little. Ratios of one run are what may be quoted.
@@ -54,20 +54,6 @@ class Result:
     wall_s: float
 
 
-bench = typer.Typer(help="Benchmarks, side by side with other programs.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Add `bench` to the one app of scripts/howdah."""
-    app.add_typer(bench, name="bench")
-
-
-@bench.callback()
-def _benchmarks() -> None:
-    """Keeps `decode` a subcommand while it is the only one."""
-
-
-@bench.command()
 def decode(
     file: Annotated[Path, typer.Argument(help="A pcap capture of sFlow.")],
     port: Annotated[int, typer.Option(help="UDP port of sFlow in the capture.")] = 6343,
@@ -127,7 +113,7 @@ def _repeat(file: Path, times: int, capture: Path) -> None:
 
 
 def _ours(capture: Path, port: int, work: Path) -> tuple[Result, dict[str, int]]:
-    result = _run("howdah", [sys.executable, "-m", "analytics.bench", str(capture), str(port)], work)
+    result = _run("howdah", [sys.executable, "-m", "analytics.bench.decode", str(capture), str(port)], work)
     return result, json.loads((work / "howdah.out").read_text())
 
 

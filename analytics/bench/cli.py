@@ -1,0 +1,16 @@
+"""The command line of the benchmarks: `howdah bench`."""
+
+from __future__ import annotations
+
+import typer
+
+from analytics.bench.decode import decode
+from analytics.bench.ingest import ingest
+
+
+def register(app: typer.Typer) -> None:
+    """Add `bench` to the one app of scripts/howdah."""
+    bench = typer.Typer(help="Benchmarks, side by side with other programs.", no_args_is_help=True)
+    bench.command()(decode)
+    bench.command()(ingest)
+    app.add_typer(bench, name="bench")
