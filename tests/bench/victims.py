@@ -1,0 +1,215 @@
+"""What takes foreign bytes, joined so that one call feeds an input to all of it: the engine (decode, account, dissect,
+aggregate, counters, thresholds), the printers, both capture readers, and the parsers of requests.
+
+Every datagram goes through the engine, through one of the printers of text and JSON in turn and one of CSV and pcap;
+every fourth also through `decode`. A capture file is played natively and read by capture.py, which must agree; a
+request is read as everything that a user may send. What escapes that is not documented ends the life. Under the
+address sanitizer an input lies in memory of its own whose next byte is out of bounds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+from array import array
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+from analytics.core.flowkeys import FIELDS
+from analytics.core.printer import Printer
+from analytics.core.sflow import decode
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from analytics import parameters, relaxed_json, replay, topology
+from analytics.capture import Broken, datagrams
+from analytics.definitions import compile_flow
+from analytics.engine import Engine, EngineSettings, Invalid
+from analytics.thresholds import parse_threshold
+from tests.analytics.inputs import CAPTURE, REQUEST, START
+
+FORMS = (("text", "json"), ("csv", "pcap"))
+FIXED = {
+    "carried": {"keys": "or:ipsource:ip6source,null:vlan,stack", "value": "bytes", "filter": "ipttl!=1"},
+    "judged": {"keys": "mask:ipsource:8,null:[link:inputifindex],eq:vlan:ipttl", "value": "ipbytes"},
+    "inner": {
+        "keys": "null:ipsource.1,null:ip6source.2,null:macsource.1,inputifindex,outputifindex",
+        "value": "frames",
+    },
+    "drops": {"keys": "reason,null:ipsource", "value": "frames", "dropped": True},
+}
+FIELDS_PER_LIFE = 12
+LIVES_PER_ROUND = -(-len(FIELDS) // FIELDS_PER_LIFE)  # after so many every field was read
+THRESHOLDS = {
+    "flow": {"metric": "carried", "value": 1, "byFlow": True},
+    "counter": {"metric": "ifinoctets", "value": 1},
+}
+ASKED = ["ifinoctets", "ifspeed", "ifinutilization", "load_one", "mem_utilization", "host_name", "max:field0", "drops"]
+HEAD = bytes.__basicsize__ - 1  # bytes of a bytes object in front of its content
+
+
+def definitions(life: int) -> dict[str, dict[str, object]]:
+    """The flow definitions of a life: the fixed ones, and of the fields so many that all have their turn.
+
+    A field is read as a key that is carried, as one that is judged and, if it is a number, as a value; every third
+    round of lives of discards.
+    """
+    names, turn = list(FIELDS), life % LIVES_PER_ROUND * FIELDS_PER_LIFE
+    mine = names[turn : turn + FIELDS_PER_LIFE]
+    dropped = life // LIVES_PER_ROUND % 3 == 2
+    made: dict[str, dict[str, object]] = dict(FIXED)
+    for place, name in enumerate(mine):
+        value = name if FIELDS[name][-1] == "number" else "frames"
+        made[f"field{place}"] = {"keys": name, "value": value, "dropped": dropped}
+    for start in range(0, len(mine), 3):
+        keys = ",".join(f"null:{name}" for name in mine[start : start + 3])
+        made[f"judged{start}"] = {"keys": keys, "value": "frames", "dropped": dropped}
+    return made
+
+
+def _poisoner() -> ctypes._CFuncPtr | None:
+    """The sanitizer's call that forbids memory, if this process runs under it."""
+    with contextlib.suppress(AttributeError):
+        poison = ctypes.CDLL(None).__asan_poison_memory_region
+        poison.argtypes, poison.restype = (ctypes.c_void_p, ctypes.c_size_t), None
+        return poison
+    return None
+
+
+_poison = _poisoner()
+
+
+def guarded(wire: bytes) -> bytes:
+    """The same bytes; under the sanitizer the zero that Python puts behind them is out of bounds."""
+    if _poison is not None and len(wire) > 1:  # shorter ones are shared
+        _poison(id(wire) + HEAD + len(wire), 8)
+    return wire
+
+
+def alone(wire: bytes) -> array[int]:
+    """A copy in memory of just its length, out of bounds on both sides."""
+    return array("B", wire)[:]  # only a slice takes no more than it needs
+
+
+def _pages(fileno: int, length: int, access: int) -> contextlib.AbstractContextManager[bytes]:
+    """In place of mmap, whose last page hides reads beyond the end."""
+    return contextlib.nullcontext(guarded(os.pread(fileno, os.fstat(fileno).st_size, 0)))
+
+
+class Victim:
+    """Lives for a run of inputs: one engine, four printers. `scratch`: a file name of its own for captures."""
+
+    def __init__(self, life: int, scratch: Path) -> None:
+        assert hasattr(replay, "mmap"), "replay reads its file in another way: guard that"
+        replay.mmap = _pages  # type: ignore[assignment]
+        self.life, self.scratch = life, scratch
+        self.engine = Engine(EngineSettings(max_entries=64 if life % 4 == 3 else 1 << 16))
+        self.names = list(definitions(life))
+        for name, spec in definitions(life).items():
+            self.engine.set_flow(name, spec)
+        for name, spec in THRESHOLDS.items():
+            self.engine.set_threshold(name, spec)
+        self.printers = {form: Printer(form) for forms in FORMS for form in forms}
+        self.taken, self.printed, self.now = 0, 0, float(START)
+        self.sums: Counter[str] = Counter()
+
+    def take(self, way: str, wire: bytes) -> None:
+        """One input."""
+        self.taken += 1
+        self.now += 0.001
+        self.sums[way] += 1
+        if way == CAPTURE:
+            self.play(wire)
+        elif way == REQUEST:
+            self.request(wire)
+        else:
+            self.datagram(wire)
+
+    def datagram(self, wire: bytes) -> None:
+        self.engine.feed([guarded(wire)], self.now)
+        lonely, turn = alone(wire), self.taken + self.taken // 64 & 1
+        for forms in FORMS:
+            printer = self.printers[forms[turn]]
+            if printer.feed(lonely, self.now, "192.0.2.1", "then"):
+                self.sums[f"printed as {forms[turn]}"] += 1
+            if len(printer) > 1 << 20:
+                self.printed += len(printer.take())
+        if self.taken & 3 == 0:
+            decode(lonely)
+
+    def play(self, wire: bytes) -> None:
+        """A capture file: both readers find the same datagrams, or both find it broken."""
+        self.scratch.write_bytes(wire)
+        before = self.fed()
+        with contextlib.suppress(Broken):
+            replay.replay(self.scratch, self.engine)
+        plain = [0, 0]
+        with contextlib.suppress(Broken):
+            for _, _, payload in datagrams("-", 6343, file=io.BytesIO(wire)):
+                plain = [plain[0] + 1, plain[1] + len(payload)]
+        native = [after - then for after, then in zip(self.fed(), before, strict=True)]
+        assert native == plain, f"(datagrams, bytes): replay {native}, capture.py {plain}"
+        self.sums["datagrams in capture files"] += plain[0]
+
+    def fed(self) -> tuple[int, int]:
+        numbers = self.engine.analyzer(self.now)
+        return numbers["sFlowDatagramsReceived"], numbers["sFlowBytesReceived"]
+
+    def request(self, wire: bytes) -> None:
+        """The text as a body, a query's number and a query's pattern."""
+        query = Request({"type": "http", "headers": [], "query_string": b"number=%b&pattern=%b" % (wire, wire)})
+        for read in (parameters.number, parameters.pattern):
+            with contextlib.suppress(HTTPException):
+                read(query, read.__name__, *((5,) if read is parameters.number else ()))
+        try:
+            spec = relaxed_json.decode(wire)
+        except relaxed_json.NotJson as refused:
+            assert "\n" not in str(refused)
+            return
+        self.sums["requests that are JSON"] += 1
+        with contextlib.suppress(topology.InvalidTopology):
+            topology.parse(spec)
+        for parse in (compile_flow, parse_threshold):
+            with contextlib.suppress(Invalid):
+                parse("name", spec)
+
+    def end(self) -> Counter[str]:
+        """The questions that users ask, and what the life came to."""
+        engine, now = self.engine, self.now
+        engine.tick(now)
+        found = engine.agents(now)
+        engine.flow_keys(now)
+        engine.events(None, 100)
+        engine.dump(["ALL"] if self.life % 64 == 0 else ASKED, ["ALL"], {}, now)
+        engine.table(list(found)[:4], ASKED, {}, now)
+        for agent in islice(found, 4):
+            engine.metrics_of(agent, now)
+        for name in self.names:
+            flows = engine.active_flows(["ALL"], name, now)
+            self.sums["flows read"] += len(flows)
+            for flow in flows[:2]:
+                engine.flow_locations(["ALL"], name, flow["key"], now)
+        self.book()
+        engine.close()
+        return self.sums
+
+    def book(self) -> None:
+        """Add up what engine and printers counted."""
+        numbers, agents = self.engine.analyzer(self.now), self.engine.agents(self.now).values()
+        self.sums["bytes printed"] += self.printed + sum(map(len, self.printers.values()))
+        self.sums["datagrams"] += numbers["sFlowDatagramsReceived"]
+        self.sums["not sFlow 5"] += numbers["sFlowParseErrors"] + numbers["sFlowUnsupportedVersion"]
+        self.sums["flow entries refused"] += numbers["flowEntriesRefused"]
+        self.sums["events"] += numbers["eventsGenerated"]
+        self.sums["agents"] += len(agents)
+        for name, number in (
+            ("flow samples", "sFlowFlowSamples"),
+            ("counter samples", "sFlowCounterSamples"),
+            ("discards", "sFlowDiscardSamples"),
+            ("skipped samples", "sFlowSkippedSamples"),
+            ("faults", "sFlowFaults"),
+        ):
+            self.sums[name] += sum(each[number] for each in agents)
