@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from analytics.capture import datagrams
 from analytics.structures import COUNTER_RECORDS, FLOW_RECORDS, SAMPLES
 from tests.analytics.capture_files import capture_file
 from tests.analytics.generator import WORDS, Generator
-from tests.analytics.wire import words
 
 GENERATED, MIXED, EDITED, RECORDED = "generated", "mixed", "mixed and edited", "recorded and edited"
 PACKET, CAPTURE, REQUEST = "packet at the datagram's end", "capture file", "request"
@@ -36,6 +36,7 @@ HEADS = {
     if structure.fields[-1].type in ("flow_records", "counter_records")
 }  # samples with records: the words in front of their count
 SHARES = {(0, 1): 5, (0, 3): 3, (0, 2): 3, (0, 4): 2, (0, 5): 2}  # of HEADS in the mix; another counts 1
+PACK = [struct.Struct(f">{count}I").pack for count in range(16)]  # wire.words, for as many words
 CARRIERS = {1: 12, 11: 2, 12: 2, 7: 1, 2: 1, 4: 1, 6: 1, 13: 1, 14: 1, 255: 1}  # header protocols and their shares
 TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
 REQUESTS = (
@@ -158,9 +159,8 @@ class Life:
         generator.sequence += 1 if bits & 0xF else (bits >> 8 & 7) - 3  # also twice, and late
         sequence = max(0, generator.sequence)
         agent = (10 << 24 | bits >> 4 & 7,) if bits >> 13 else (0x20010DB8, 0, 0, bits >> 4 & 3)
-        return words(
-            5, 1 if len(agent) == 1 else 2, *agent, bits >> 7 & 1, sequence, sequence * 10, self.number(samples)
-        )
+        rest = bits >> 7 & 1, sequence, sequence * 10, self.number(samples)
+        return PACK[7](5, 1, *agent, *rest) if len(agent) == 1 else PACK[10](5, 2, *agent, *rest)
 
     def number(self, real: int) -> int:
         """A count or a length, or a lie."""
@@ -182,17 +182,15 @@ class Life:
 
     def sample_of(self, tag: tuple[int, int], records: bytes, count: int) -> bytes:
         front = self.chance.choices(SOME_WORDS, k=HEADS[tag])
-        front[0] = self.generator.sequence & 0xFFFFFFFF
-        body = words(*front, self.number(count)) + records
-        return words(tag[0] << 12 | tag[1], self.number(len(body))) + body
+        front[0] = max(0, self.generator.sequence)
+        body = PACK[len(front) + 1](*front, self.number(count)) + records
+        return PACK[2](tag[0] << 12 | tag[1], self.number(len(body))) + body
 
     def sampled_header(self, protocol: int, header: bytes) -> bytes:
         """A record 0:1, padded only if the header's length asks for it."""
-        return (
-            words(1, 16 + len(header) + -len(header) % 4, protocol, 1518, 4, len(header))
-            + header
-            + bytes(-len(header) % 4)
-        )
+        padding = bytes(-len(header) % 4)
+        head = PACK[6](1, 16 + len(header) + len(padding), protocol, 1518, 4, len(header))
+        return head + header + padding
 
     def packet_at_the_end(self) -> bytes:
         """A flow sample whose packet, cut anywhere, ends where the datagram ends: to read on is to read outside."""
@@ -201,14 +199,14 @@ class Life:
             whole = edited(self.chance, whole)
         length = self.chance.randrange(len(whole) + 1)
         cut = whole[: length & ~3 if length & 1 else length]
-        record = words(1, 16 + len(cut), protocol, 1518, 4, len(cut)) + cut
+        record = PACK[6](1, 16 + len(cut), protocol, 1518, 4, len(cut)) + cut
         return self.head(1) + self.sample_of(self.chance.choice(((0, 1), (0, 1), (0, 3), (0, 5))), record, 1)
 
     def renumbered(self, wire: bytes) -> bytes:
         """A recorded datagram as the next one of its agent."""
         self.generator.sequence += 1
         at = 16 if wire[7] == 1 else 28
-        return wire[:at] + words(max(0, self.generator.sequence)) + wire[at + 4 :]
+        return wire[:at] + PACK[1](max(0, self.generator.sequence)) + wire[at + 4 :]
 
     # -- what is no datagram --
 

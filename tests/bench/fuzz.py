@@ -86,7 +86,7 @@ def import_here() -> None:
     sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
 
-def work(lives: range, inputs: int, seed: int, scratch: Path) -> None:
+def work(lives: range, inputs: int, seed: int, note_file: Path) -> None:
     """Run these lives out of `inputs` inputs; the totals go to standard output as JSON."""
     import_here()
     from tests.analytics.inputs import Inputs  # noqa: PLC0415 - the sanitized core only in the sanitized process
@@ -94,10 +94,10 @@ def work(lives: range, inputs: int, seed: int, scratch: Path) -> None:
 
     sums: Counter[str] = Counter()
     source, taken = Inputs(seed), 0
-    with scratch.with_suffix(".note").open("r+b") as file, mmap.mmap(file.fileno(), 0) as note:
+    with note_file.open("r+b") as file, mmap.mmap(file.fileno(), 0) as note:
         for life in lives:
             faulthandler.dump_traceback_later(HANG_S, exit=True)
-            victim = Victim(life, scratch)
+            victim = Victim(life)
             for number, (way, wire) in enumerate(islice(source.life(life), min(LIFE, inputs - life * LIFE))):
                 NOTE.pack_into(note, 0, taken + number, life, number, len(wire), way.encode()[:16])
                 note[NOTE.size : NOTE.size + len(wire)] = wire
@@ -105,7 +105,7 @@ def work(lives: range, inputs: int, seed: int, scratch: Path) -> None:
             sums += victim.end()
             taken += victim.taken
     faulthandler.cancel_dump_traceback_later()
-    print(json.dumps(sums))
+    print(json.dumps(sums | {"CPU seconds": round(time.process_time())}))
 
 
 def step_beyond() -> None:
@@ -126,10 +126,9 @@ class Job:
     """A process with its share of the lives, and the note it keeps of the input in hand."""
 
     def __init__(self, number: int, arguments: list[str], directory: Path, settings: dict[str, str]) -> None:
-        self.scratch = directory / f"job{number}"
-        self.note = self.scratch.with_suffix(".note")
+        self.note = directory / f"job{number}.note"
         self.note.write_bytes(bytes(1 << 20))
-        command = [sys.executable, str(directory / "tests/bench/fuzz.py"), *arguments, "--scratch", str(self.scratch)]
+        command = [sys.executable, str(directory / "tests/bench/fuzz.py"), *arguments, "--note", str(self.note)]
         self.process = subprocess.Popen(command, cwd=directory, env=settings, stdout=subprocess.PIPE, text=True)
 
     def in_hand(self) -> tuple[int, int, int, str, bytes]:
@@ -199,14 +198,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
     parser.add_argument("--life", type=int, help="run this one again, alone")
     parser.add_argument("--build", type=Path, default=ROOT / "build/fuzz")
-    parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)  # the rest is for jobs
+    parser.add_argument("--note", type=Path, help=argparse.SUPPRESS)  # the rest is for jobs
     parser.add_argument("--lives", type=int, nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--step-beyond", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step_beyond:
         step_beyond()
     elif given.lives:
-        work(range(*given.lives), given.inputs, given.seed, given.scratch)
+        work(range(*given.lives), given.inputs, given.seed, given.note)
     else:
         if given.life is not None:
             given.inputs, given.jobs = (given.life + 1) * LIFE, 1
