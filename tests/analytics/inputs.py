@@ -2,7 +2,7 @@
 anew into every datagram, and edited.
 
 To make a record by structure costs ten times what mixing ready ones costs, so a stock of them is kept and renewed with
-every input a little. A *life* is a run of inputs that follows from (seed, number of the life) alone: lives may be
+every cycle a little. A *life* is a run of inputs that follows from (seed, number of the life) alone: lives may be
 shared out among processes, and one that fails can be run again without those before it. CYCLE says how many inputs go
 which way. Heads are written anew each time, with sequence numbers that mostly rise, so that the engine takes what it
 would otherwise refuse as a duplicate.
@@ -23,8 +23,8 @@ from tests.analytics.generator import WORDS, Generator
 
 GENERATED, MIXED, EDITED, RECORDED = "generated", "mixed", "mixed and edited", "recorded and edited"
 PACKET, CAPTURE, REQUEST = "packet at the datagram's end", "capture file", "request"
-CYCLE = (GENERATED, *(MIXED, EDITED, EDITED, EDITED, EDITED, RECORDED, PACKET) * 8, *(RECORDED,) * 4)
-CYCLE += (CAPTURE, CAPTURE, REQUEST)
+CYCLE = (*(MIXED, EDITED, EDITED, EDITED, EDITED, RECORDED, PACKET) * 16, *(RECORDED,) * 11)
+CYCLE += (GENERATED, GENERATED, CAPTURE, CAPTURE, REQUEST)
 
 STOCK = 1000  # of each kind of material
 START = 1000  # the time of a life's first input, in seconds
@@ -113,6 +113,7 @@ class Life:
         self.chance = self.generator.chance
         self.flow_records, self.counter_records = shared.flow_records[:], shared.counter_records[:]
         self.samples, self.packets, self.real = shared.samples[:], shared.packets[:], shared.real
+        self.latest = b""  # datagram mixed: the edited ones are made of it
         self.tags = [tag for tag in HEADS for _ in range(SHARES.get(tag, 1))]
 
     def inputs(self) -> Iterator[tuple[str, bytes]]:
@@ -124,9 +125,10 @@ class Life:
     def input(self, way: str) -> bytes:
         chance = self.chance
         if way == EDITED:
-            return edited(chance, self.mixed())
+            return edited(chance, self.renumbered(self.latest))
         if way == MIXED:
-            return self.mixed()
+            self.latest = self.mixed()
+            return self.latest
         if way == RECORDED:
             return edited(chance, self.renumbered(chance.choice(self.real)))
         if way == PACKET:
@@ -137,14 +139,12 @@ class Life:
 
     def renew(self) -> None:
         """Replace a little of the stock."""
-        for pile, make in (
-            (self.flow_records, lambda: self.generator.record(FLOW_RECORDS)),
-            (self.counter_records, lambda: self.generator.record(COUNTER_RECORDS)),
-            (self.packets, lambda: packet(self.generator)),
-        ):
-            for _ in range(4):
-                pile[self.chance.randrange(len(pile))] = make()
-        self.samples[self.chance.randrange(len(self.samples))] = self.generator.record(SAMPLES)
+        chance, generator = self.chance, self.generator
+        for _ in range(2):
+            self.flow_records[chance.randrange(len(self.flow_records))] = generator.record(FLOW_RECORDS)
+            self.counter_records[chance.randrange(len(self.counter_records))] = generator.record(COUNTER_RECORDS)
+            self.packets[chance.randrange(len(self.packets))] = packet(generator)
+        self.samples[chance.randrange(len(self.samples))] = generator.record(SAMPLES)
 
     # -- datagrams --
 
@@ -203,7 +203,7 @@ class Life:
         return self.head(1) + self.sample_of(self.chance.choice(((0, 1), (0, 1), (0, 3), (0, 5))), record, 1)
 
     def renumbered(self, wire: bytes) -> bytes:
-        """A recorded datagram as the next one of its agent."""
+        """The datagram as the next one of its agent."""
         self.generator.sequence += 1
         at = 16 if wire[7] == 1 else 28
         return wire[:at] + PACK[1](max(0, self.generator.sequence)) + wire[at + 4 :]
