@@ -106,9 +106,7 @@ def _packets(source: _Source) -> Packets:
     if len(head) < 20:
         raise source.broken("not a pcap file", 0)
     order, fraction = MAGICS[magic]
-    link = struct.unpack(order + "I", head[16:20])[0] & 0xFFFF
-    if link not in LINKS:
-        raise source.broken(f"link type {link} is not supported", 20)
+    link = _supported(struct.unpack(order + "I", head[16:20])[0] & 0xFFFF, source, 20)
     return _pcap(source, order, fraction, link)
 
 
@@ -160,16 +158,21 @@ def _pcapng(source: _Source) -> Packets:
             elif kind in (PACKET, OLD_PACKET):
                 number, high, low, length, _ = struct.unpack(order + "IIIII", body[:20])
                 interface = interfaces[number if kind == PACKET else struct.unpack(order + "H", body[:2])[0]]
-                if interface.link not in LINKS:
-                    raise source.broken(f"link type {interface.link} is not supported", offset)
-                yield (high << 32 | low) / interface.ticks + interface.offset, interface.link, body[20 : 20 + length]
+                when = (high << 32 | low) / interface.ticks + interface.offset
+                yield when, _supported(interface.link, source, offset), body[20 : 20 + length]
             elif kind == SIMPLE_PACKET:  # it carries no time
                 length = min(struct.unpack(order + "I", body[:4])[0], len(body) - 4)
-                yield 0.0, interfaces[0].link, body[4 : 4 + length]
+                yield 0.0, _supported(interfaces[0].link, source, offset), body[4 : 4 + length]
         except struct.error:
             raise source.broken("a block that is too short", offset) from None
         except IndexError:
             raise source.broken("a packet of an interface that was not described", offset) from None
+
+
+def _supported(link: int, source: _Source, offset: int) -> int:
+    if link not in LINKS:
+        raise source.broken(f"link type {link} is not supported", offset)
+    return link
 
 
 def _interface(order: str, body: bytes) -> Interface:
@@ -181,7 +184,7 @@ def _interface(order: str, body: bytes) -> Interface:
         value = body[at + 4 : at + 4 + length]
         if code == 0:
             break
-        if code == RESOLUTION and length:  # a power of 10, or of 2 with the top bit set
+        if code == RESOLUTION and value:  # a power of 10, or of 2 with the top bit set
             ticks = 2.0 ** (value[0] & 0x7F) if value[0] & 0x80 else 10.0 ** value[0]
         elif code == TIME_OFFSET:
             offset = float(struct.unpack(order + "q", value)[0])

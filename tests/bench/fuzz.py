@@ -42,7 +42,7 @@ ASAN = {
     "max_allocation_size_mb": 1024,
     "hard_rss_limit_mb": 4096,
 }
-BRIEF = {"malloc_context_size": 2}  # deep ones halve the speed; --life has them
+BRIEF = {"malloc_context_size": 1}  # deep ones halve the speed; --life has them
 NOTE = struct.Struct("<QIII16s")  # inputs taken by the job, life, number in it, length, way
 
 

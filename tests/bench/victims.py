@@ -66,7 +66,7 @@ def definitions(life: int) -> dict[str, dict[str, object]]:
     for start in (0, 3) if life // LIVES_PER_ROUND % 2 else (6, 9):
         keys = ",".join(f"null:{name}" for name in mine[start : start + 3])
         if keys:
-            made[f"judged{start}"] = {"keys": keys, "value": "frames", "dropped": dropped}
+            made[f"nulls{start}"] = {"keys": keys, "value": "frames", "dropped": dropped}
     return made
 
 
