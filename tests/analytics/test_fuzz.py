@@ -19,7 +19,7 @@ from tests.analytics.inputs import CYCLE, Inputs
 from tests.analytics.wire import datagram, flow_sample, sampled_header, tcp_frame
 from tests.bench.victims import FORMS, LIVES_PER_ROUND, Victim, definitions
 
-ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "20000"))
+ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "40000"))
 LIFE = 500  # inputs of one life
 
 

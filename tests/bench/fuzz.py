@@ -43,7 +43,7 @@ ASAN = {
     "hard_rss_limit_mb": 4096,
 }
 BRIEF = {"malloc_context_size": 1}  # deep ones halve the speed; --life has them
-NOTE = struct.Struct("<QIII16s")  # inputs taken by the job, life, number in it, length, way
+NOTE = struct.Struct("<QIII32s")  # inputs taken by the job, life, number in it, length, way
 
 
 def sanitized(directory: Path) -> Path:
@@ -61,7 +61,7 @@ def sanitized(directory: Path) -> Path:
     return directory
 
 
-def environment(directory: Path, options: dict[str, int]) -> dict[str, str]:
+def environment(directory: Path, options: dict[str, int], seed: int) -> dict[str, str]:
     """What makes a Python of the copy run under the sanitizer, every bytes object in memory of its own."""
     libraries = [
         subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
@@ -72,6 +72,8 @@ def environment(directory: Path, options: dict[str, int]) -> dict[str, str]:
         "ASAN_OPTIONS": ":".join(f"{name}={value}" for name, value in (ASAN | options).items()),
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",
+        "PYTHONHASHSEED": str(seed & 0xFFFFFFFF),  # the core's hash tables take theirs from it
+        "PYTHONWARNINGS": "ignore::FutureWarning",  # of patterns in requests
         "PYTHONPATH": str(directory),
     }
 
@@ -99,13 +101,13 @@ def work(lives: range, inputs: int, seed: int, note_file: Path) -> None:
             faulthandler.dump_traceback_later(HANG_S, exit=True)
             victim = Victim(life)
             for number, (way, wire) in enumerate(islice(source.life(life), min(LIFE, inputs - life * LIFE))):
-                NOTE.pack_into(note, 0, taken + number, life, number, len(wire), way.encode()[:16])
+                NOTE.pack_into(note, 0, taken + number, life, number, len(wire), way.encode())
                 note[NOTE.size : NOTE.size + len(wire)] = wire
                 victim.take(way, wire)
             sums += victim.end()
             taken += victim.taken
     faulthandler.cancel_dump_traceback_later()
-    print(json.dumps(sums | {"CPU seconds": round(time.process_time())}))
+    print(json.dumps({"inputs": taken, "CPU seconds": round(time.process_time())} | sums))
 
 
 def step_beyond() -> None:
@@ -185,9 +187,9 @@ def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) ->
         return 1
     sums: Counter[str] = sum((Counter(json.loads(job.process.communicate()[0])) for job in jobs), Counter())
     took = time.monotonic() - began
-    print(f"{given.inputs} inputs, seed {given.seed}, {len(jobs)} jobs, {took:.0f} s: nothing escaped")
-    for name, total in sums.items():
-        print(f"  {name}: {total}")
+    print(f"{sums['inputs']} inputs, seed {given.seed}, {len(jobs)} jobs, {took:.0f} s: nothing escaped")
+    for name in sorted(sums):
+        print(f"  {name}: {sums[name]}")
     return 0
 
 
@@ -210,7 +212,7 @@ def main() -> int:
         if given.life is not None:
             given.inputs, given.jobs = (given.life + 1) * LIFE, 1
         directory = sanitized(given.build)
-        settings = environment(directory, BRIEF if given.life is None else {})
+        settings = environment(directory, BRIEF if given.life is None else {}, given.seed)
         watched = subprocess.run(
             [sys.executable, str(directory / "tests/bench/fuzz.py"), "--step-beyond"],
             cwd=directory, env=settings, capture_output=True, text=True, check=False,
