@@ -183,6 +183,8 @@ class Life:
     def sample_of(self, tag: tuple[int, int], records: bytes, count: int) -> bytes:
         front = self.chance.choices(SOME_WORDS, k=HEADS[tag])
         front[0] = max(0, self.generator.sequence)
+        if self.chance.random() < 0.9:
+            front[1] &= 7  # few data sources that are met again, so that counters become rates
         body = PACK[len(front) + 1](*front, self.number(count)) + records
         return PACK[2](tag[0] << 12 | tag[1], self.number(len(body))) + body
 

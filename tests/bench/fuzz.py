@@ -55,7 +55,7 @@ def sanitized(directory: Path) -> Path:
             shutil.copytree(source, directory / part, ignore=ignore, dirs_exist_ok=True)
         elif source.exists():
             shutil.copy2(source, directory / part)
-    flags = os.environ | {"CFLAGS": f"{SANITIZE} -O1", "LDFLAGS": "-fsanitize=address,undefined"}
+    flags = os.environ | {"CFLAGS": f"{SANITIZE} -O2", "LDFLAGS": "-fsanitize=address,undefined"}
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     subprocess.run(command, cwd=directory, env=flags, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return directory
