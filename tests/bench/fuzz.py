@@ -6,7 +6,8 @@ sanitizer (gcc's libasan).
 
 copies the source tree to DIR (default: build/fuzz), compiles the core there with AddressSanitizer and
 UndefinedBehaviorSanitizer and runs the inputs of tests/analytics/inputs.py through victims.py, life after life of LIFE
-inputs, shared out among the jobs: what a life does follows from seed and number alone, however many jobs there are. A
+inputs, shared out among the jobs: what a life does follows from seed and number alone, however many jobs there are.
+Inputs lie in memory of their own; one more job runs every STRICTth life with all of Python's objects in such. A
 job whose interpreter dies, raises, hangs or takes too much memory ends the run; the input that it had in hand is saved
 beside DIR's tree, a datagram as a capture that `howdah decode` reads. Before all that, a job that reads one byte too
 many on purpose has to die of it. Prints totals, how many inputs went which way; the exit code says whether all went
@@ -34,6 +35,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
 LIFE = 2000  # inputs that one engine takes
+STRICT = 8  # of so many lives one has every object of Python in memory of its own, which takes twice the time
 HANG_S = 120  # a life takes a fraction of a second
 ASAN = {
     "detect_leaks": 0,  # the interpreter itself keeps memory to its end
@@ -62,7 +64,7 @@ def sanitized(directory: Path) -> Path:
 
 
 def environment(directory: Path, options: dict[str, int], seed: int) -> dict[str, str]:
-    """What makes a Python of the copy run under the sanitizer, every bytes object in memory of its own."""
+    """What makes a Python of the copy run under the sanitizer."""
     libraries = [
         subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
         for name in ("libasan.so", "libubsan.so")
@@ -71,7 +73,6 @@ def environment(directory: Path, options: dict[str, int], seed: int) -> dict[str
         "LD_PRELOAD": " ".join(libraries),
         "ASAN_OPTIONS": ":".join(f"{name}={value}" for name, value in (ASAN | options).items()),
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "PYTHONMALLOC": "malloc",
         "PYTHONHASHSEED": str(seed & 0xFFFFFFFF),  # the core's hash tables take theirs from it
         "PYTHONWARNINGS": "ignore::FutureWarning",  # of patterns in requests
         "PYTHONPATH": str(directory),
@@ -88,7 +89,14 @@ def import_here() -> None:
     sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
 
-def work(lives: range, inputs: int, seed: int, note_file: Path) -> None:
+def share(job: int, jobs: int, lives: int) -> list[int]:
+    """The lives of a job. Job 0 takes every STRICTth, the others what is left."""
+    if job == 0:
+        return list(range(0, lives, STRICT))
+    return [life for life in range(lives) if life % STRICT][job - 1 :: jobs]
+
+
+def work(lives: list[int], inputs: int, seed: int, note_file: Path) -> None:
     """Run these lives out of `inputs` inputs; the totals go to standard output as JSON."""
     import_here()
     from tests.analytics.inputs import Inputs  # noqa: PLC0415 - the sanitized core only in the sanitized process
@@ -131,6 +139,7 @@ class Job:
         self.note = directory / f"job{number}.note"
         self.note.write_bytes(bytes(1 << 20))
         command = [sys.executable, str(directory / "tests/bench/fuzz.py"), *arguments, "--note", str(self.note)]
+        settings = settings | ({"PYTHONMALLOC": "malloc"} if number == 0 else {})
         self.process = subprocess.Popen(command, cwd=directory, env=settings, stdout=subprocess.PIPE, text=True)
 
     def in_hand(self) -> tuple[int, int, int, str, bytes]:
@@ -165,12 +174,12 @@ def report(job: Job, seed: int, directory: Path) -> None:
 
 def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) -> int:
     """Start the jobs, tell once a minute how far they are, add up their totals."""
-    lives, began, told = -(-given.inputs // LIFE), time.monotonic(), time.monotonic()
+    began = told = time.monotonic()
     jobs = []
-    for number in range(min(given.jobs, lives)):
-        first, last, step = (given.life, given.life + 1, 1) if given.life is not None else (number, lives, given.jobs)
-        share = [str(given.inputs), "--seed", str(given.seed), "--lives", str(first), str(last), str(step)]
-        jobs.append(Job(number, share, directory, settings))
+    for number in range(given.jobs + 1):
+        what = ["--life", str(given.life)] if given.life is not None else ["--share", str(number), str(given.jobs)]
+        arguments = [str(given.inputs), "--seed", str(given.seed), *what]
+        jobs.append(Job(number, arguments, directory, settings))
     failed = None
     try:
         while failed is None and any(job.process.poll() is None for job in jobs):
@@ -187,7 +196,7 @@ def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) ->
         return 1
     sums: Counter[str] = sum((Counter(json.loads(job.process.communicate()[0])) for job in jobs), Counter())
     took = time.monotonic() - began
-    print(f"{sums['inputs']} inputs, seed {given.seed}, {len(jobs)} jobs, {took:.0f} s: nothing escaped")
+    print(f"{sums['inputs']} inputs, seed {given.seed}, {given.jobs} jobs, {took:.0f} s: nothing escaped")
     for name in sorted(sums):
         print(f"  {name}: {sums[name]}")
     return 0
@@ -201,17 +210,18 @@ def main() -> int:
     parser.add_argument("--life", type=int, help="run this one again, alone")
     parser.add_argument("--build", type=Path, default=ROOT / "build/fuzz")
     parser.add_argument("--note", type=Path, help=argparse.SUPPRESS)  # the rest is for jobs
-    parser.add_argument("--lives", type=int, nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--step-beyond", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step_beyond:
         step_beyond()
-    elif given.lives:
-        work(range(*given.lives), given.inputs, given.seed, given.note)
+    elif given.note:
+        lives = [given.life] if given.life is not None else share(*given.share, -(-given.inputs // LIFE))
+        work(lives, given.inputs, given.seed, given.note)
     else:
         if given.life is not None:
-            given.inputs, given.jobs = (given.life + 1) * LIFE, 1
-        directory = sanitized(given.build)
+            given.inputs, given.jobs = (given.life + 1) * LIFE, 0
+        directory = sanitized(given.build.resolve())
         settings = environment(directory, BRIEF if given.life is None else {}, given.seed)
         watched = subprocess.run(
             [sys.executable, str(directory / "tests/bench/fuzz.py"), "--step-beyond"],

@@ -13,7 +13,6 @@ import contextlib
 import ctypes
 import io
 import os
-from array import array
 from collections import Counter
 from itertools import islice
 
@@ -47,7 +46,8 @@ THRESHOLDS = {
     "counter": {"metric": "ifinoctets", "value": 1},
 }
 ASKED = ["ifinutilization", "max:field0"]
-HEAD = bytes.__basicsize__ - 1  # bytes of a bytes object in front of its content
+HEAD = bytes.__basicsize__ - 1  # of a bytes object: what stands in front of its content; 16 before that, its length
+EDGE, ROOM = bytes(64), bytes(576)
 
 
 def definitions(life: int) -> dict[str, dict[str, object]]:
@@ -83,15 +83,26 @@ _poison = _poisoner()
 
 
 def guarded(wire: bytes) -> bytes:
-    """The same bytes; under the sanitizer the zero that Python puts behind them is out of bounds."""
-    if _poison is not None and len(wire) > 1:  # shorter ones are shared
-        _poison(id(wire) + HEAD + len(wire), 8)
-    return wire
+    """The same bytes; under the sanitizer those behind them are out of bounds, down to the zero that Python appends.
+
+    They are made too long for Python's pools, so that they lie in a piece of memory of their own, and then shortened.
+    """
+    if _poison is None:
+        return wire
+    whole = b"".join((wire, ROOM))  # a sum with nothing would be ROOM itself
+    ctypes.c_ssize_t.from_address(id(whole) + HEAD - 16).value = len(wire)
+    _poison(id(whole) + HEAD + len(wire), len(ROOM) + 1)
+    return whole
 
 
-def alone(wire: bytes) -> array[int]:
-    """A copy in memory of just its length, out of bounds on both sides."""
-    return array("B", wire)[:]  # only a slice takes no more than it needs
+def alone(wire: bytes) -> memoryview:
+    """The same bytes; under the sanitizer those around them are out of bounds, on both sides."""
+    if _poison is None:
+        return memoryview(wire)
+    whole = b"".join((EDGE, wire, ROOM))
+    _poison(id(whole) + HEAD, len(EDGE))
+    _poison(id(whole) + HEAD + len(EDGE) + len(wire), len(ROOM) + 1)
+    return memoryview(whole)[len(EDGE) : len(EDGE) + len(wire)]
 
 
 def _pages(fileno: int, length: int, access: int) -> contextlib.AbstractContextManager[bytes]:
