@@ -23,6 +23,7 @@ import json
 import mmap
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -175,6 +176,7 @@ def report(job: Job, seed: int, directory: Path) -> None:
 def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) -> int:
     """Start the jobs, tell once a minute how far they are, add up their totals."""
     began = told = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the jobs end too
     jobs = []
     for number in range(given.jobs + 1):
         what = ["--life", str(given.life)] if given.life is not None else ["--share", str(number), str(given.jobs)]
