@@ -198,7 +198,7 @@ def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) ->
         return 1
     sums: Counter[str] = sum((Counter(json.loads(job.process.communicate()[0])) for job in jobs), Counter())
     took = time.monotonic() - began
-    print(f"{sums['inputs']} inputs, seed {given.seed}, {given.jobs} jobs, {took:.0f} s: nothing escaped")
+    print(f"{sums['inputs']} inputs, seed {given.seed}, {len(jobs)} processes, {took:.0f} s: nothing escaped")
     for name in sorted(sums):
         print(f"  {name}: {sums[name]}")
     return 0
