@@ -16,7 +16,8 @@ import os
 from collections import Counter
 from itertools import islice
 
-from analytics.core.flowkeys import FIELDS
+from analytics.core.flowkeys import FIELDS, MAX_KEY_BYTES, judged_room
+from analytics.core.packet import ROOMS
 from analytics.core.printer import Printer
 from analytics.core.sflow import decode
 from starlette.exceptions import HTTPException
@@ -63,11 +64,20 @@ def definitions(life: int) -> dict[str, dict[str, object]]:
     for place, name in enumerate(mine):
         value = name if FIELDS[name][-1] == "number" else "frames"
         made[f"field{place}"] = {"keys": name, "value": value, "dropped": dropped}
-    for start in (0, 3) if life // LIVES_PER_ROUND % 2 else (6, 9):
-        keys = ",".join(f"null:{name}" for name in mine[start : start + 3])
-        if keys:
-            made[f"nulls{start}"] = {"keys": keys, "value": "frames", "dropped": dropped}
+    groups: list[list[str]] = []
+    for name in mine[: len(mine) // 2] if life // LIVES_PER_ROUND % 2 else mine[len(mine) // 2 :]:
+        if not groups or len(groups[-1]) == 3 or _width([*groups[-1], name]) > MAX_KEY_BYTES:
+            groups.append([])
+        groups[-1].append(name)
+    for place, group in enumerate(groups):
+        keys = ",".join(f"null:{name}" for name in group)
+        made[f"nulls{place}"] = {"keys": keys, "value": "frames", "dropped": dropped}
     return made
+
+
+def _width(names: list[str]) -> int:
+    """Bytes of these fields as judged ones."""
+    return sum(judged_room(ROOMS.get(FIELDS[name][-1], 4)) for name in names)
 
 
 def _poisoner() -> ctypes._CFuncPtr | None:
