@@ -30,6 +30,7 @@ ETHERNET, RAW, LOOPBACK, COOKED, COOKED_2 = (1,), (12, 14, 101, 228, 229), (0, 1
 LINKS = (*ETHERNET, *RAW, *LOOPBACK, *COOKED, *COOKED_2)
 TAGS = (0x8100, 0x88A8, 0x9100, 0x9200)
 EXTENSIONS = (0, 43, 51, 60, 135)  # IPv6 extension headers that a datagram may stand behind; 44 is a fragment
+MAX_EXTENSIONS = 8
 PROGRESS_STEP = 1 << 20
 PLAIN = struct.Struct(">12xHB5xHxB2x4s6xHH2x")  # Ethernet, IPv4 without options, UDP: what nearly all packets are
 
@@ -83,7 +84,11 @@ def datagrams(
                 kind, version, fragment, protocol, sender, to, length = PLAIN.unpack_from(packet)
                 if kind == 0x0800 and version == 0x45 and protocol == 17 and fragment & 0x3FFF == 0:
                     if to == port:
-                        yield now, _address(sender), packet[PLAIN.size : PLAIN.size - 8 + length]
+                        yield (
+                            now,
+                            _address(sender),
+                            packet[PLAIN.size : PLAIN.size - 8 + length if length >= 8 else None],
+                        )
                     continue
             found = _udp(_network(packet, link), port)
             if found is not None:
@@ -101,9 +106,7 @@ def _packets(source: _Source) -> Packets:
     if len(head) < 20:
         raise source.broken("not a pcap file", 0)
     order, fraction = MAGICS[magic]
-    link = struct.unpack(order + "I", head[16:20])[0] & 0xFFFF
-    if link not in LINKS:
-        raise source.broken(f"link type {link} is not supported", 20)
+    link = _supported(struct.unpack(order + "I", head[16:20])[0] & 0xFFFF, source, 20)
     return _pcap(source, order, fraction, link)
 
 
@@ -155,16 +158,21 @@ def _pcapng(source: _Source) -> Packets:
             elif kind in (PACKET, OLD_PACKET):
                 number, high, low, length, _ = struct.unpack(order + "IIIII", body[:20])
                 interface = interfaces[number if kind == PACKET else struct.unpack(order + "H", body[:2])[0]]
-                if interface.link not in LINKS:
-                    raise source.broken(f"link type {interface.link} is not supported", offset)
-                yield (high << 32 | low) / interface.ticks + interface.offset, interface.link, body[20 : 20 + length]
+                when = (high << 32 | low) / interface.ticks + interface.offset
+                yield when, _supported(interface.link, source, offset), body[20 : 20 + length]
             elif kind == SIMPLE_PACKET:  # it carries no time
                 length = min(struct.unpack(order + "I", body[:4])[0], len(body) - 4)
-                yield 0.0, interfaces[0].link, body[4 : 4 + length]
+                yield 0.0, _supported(interfaces[0].link, source, offset), body[4 : 4 + length]
         except struct.error:
             raise source.broken("a block that is too short", offset) from None
         except IndexError:
             raise source.broken("a packet of an interface that was not described", offset) from None
+
+
+def _supported(link: int, source: _Source, offset: int) -> int:
+    if link not in LINKS:
+        raise source.broken(f"link type {link} is not supported", offset)
+    return link
 
 
 def _interface(order: str, body: bytes) -> Interface:
@@ -176,7 +184,7 @@ def _interface(order: str, body: bytes) -> Interface:
         value = body[at + 4 : at + 4 + length]
         if code == 0:
             break
-        if code == RESOLUTION and length:  # a power of 10, or of 2 with the top bit set
+        if code == RESOLUTION and value:  # a power of 10, or of 2 with the top bit set
             ticks = 2.0 ** (value[0] & 0x7F) if value[0] & 0x80 else 10.0 ** value[0]
         elif code == TIME_OFFSET:
             offset = float(struct.unpack(order + "q", value)[0])
@@ -206,7 +214,7 @@ def _udp(packet: bytes, port: int) -> tuple[str, bytes] | None:
         return None
     if packet[0] >> 4 == 4:
         header, protocol, source = (packet[0] & 0xF) * 4, packet[9], packet[12:16]
-        if int.from_bytes(packet[6:8], "big") & 0x3FFF:
+        if int.from_bytes(packet[6:8], "big") & 0x3FFF or header < 20:
             return None
     elif packet[0] >> 4 == 6:
         header, protocol = _behind_extensions(packet)
@@ -217,15 +225,20 @@ def _udp(packet: bytes, port: int) -> tuple[str, bytes] | None:
     if protocol != 17 or len(datagram) < 8 or len(source) not in (4, 16):
         return None
     _, to, length, _ = struct.unpack(">HHHH", datagram[:8])
-    return (_address(source), datagram[8:length]) if to == port else None
+    return (_address(source), _payload(datagram, 8, length)) if to == port else None
+
+
+def _payload(data: bytes, at: int, length: int) -> bytes:
+    """What a UDP header that ends at `at` announces; all there is if its length cannot be."""
+    return data[at : at - 8 + length if length >= 8 else None]
 
 
 def _behind_extensions(packet: bytes) -> tuple[int, int]:
     """(offset, protocol) behind an IPv6 header and its extension headers, which take at least 8 bytes each."""
-    at, protocol = 40, packet[6]
-    while protocol in EXTENSIONS and at + 2 <= len(packet):
+    at, protocol, extensions = 40, packet[6], 0
+    while protocol in EXTENSIONS and extensions < MAX_EXTENSIONS and at + 2 <= len(packet):
         length = (packet[at + 1] + 2) * 4 if protocol == 51 else (packet[at + 1] + 1) * 8
-        protocol, at = packet[at], at + length
+        protocol, at, extensions = packet[at], at + length, extensions + 1
     return at, protocol
 
 

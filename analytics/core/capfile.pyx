@@ -25,6 +25,7 @@ cdef double SPAN_S = 0.001
 cdef struct Carrier:                                # what is in front of the IP packet
     uint32_t skip                                   # bytes before the protocol field, or before the packet
     bint typed                                      # an Ethernet type stands there
+    bint led                                        # it stands in front of everything (Linux cooked v2)
 
 
 cdef inline uint32_t word(const uint8_t* at, bint big) noexcept nogil:
@@ -53,6 +54,8 @@ cdef bint network(const uint8_t** at, size_t* left, const Carrier* carrier) noex
         if kind != 0x0800 and kind != 0x86DD:
             return 0
         skip += 2
+    elif carrier.led and half(at[0]) not in (0x0800, 0x86DD):
+        return 0
     at[0] += skip
     left[0] -= skip
     return 1
@@ -60,7 +63,7 @@ cdef bint network(const uint8_t** at, size_t* left, const Carrier* carrier) noex
 
 cdef bint transport(const uint8_t** at, size_t* left, uint8_t* sender) noexcept nogil:
     """Move from the IP packet to its UDP header and note the source; 0 for fragments and other protocols."""
-    cdef size_t header
+    cdef size_t header, length
     cdef uint8_t protocol
     cdef int extensions = 0
     if left[0] < 20:
@@ -77,9 +80,11 @@ cdef bint transport(const uint8_t** at, size_t* left, uint8_t* sender) noexcept 
         header = 40
         protocol = at[0][6]
         memcpy(sender, at[0] + 8, 16)
-        while protocol in (0, 43, 60, 135) and extensions < MAX_EXTENSIONS and left[0] >= header + 8:
+        while protocol in (0, 43, 51, 60, 135) and extensions < MAX_EXTENSIONS and left[0] >= header + 8:
+            length = at[0][header + 1]
+            length = 8 + (4 if protocol == 51 else 8) * length
             protocol = at[0][header]
-            header += 8 + 8 * at[0][header + 1]
+            header += length
             extensions += 1
     else:
         return 0
@@ -92,14 +97,14 @@ cdef bint transport(const uint8_t** at, size_t* left, uint8_t* sender) noexcept 
 
 cdef Carrier carrier_of(uint32_t link):
     if link == 1:
-        return Carrier(12, 1)
+        return Carrier(12, 1, 0)
     if link == 113:
-        return Carrier(14, 1)
+        return Carrier(14, 1, 0)
     if link == 276:
-        return Carrier(20, 0)
+        return Carrier(20, 0, 1)
     if link in (0, 108):
-        return Carrier(4, 0)
-    return Carrier(0, 0)
+        return Carrier(4, 0, 0)
+    return Carrier(0, 0, 0)
 
 
 def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fraction, uint32_t link,

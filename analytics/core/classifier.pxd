@@ -28,7 +28,7 @@ cdef struct UnderWay:                               # a sample whose shortcut is
     uint32_t agent, source, rate
     uint32_t signed                                 # words of its signature, 0: it has none
     uint64_t hash
-    uint64_t signature[45]
+    uint64_t signature[69]
     double amounts[8]
 
 cdef struct Pending:                                # a sample whose judged key nobody has judged yet
@@ -58,6 +58,7 @@ cdef class Classifier:
     cdef UnderWay samples[4]
     cdef uint32_t sample_head, sample_tail          # running numbers of the next sample and of the oldest under way
     cdef uint64_t seed
+    cdef uint64_t by_shortcut                       # samples, ever
 
     cdef void place(self)
     cdef bint is_half_full(self) noexcept nogil

@@ -136,6 +136,7 @@ cdef class Classifier:
             shortcut = recall(&self.shortcuts, it.hash, self.moved, it.signature, it.signed)
             if shortcut != NULL:
                 self.shortcuts.found += 1
+                self.by_shortcut += 1
                 for slot in range(self.fed_count[0]):
                     fetch(entries_of(&self.shortcuts, shortcut)[slot], 1)
                 self.pay(now)

@@ -71,6 +71,7 @@ cdef class Ledger:
 
     cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil
     cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil
+    cdef uint32_t place(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil
     cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender,

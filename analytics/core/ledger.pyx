@@ -100,7 +100,12 @@ cdef class Ledger:
         return self.latest
 
     cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil:
-        """The index of a data source of an agent, made at first sight; NOBODY when there are too many."""
+        """The index of a data source of an agent as datagrams number it, made at first sight; NOBODY when there are
+        too many, or for a class that no agent can mean."""
+        return NOBODY if kind == NAMED else self.place(agent, kind, index)
+
+    cdef uint32_t place(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil:
+        """The index of a data source, of class NAMED too."""
         cdef uint64_t[2] key
         cdef uint64_t hash
         cdef uint8_t* found
@@ -140,7 +145,7 @@ cdef class Ledger:
                 return NOBODY
             index = self.named[name] = len(self.names)
             self.names.append(name)
-        return self.source(agent, NAMED, index)
+        return self.place(agent, NAMED, index)
 
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil:

@@ -268,5 +268,6 @@ cdef class Pipeline:
         """Cumulative counters of everything that came in."""
         return {"bytes": self.bytes, "datagrams": self.datagrams, "not_sflow": self.not_sflow,
                 "other_version": self.other_version, "overflow": self.overflow, "events_lost": self.classifier.fires.lost,
-                "counter_records": self.counters.records, "counter_refused": self.counters.refused}
+                "counter_records": self.counters.records, "counter_refused": self.counters.refused,
+                "by_shortcut": self.classifier.by_shortcut}
 

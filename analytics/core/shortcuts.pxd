@@ -30,8 +30,8 @@ cdef enum:
     FEW = 1 << 12                                   # so many must find a shortcut; else nobody looks for one
     FIRST_REST = 1 << 17                            # for so many samples, then twice as many ...
     LONGEST_REST = 1 << 20
-    MOST_LOOKS = 40
-    MOST_WORDS = 45                                 # of a signature: data source, presence of slots, looks
+    MOST_LOOKS = 64
+    MOST_WORDS = 69                                 # of a signature: data source, presence of slots, looks
     MOST_AMOUNTS = 8                                # different fields that definitions add up, and 1 for frames
 
 cdef struct Look:                                   # wanted bytes of a header
@@ -52,7 +52,7 @@ cdef struct Due:                                    # a sample whose entries are
     double amounts[8]
 
 cdef struct Shortcuts:
-    Look looks[40]
+    Look looks[64]
     Wanted of_slot[256]
     uint64_t slots[4]                               # bit per slot of which something is wanted
     Pick amounts[8]                                 # from 1 on

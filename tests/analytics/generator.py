@@ -2,16 +2,17 @@
 and then.
 
 `Generator.datagram` builds one from the table of analytics/structures.py and packets layer by layer, so that inputs get
-deep into the decoders; `mutate` edits bytes blindly. Everything follows from the seed.
+deep into the decoders; inputs.py makes many out of few. Everything follows from the seed.
 """
 
 from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
-from analytics.structures import COUNTER_RECORDS, FLOW_RECORDS, SAMPLES, Tag
+from analytics.structures import COUNTER_RECORDS, FLOW_RECORDS, SAMPLES, Structure, Tag
 from tests.analytics.wire import opaque, words
 
 WORDS = [0, 1, 2, 3, 4, 5, 7, 8, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFC, 0xFFFFFFFF]
@@ -25,27 +26,6 @@ RTMETRIC_SIZES = (0, 4, 8, 4, 8, 4, 8)  # bytes per type; 0: a text
 RTFLOW_SIZES = (0, 8, 4, 16, 4, 8, 4, 8)
 
 
-def mutate(chance: random.Random, wire: bytes) -> bytes:
-    """A few edits that wire formats dislike: bits, whole words, cuts, repeated and removed stretches."""
-    data = bytearray(wire)
-    for _ in range(chance.randint(1, 6)):
-        at = chance.randrange(len(data) or 1)
-        kind = chance.randrange(6)
-        if kind == 0 and data:
-            data[at] ^= 1 << chance.randrange(8)
-        elif kind == 1:
-            data[at & ~3 : (at & ~3) + 4] = chance.choice(WORDS).to_bytes(4, "big")
-        elif kind == 2:
-            data[at:at] = data[at : at + chance.randrange(64)]
-        elif kind == 3:
-            del data[at : at + chance.randrange(64)]
-        elif kind == 4 and chance.random() < 0.3:
-            del data[at:]
-        else:
-            data[at : at + 4] = chance.randbytes(4)
-    return bytes(data)
-
-
 class Generator:
     """`lies`: the chance that a count or a length is not what follows."""
 
@@ -53,6 +33,7 @@ class Generator:
         self.chance = random.Random(seed)
         self.lies = lies
         self.sequence = 0
+        self.make = self.makers()
 
     # -- numbers --
 
@@ -77,12 +58,10 @@ class Generator:
 
     # -- structures --
 
-    def field(self, kind: str, depth: int) -> bytes:
-        """One field of a type of analytics/structures.py."""
-        size = {"u64": 8, "f64": 8, "mac": 8, "dpid": 8, "source2": 8, "port2": 8, "ip6": 16, "uuid": 16, "u8": 1}
-        if kind in size:
-            return self.chance.randbytes(size[kind])
-        make: dict[str, Callable[[], bytes]] = {
+    def makers(self) -> dict[str, Callable[[], bytes]]:
+        """What makes the fields of each type of analytics/structures.py that are not just a word."""
+        sizes = {"u64": 8, "f64": 8, "mac": 8, "dpid": 8, "source2": 8, "port2": 8, "ip6": 16, "uuid": 16, "u8": 1}
+        return {kind: partial(self.chance.randbytes, size) for kind, size in sizes.items()} | {
             "addr": self.address,
             "str": self.text,
             "opaque": self.text,
@@ -96,13 +75,20 @@ class Generator:
             "adapters": lambda: self.some(lambda: self.word() + self.some(lambda: self.chance.randbytes(8))),
             "header": self.header,
             "payload": self.header,
-            "flow_records": lambda: self.some(lambda: self.record(FLOW_RECORDS, depth + 1), 4),
-            "counter_records": lambda: self.some(lambda: self.record(COUNTER_RECORDS, depth + 1), 4),
-            "pdus": lambda: self.some(lambda: self.field("flow_records", depth + 1), 2 if depth < DEEPEST else 0),
             "rtmetrics": lambda: self.some(lambda: self.text(1) + self.typed(RTMETRIC_SIZES)),
             "rtflows": lambda: self.some(lambda: self.text(1) + self.typed(RTFLOW_SIZES)),
         }
-        return make[kind]() if kind in make else self.word()
+
+    def field(self, kind: str, depth: int) -> bytes:
+        """One field of a type of analytics/structures.py."""
+        if kind == "flow_records":
+            return self.some(lambda: self.record(FLOW_RECORDS, depth + 1), 4)
+        if kind == "counter_records":
+            return self.some(lambda: self.record(COUNTER_RECORDS, depth + 1), 4)
+        if kind == "pdus":
+            return self.some(lambda: self.field("flow_records", depth + 1), 2 if depth < DEEPEST else 0)
+        make = self.make.get(kind)
+        return make() if make else self.word()
 
     def word(self) -> bytes:
         return words(self.number())
@@ -116,13 +102,12 @@ class Generator:
         kind = self.chance.randrange(len(sizes))
         return words(self.count(kind)) + (self.text() if kind == 0 else self.chance.randbytes(sizes[kind]))
 
-    def record(self, table: dict[Tag, object], depth: int = 0) -> bytes:
+    def record(self, table: Mapping[Tag, Structure], depth: int = 0) -> bytes:
         """A record of the table, or an unknown one."""
         tag = self.chance.choice(list(table))
         if table is FLOW_RECORDS and self.chance.random() < 0.4:
             tag = (0, 1)
-        structure = table[tag]
-        fields = structure.fields  # type: ignore[attr-defined]
+        fields = table[tag].fields
         body = b"".join(self.text(1) if field.name in NAMES else self.field(field.type, depth) for field in fields)
         if self.chance.random() < 0.02:
             tag = (self.chance.getrandbits(20), self.chance.getrandbits(12))

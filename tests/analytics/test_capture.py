@@ -128,6 +128,11 @@ def test_ipv6_extension_headers(tmp_path, chain, found):
     assert packets == ([(100.5, "2001:db8::7", PAYLOAD)] if found else [])
 
 
+def test_an_interface_option_without_its_value_is_passed_over(tmp_path):
+    data = section() + interface(1, "<", struct.pack("<HH", 9, 1)) + enhanced(ethernet(FOUR), 10**6)
+    assert read(tmp_path, data) == [(1.0, "192.0.2.1", PAYLOAD)]
+
+
 def test_a_file_object_and_progress(tmp_path):
     """A pipe is read in order; offsets are told once a megabyte."""
     data, told = pcap() + pcap(ethernet(FOUR))[24:] * 30000, []
@@ -165,6 +170,7 @@ def test_everything_else_is_passed_over(tmp_path):
         (section() + interface() + block(6, b"cut"), "offset 48: a block that is too short"),
         (section() + enhanced(ethernet(FOUR), 1), "offset 28: a packet of an interface that was not described"),
         (section() + interface(147) + enhanced(ethernet(FOUR), 1), "offset 48: link type 147 is not supported"),
+        (section() + interface(147) + block(3, bytes(40)), "offset 48: link type 147 is not supported"),
     ],
 )
 def test_broken_files_are_named(tmp_path, data, what):

@@ -8,6 +8,7 @@ from analytics.engine import Engine
 from tests.analytics.wire import (
     counter_sample,
     datagram,
+    discard,
     flow_sample,
     if_counters,
     sampled_header,
@@ -153,6 +154,23 @@ def test_samples_start_anew_after_a_restart_of_their_sub_agent(engine):
     found = engine.agents(1002)["10.0.0.1"]
     assert (found["sFlowFlowSamples"], found["sFlowFlowLostSamples"]) == (3, 0)
     assert found["sFlowFlowOutOfOrderSamples"] == found["sFlowFlowDuplicateSamples"] == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda source: flow_sample(sampled_header(tcp_frame()), source=source, expanded=True),
+        lambda source: counter_sample(if_counters(), source=source, expanded=True),
+        lambda source: discard(sampled_header(tcp_frame()), source=source),
+    ],
+)
+def test_a_data_source_of_the_class_of_names_is_refused(engine, make):
+    """Class 0xFFFFFFFE stands for names inside; read as an index of them it once crashed the engine."""
+    for number, index in enumerate((0, 1, 0xFFFFFFFF), 1):
+        engine.feed([datagram(make((0xFFFFFFFE, index)), make((0, 5)), sequence=number)], 1000)
+    assert engine.analyzer(1000)["sFlowDatagramsDiscarded"] == 3
+    engine.feed([datagram(flow_sample(sampled_header(tcp_frame()), source=(0, 7)), sequence=4)], 1000)
+    assert [place["dataSource"] for place in engine.dump(["ALL"], ["f"], {}, 1000)][-1:] == ["7"]
 
 
 def test_a_doubled_datagram_is_not_counted_twice(engine):

@@ -30,11 +30,19 @@ def six(sequence: int) -> bytes:
     return ipv6(udp(40000, 6343, payload(sequence)), 17, "2001:db8::7")
 
 
-def hop_by_hop(sequence: int) -> bytes:
-    """IPv6 with an 8-byte hop-by-hop header in front of UDP."""
-    packet = six(sequence)
-    body = bytes([17, 0, 1, 4, 0, 0, 0, 0]) + packet[40:]
-    return packet[:4] + struct.pack(">H", len(body)) + b"\x00" + packet[7:40] + body
+def extended(sequence: int, *chain: tuple[int, int]) -> bytes:
+    """IPv6 with extension headers (kind, bytes) in front of UDP."""
+    packet, following = six(sequence)[40:], 17
+    for kind, length in reversed(chain):
+        packet = bytes([following, length // 4 - 2 if kind == 51 else length // 8 - 1]) + bytes(length - 2) + packet
+        following = kind
+    return ipv6(packet, following, "2001:db8::7")
+
+
+def lying(sequence: int, length: int) -> bytes:
+    """IPv4 whose UDP header says that length."""
+    packet = four(sequence)
+    return packet[:24] + struct.pack(">H", length) + packet[26:]
 
 
 def numbers(engine: Engine, now: float) -> object:
@@ -62,12 +70,17 @@ def both(path) -> tuple[object, object]:
     ("link", "packets"),
     [
         (1, [ethernet(four(1)), ethernet(six(2), 0x86DD), ethernet(four(3), tags=((0x88A8, 1), (0x8100, 2)))]),
-        (1, [ethernet(hop_by_hop(1), 0x86DD), tcp_frame(), b"", b"short", ethernet(b"arp", 0x0806), ethernet(four(2))]),
+        (1, [ethernet(extended(1, (0, 8)), 0x86DD), tcp_frame(), b"", b"short", ethernet(b"arp", 0x0806)]),
         (1, [ethernet(ipv4(udp(1, 6343), 17, fragment=0x2000)), ethernet(ipv4(b"cut", 17)), ethernet(four(1) + b"x")]),
         (101, [four(1), six(2)]),
         (0, [bytes(4) + four(1)]),
         (113, [bytes(14) + b"\x08\x00" + four(1)]),
         (276, [b"\x86\xdd" + bytes(18) + six(1)]),
+        (276, [b"\x88\x47" + bytes(18) + four(1), b"\x08\x00" + bytes(18) + four(2)]),  # MPLS is no carrier
+        (101, [extended(1, (51, 12)), extended(2, (0, 8), (51, 24), (43, 16))]),  # an authentication header
+        (101, [extended(1, *[(60, 8)] * 8), extended(2, *[(60, 8)] * 9)]),  # as many as are followed, and one more
+        (101, [b"\x44" + four(1)[1:], four(2)]),  # an IPv4 header shorter than it can be
+        (1, [ethernet(lying(1, length)) for length in (0, 7, 8, 9, 0xFFFF)] + [ethernet(four(2))]),
     ],
 )  # fmt: skip
 def test_native_and_plain_agree(tmp_path, link, packets, order, nano):

@@ -1,47 +1,52 @@
-"""Feed millions of malformed inputs to everything native, built with the address sanitizer (gcc's libasan).
+"""Feed millions of malformed inputs to everything that reads foreign bytes, its native core built with the address
+sanitizer (gcc's libasan).
 
-    .venv/bin/python tests/bench/fuzz.py 2000000 [--seed 1] [--build DIR]
+    .venv/bin/python tests/bench/fuzz.py 10000000 [--seed 1] [--jobs 2] [--build DIR]
+    .venv/bin/python tests/bench/fuzz.py --seed 1 --life 17        one life again, with full reports
 
-copies the source tree to DIR (default: build/fuzz), compiles the native core there with AddressSanitizer and
-UndefinedBehaviorSanitizer, and runs the inputs in that copy with every bytes object in memory of its own, so that a
-read beyond a datagram ends the run with a report. Of 16 inputs one is built by structure, ten are such with blind edits
-and five are recorded datagrams with blind edits. Each goes through the engine (decode, account, dissect,
-aggregate, counters) and through every printer. Prints totals; the exit code says whether all went well.
+copies the source tree to DIR (default: build/fuzz), compiles the core there with AddressSanitizer and
+UndefinedBehaviorSanitizer and runs the inputs of tests/analytics/inputs.py through victims.py, life after life of LIFE
+inputs, shared out among the jobs: what a life does follows from seed and number alone, however many jobs there are.
+Inputs lie in memory of their own; one more job runs every STRICTth life with all of Python's objects in such. A
+job whose interpreter dies, raises, hangs or takes too much memory ends the run; the input that it had in hand is saved
+beside DIR's tree, a datagram as a capture that `howdah decode` reads. Before all that, a job that reads one byte too
+many on purpose has to die of it. Prints totals, how many inputs went which way; the exit code says whether all went
+well.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import ctypes
+import faulthandler
+import json
+import mmap
 import os
-import random
 import shutil
+import signal
+import struct
 import subprocess
 import sys
 import time
 import types
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
 LIFE = 2000  # inputs that one engine takes
-POOL = 2048  # inputs by structure that are at hand for edits; the oldest is replaced every 16 inputs
-FORMS = ("text", "json", "csv", "pcap")
-DEFINITIONS = {
-    "carried": {"keys": "or:ipsource:ip6source,null:vlan,stack", "value": "bytes", "filter": "ipttl!=1"},
-    "judged": {"keys": "mask:ipsource:8,null:[link:inputifindex],eq:vlan:ipttl", "value": "ipbytes"},
-    "inner": {
-        "keys": "null:ipsource.1,null:ip6source.2,null:macsource.1,inputifindex,outputifindex",
-        "value": "frames",
-    },
-    "routed": {"keys": "null:bgpdestinationaspath,null:ipnexthoprouter,null:bgpcommunities", "value": "bytes"},
-    "tunnels": {"keys": "null:inputipsource,null:outputip6source,null:inputvni,null:queueindex", "value": "frames"},
-    "records": {"keys": "null:aclname,null:natipsource,null:mplsinputlabels", "value": "frames"},
-    "requests": {"keys": "null:uripath,null:httphost", "value": "frames", "filter": "httpmethod!=GET"},
-    "names": {"keys": "suffix:dnsqname:.:2,dnsqtypename,dnsqr", "value": "frames"},
-    "drops": {"keys": "reason,null:ipsource", "value": "frames", "dropped": True},
+STRICT = 8  # of so many lives one has every object of Python in memory of its own, which takes twice the time
+HANG_S = 120  # a life takes a fraction of a second
+ASAN = {
+    "detect_leaks": 0,  # the interpreter itself keeps memory to its end
+    "abort_on_error": 0,
+    "quarantine_size_mb": 32,
+    "max_allocation_size_mb": 1024,
+    "hard_rss_limit_mb": 4096,
 }
+BRIEF = {"malloc_context_size": 1}  # deep ones halve the speed; --life has them
+NOTE = struct.Struct("<QIII32s")  # inputs taken by the job, life, number in it, length, way
 
 
 def sanitized(directory: Path) -> Path:
@@ -53,127 +58,181 @@ def sanitized(directory: Path) -> Path:
             shutil.copytree(source, directory / part, ignore=ignore, dirs_exist_ok=True)
         elif source.exists():
             shutil.copy2(source, directory / part)
-    flags = os.environ | {"CFLAGS": f"{SANITIZE} -O1", "LDFLAGS": "-fsanitize=address,undefined"}
+    flags = os.environ | {"CFLAGS": f"{SANITIZE} -O2", "LDFLAGS": "-fsanitize=address,undefined"}
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
-    subprocess.run(command, cwd=directory, env=flags, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=directory, env=flags, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return directory
 
 
-def run_sanitized(directory: Path, inputs: int, seed: int) -> int:
-    """Run the inputs in a process of the copy; answers its exit code."""
+def environment(directory: Path, options: dict[str, int], seed: int) -> dict[str, str]:
+    """What makes a Python of the copy run under the sanitizer."""
     libraries = [
         subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
         for name in ("libasan.so", "libubsan.so")
     ]
-    settings = {
+    return os.environ | {
         "LD_PRELOAD": " ".join(libraries),
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",  # the interpreter itself keeps memory to its end
+        "ASAN_OPTIONS": ":".join(f"{name}={value}" for name, value in (ASAN | options).items()),
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "PYTHONMALLOC": "malloc",
+        "PYTHONHASHSEED": str(seed & 0xFFFFFFFF),  # the core's hash tables take theirs from it
+        "PYTHONWARNINGS": "ignore::FutureWarning",  # of patterns in requests
         "PYTHONPATH": str(directory),
     }
-    command = [sys.executable, str(directory / "tests/bench/fuzz.py"), str(inputs), "--seed", str(seed), "--here"]
-    return subprocess.run(command, cwd=directory, env=os.environ | settings, check=False).returncode
 
 
-class Victim:
-    """Everything native that takes what came from the network."""
-
-    def __init__(self) -> None:
-        from analytics.core.printer import Printer  # noqa: PLC0415 - the sanitized core only in the sanitized process
-
-        self.printers = [Printer(form) for form in FORMS]
-        self.taken = 0
-        self.sums: Counter[str] = Counter()
-        self.renew()
-
-    def renew(self) -> None:
-        """Another engine: random agents and ports without end would make its answers slow."""
-        from analytics.engine import Engine  # noqa: PLC0415
-
-        self.engine = Engine()
-        for name, spec in DEFINITIONS.items():
-            self.engine.set_flow(name, spec)
-        self.engine.set_threshold("any", {"metric": "carried", "value": 1, "byFlow": True})
-
-    def take(self, number: int, wire: bytes) -> None:
-        """One input; now and then also the questions that users ask."""
-        now = 1000 + number / 1000
-        self.engine.feed([wire], now)
-        for printer in self.printers:
-            printer.feed(wire, now, "192.0.2.1", "then")
-        if number % 256 == 0:
-            self.sums["bytes printed"] += sum(len(printer.take()) for printer in self.printers)
-        self.taken += 1
-        if self.taken % LIFE == 0:
-            self.engine.tick(now)
-            self.engine.dump(["ALL"], ["ALL"], {}, now)
-            for name in DEFINITIONS:
-                self.engine.active_flows(["ALL"], name, now)
-            self.book()
-            self.engine.close()
-            self.renew()
-
-    def book(self) -> None:
-        """Add up what the engine counted."""
-        numbers = self.engine.analyzer(0)
-        agents = self.engine.agents(0).values()
-        self.sums += Counter(
-            {
-                "datagrams": numbers["sFlowDatagramsReceived"],
-                "not sFlow 5": numbers["sFlowParseErrors"] + numbers["sFlowUnsupportedVersion"],
-                "agents": len(agents),
-                "flow samples": sum(each["sFlowFlowSamples"] for each in agents),
-                "counter samples": sum(each["sFlowCounterSamples"] for each in agents),
-                "discards": sum(each["sFlowDiscardSamples"] for each in agents),
-                "skipped samples": sum(each["sFlowSkippedSamples"] for each in agents),
-                "faults": sum(each["sFlowFaults"] for each in agents),
-            }
-        )
+# -- a job: a process of the copy --
 
 
-def recorded() -> list[bytes]:
-    """The datagrams of the captures in tests/analytics/captures."""
-    from analytics.capture import datagrams  # noqa: PLC0415
-
-    captures = sorted((ROOT / "tests/analytics/captures").glob("*.pcap"))
-    return [payload for path in captures for _, _, payload in datagrams(path, 6343)]
-
-
-def attack(victim: Victim, inputs: int, seed: int) -> None:
-    """Feed that many inputs; all of it follows from the seed."""
-    from tests.analytics.generator import Generator, mutate  # noqa: PLC0415
-
-    chance, generator, real = random.Random(seed), Generator(seed), recorded()
-    pool = [generator.datagram() for _ in range(min(POOL, inputs))]
-    for number in range(inputs):
-        kind = number % 16
-        if kind == 0:
-            wire = pool[number // 16 % len(pool)] = generator.datagram()
-        else:
-            wire = mutate(chance, chance.choice(pool if kind <= 10 else real))
-        victim.take(number, wire)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("inputs", type=int)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--build", type=Path, default=ROOT / "build/fuzz")
-    parser.add_argument("--here", action="store_true", help="use the core as it is built, without a sanitizer of ours")
-    given = parser.parse_args()
-    if not given.here:
-        return run_sanitized(sanitized(given.build), given.inputs, given.seed)
+def import_here() -> None:
+    """Make this tree's `tests` importable."""
     sys.path.insert(0, str(ROOT))
     sys.modules["tests"] = types.ModuleType("tests")  # ours is no package, and ryu installs one of that name
     sys.modules["tests"].__path__ = [str(ROOT / "tests")]
-    victim, began = Victim(), time.monotonic()
-    with contextlib.suppress(KeyboardInterrupt):  # then the totals are of what was fed until then
-        attack(victim, given.inputs, given.seed)
-    print(f"{victim.taken} inputs, seed {given.seed}, {time.monotonic() - began:.0f} s: nothing escaped")
-    victim.book()
-    for name, total in victim.sums.items():
-        print(f"  {name}: {total}")
+
+
+def share(job: int, jobs: int, lives: int) -> list[int]:
+    """The lives of a job. Job 0 takes every STRICTth, the others what is left."""
+    if job == 0:
+        return list(range(0, lives, STRICT))
+    return [life for life in range(lives) if life % STRICT][job - 1 :: jobs]
+
+
+def work(lives: list[int], inputs: int, seed: int, note_file: Path) -> None:
+    """Run these lives out of `inputs` inputs; the totals go to standard output as JSON."""
+    import_here()
+    from tests.analytics.inputs import Inputs  # noqa: PLC0415 - the sanitized core only in the sanitized process
+    from tests.bench.victims import Victim  # noqa: PLC0415
+
+    sums: Counter[str] = Counter()
+    source, taken = Inputs(seed), 0
+    with note_file.open("r+b") as file, mmap.mmap(file.fileno(), 0) as note:
+        for life in lives:
+            faulthandler.dump_traceback_later(HANG_S, exit=True)
+            victim = Victim(life)
+            for number, (way, wire) in enumerate(islice(source.life(life), min(LIFE, inputs - life * LIFE))):
+                NOTE.pack_into(note, 0, taken + number, life, number, len(wire), way.encode())
+                note[NOTE.size : NOTE.size + len(wire)] = wire
+                victim.take(way, wire)
+            sums += victim.end()
+            taken += victim.taken
+    faulthandler.cancel_dump_traceback_later()
+    print(json.dumps({"inputs": taken, "CPU seconds": round(time.process_time())} | sums))
+
+
+def step_beyond() -> None:
+    """Read the byte behind an input, which the sanitizer must not let pass."""
+    import_here()
+    from tests.bench.victims import HEAD, guarded  # noqa: PLC0415
+
+    wire = guarded(os.urandom(100))
+    ctypes.string_at(id(wire) + HEAD, 100)
+    print("inside", flush=True)
+    ctypes.string_at(id(wire) + HEAD, 101)
+
+
+# -- the run --
+
+
+class Job:
+    """A process with its share of the lives, and the note it keeps of the input in hand."""
+
+    def __init__(self, number: int, arguments: list[str], directory: Path, settings: dict[str, str]) -> None:
+        self.note = directory / f"job{number}.note"
+        self.note.write_bytes(bytes(1 << 20))
+        command = [sys.executable, str(directory / "tests/bench/fuzz.py"), *arguments, "--note", str(self.note)]
+        settings = settings | ({"PYTHONMALLOC": "malloc"} if number == 0 else {})
+        self.process = subprocess.Popen(command, cwd=directory, env=settings, stdout=subprocess.PIPE, text=True)
+
+    def in_hand(self) -> tuple[int, int, int, str, bytes]:
+        """(inputs taken before, life, number in it, way, input)."""
+        data = self.note.read_bytes()
+        taken, life, number, length, way = NOTE.unpack_from(data)
+        return taken, life, number, way.rstrip(b"\0").decode(), data[NOTE.size : NOTE.size + length]
+
+
+def capture_of(wire: bytes) -> bytes:
+    """A capture file of one datagram."""
+    udp = struct.pack(">HHHH", 6343, 6343, 8 + len(wire) & 0xFFFF, 0) + wire
+    ip = struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(udp) & 0xFFFF, 0, 0, 64, 17, 0, 0xC0000201, 0xC0000202) + udp
+    return (
+        struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101) + struct.pack("<IIII", 0, 0, len(ip), len(ip)) + ip
+    )
+
+
+def report(job: Job, seed: int, directory: Path) -> None:
+    """Save the input that a failed job had in hand and say how to see it again."""
+    _, life, number, way, wire = job.in_hand()
+    saved = directory / f"failed-{seed}-{life}-{number}"
+    if way == "request":
+        saved = saved.with_suffix(".txt")
+        saved.write_bytes(wire)
+    else:
+        saved = saved.with_suffix(".pcap")
+        saved.write_bytes(wire if way == "capture file" else capture_of(wire))
+    print(f"FAILED with exit code {job.process.returncode}: seed {seed}, life {life}, input {number} ({way})")
+    print(f"  saved as {saved}\n  again: {sys.executable} {__file__} --seed {seed} --life {life}\n  {wire.hex()}")
+
+
+def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) -> int:
+    """Start the jobs, tell once a minute how far they are, add up their totals."""
+    began = told = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the jobs end too
+    jobs = []
+    for number in range(given.jobs + 1):
+        what = ["--life", str(given.life)] if given.life is not None else ["--share", str(number), str(given.jobs)]
+        arguments = [str(given.inputs), "--seed", str(given.seed), *what]
+        jobs.append(Job(number, arguments, directory, settings))
+    failed = None
+    try:
+        while failed is None and any(job.process.poll() is None for job in jobs):
+            time.sleep(0.2)
+            failed = next((job for job in jobs if job.process.poll()), None)
+            if time.monotonic() - told >= 60:
+                told = time.monotonic()
+                print(f"{sum(job.in_hand()[0] for job in jobs)} inputs, {told - began:.0f} s", flush=True)
+    finally:
+        for job in jobs:
+            job.process.terminate()
+    if failed is not None:
+        report(failed, given.seed, directory)
+        return 1
+    sums: Counter[str] = sum((Counter(json.loads(job.process.communicate()[0])) for job in jobs), Counter())
+    took = time.monotonic() - began
+    print(f"{sums['inputs']} inputs, seed {given.seed}, {len(jobs)} processes, {took:.0f} s: nothing escaped")
+    for name in sorted(sums):
+        print(f"  {name}: {sums[name]}")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
+    parser.add_argument("inputs", type=int, nargs="?", default=LIFE)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    parser.add_argument("--life", type=int, help="run this one again, alone")
+    parser.add_argument("--build", type=Path, default=ROOT / "build/fuzz")
+    parser.add_argument("--note", type=Path, help=argparse.SUPPRESS)  # the rest is for jobs
+    parser.add_argument("--share", type=int, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--step-beyond", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.step_beyond:
+        step_beyond()
+    elif given.note:
+        lives = [given.life] if given.life is not None else share(*given.share, -(-given.inputs // LIFE))
+        work(lives, given.inputs, given.seed, given.note)
+    else:
+        if given.life is not None:
+            given.inputs, given.jobs = (given.life + 1) * LIFE, 0
+        directory = sanitized(given.build.resolve())
+        settings = environment(directory, BRIEF if given.life is None else {}, given.seed)
+        watched = subprocess.run(
+            [sys.executable, str(directory / "tests/bench/fuzz.py"), "--step-beyond"],
+            cwd=directory, env=settings, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if watched.returncode == 0 or watched.stdout != "inside\n" or "AddressSanitizer" not in watched.stderr:
+            print(f"the sanitizer does not watch:\n{watched.stdout}{watched.stderr}", file=sys.stderr)
+            return 2
+        return run(given, directory, settings)
     return 0
 
 

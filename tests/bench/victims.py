@@ -1,0 +1,247 @@
+"""What takes foreign bytes, joined so that one call feeds an input to all of it: the engine (decode, account, dissect,
+aggregate, counters, thresholds), the printers, both capture readers, and the parsers of requests.
+
+Every datagram goes through the engine and one of the four printers, in turn; every 16th also through `decode`. A
+capture file is played natively and read by capture.py, which must agree; a request is read as everything that a user
+may send. What escapes that is not documented ends the life. Under the address sanitizer an input lies in memory of its
+own whose next byte is out of bounds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+from collections import Counter
+from itertools import islice
+
+from analytics.core.flowkeys import FIELDS, MAX_KEY_BYTES, judged_room
+from analytics.core.packet import ROOMS
+from analytics.core.printer import Printer
+from analytics.core.sflow import decode
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from analytics import parameters, relaxed_json, replay, topology
+from analytics.capture import Broken, datagrams
+from analytics.definitions import compile_flow
+from analytics.engine import Engine, EngineSettings, Invalid
+from analytics.thresholds import parse_threshold
+from tests.analytics.inputs import CAPTURE, REQUEST, START
+
+FORMS = ("text", "json", "csv", "pcap")
+FIXED = {
+    "carried": {"keys": "or:ipsource:ip6source,null:vlan,stack", "value": "bytes", "filter": "ipttl!=1"},
+    "judged": {"keys": "mask:ipsource:8,null:[link:inputifindex],eq:vlan:ipttl", "value": "ipbytes"},
+    "inner": {
+        "keys": "null:ipsource.1,null:ip6source.2,null:macsource.1,inputifindex,outputifindex",
+        "value": "frames",
+    },
+    "records": {"keys": "null:aclname,null:natipsource,null:mplsinputlabels", "value": "frames"},
+    "requests": {"keys": "null:uripath,null:httphost", "value": "frames", "filter": "httpmethod!=GET"},
+    "names": {"keys": "suffix:dnsqname:.:2,dnsqtypename,dnsqr", "value": "frames"},
+    "drops": {"keys": "reason,null:ipsource", "value": "frames", "dropped": True},
+}
+VALUES_PER_LIFE = 5  # with more there would be no shortcuts (core/shortcuts.pxd)
+FIELDS_PER_LIFE = 12
+LIVES_PER_ROUND = -(-len(FIELDS) // FIELDS_PER_LIFE)  # after so many every field was read
+THRESHOLDS = {
+    "flow": {"metric": "carried", "value": 1, "byFlow": True},
+    "counter": {"metric": "ifinoctets", "value": 1},
+}
+ASKED = ["ifinutilization", "max:field0"]
+HEAD = bytes.__basicsize__ - 1  # of a bytes object: what stands in front of its content; 16 before that, its length
+EDGE, ROOM = bytes(64), bytes(576)
+
+
+def definitions(life: int) -> dict[str, dict[str, object]]:
+    """The flow definitions of a life: half of the fixed ones, and of the fields so many that all have their turn.
+
+    A field is read as a key that is carried and, if it is a number, as a value, in every other round of lives also as
+    a key that is judged; in every third round all of them of discards.
+    """
+    names, turn = list(FIELDS), life % LIVES_PER_ROUND * FIELDS_PER_LIFE
+    mine = names[turn : turn + FIELDS_PER_LIFE]
+    dropped = life // LIVES_PER_ROUND % 3 == 2
+    made: dict[str, dict[str, object]] = {name: FIXED[name] for name in list(FIXED)[life & 1 :: 2]}
+    for place, name in enumerate(mine):
+        valued = (place + life // LIVES_PER_ROUND * VALUES_PER_LIFE) % FIELDS_PER_LIFE < VALUES_PER_LIFE
+        value = name if valued and FIELDS[name][-1] == "number" else "frames"
+        made[f"field{place}"] = {"keys": name, "value": value, "dropped": dropped}
+    groups: list[list[str]] = []
+    for name in mine[: len(mine) // 2] if life // LIVES_PER_ROUND % 2 else mine[len(mine) // 2 :]:
+        if not groups or len(groups[-1]) == 3 or _width([*groups[-1], name]) > MAX_KEY_BYTES:
+            groups.append([])
+        groups[-1].append(name)
+    for place, group in enumerate(groups):
+        keys = ",".join(f"null:{name}" for name in group)
+        made[f"nulls{place}"] = {"keys": keys, "value": "frames", "dropped": dropped}
+    return made
+
+
+def _width(names: list[str]) -> int:
+    """Bytes of these fields as judged ones."""
+    return sum(judged_room(ROOMS.get(FIELDS[name][-1], 4)) for name in names)
+
+
+def _poisoner() -> ctypes._CFuncPtr | None:
+    """The sanitizer's call that forbids memory, if this process runs under it."""
+    with contextlib.suppress(AttributeError):
+        poison = ctypes.CDLL(None).__asan_poison_memory_region
+        poison.argtypes, poison.restype = (ctypes.c_void_p, ctypes.c_size_t), None
+        return poison
+    return None
+
+
+_poison = _poisoner()
+
+
+def guarded(wire: bytes) -> bytes:
+    """The same bytes; under the sanitizer those behind them are out of bounds, down to the zero that Python appends.
+
+    They are made too long for Python's pools, so that they lie in a piece of memory of their own, and then shortened.
+    """
+    if _poison is None:
+        return wire
+    whole = b"".join((wire, ROOM))  # a sum with nothing would be ROOM itself
+    ctypes.c_ssize_t.from_address(id(whole) + HEAD - 16).value = len(wire)
+    _poison(id(whole) + HEAD + len(wire), len(ROOM) + 1)
+    return whole
+
+
+def alone(wire: bytes) -> memoryview:
+    """The same bytes; under the sanitizer those around them are out of bounds, on both sides."""
+    if _poison is None:
+        return memoryview(wire)
+    whole = b"".join((EDGE, wire, ROOM))
+    _poison(id(whole) + HEAD, len(EDGE))
+    _poison(id(whole) + HEAD + len(EDGE) + len(wire), len(ROOM) + 1)
+    return memoryview(whole)[len(EDGE) : len(EDGE) + len(wire)]
+
+
+def _pages(fileno: int, length: int, access: int) -> contextlib.AbstractContextManager[bytes]:
+    """In place of mmap, whose last page hides reads beyond the end."""
+    return contextlib.nullcontext(guarded(os.pread(fileno, os.fstat(fileno).st_size, 0)))
+
+
+class Victim:
+    """Lives for a run of inputs: one engine, four printers."""
+
+    def __init__(self, life: int) -> None:
+        assert hasattr(replay, "mmap"), "replay reads its file in another way: guard that"
+        replay.mmap = _pages  # type: ignore[assignment]
+        self.life, self.file = life, os.memfd_create("capture")
+        self.engine = Engine(EngineSettings(max_entries=64 if life % 4 == 3 else 1 << 16))
+        self.names = list(definitions(life))
+        for name, spec in definitions(life).items():
+            self.engine.set_flow(name, spec)
+        for name, spec in THRESHOLDS.items():
+            self.engine.set_threshold(name, spec)
+        self.printers = {form: Printer(form) for form in FORMS}
+        self.taken, self.printed, self.now, self.last = 0, 0, float(START), b""
+        self.sums: Counter[str] = Counter()
+
+    def take(self, way: str, wire: bytes) -> None:
+        """One input."""
+        self.taken += 1
+        self.now += 0.001
+        self.sums[way] += 1
+        if way == CAPTURE:
+            self.play(wire)
+        elif way == REQUEST:
+            self.request(wire)
+        else:
+            self.datagram(wire)
+
+    def datagram(self, wire: bytes) -> None:
+        if self.taken & 15 == 1:  # thrice the same samples: by their shortcuts, and several datagrams in one batch
+            self.engine.feed([guarded(each) for each in (self.last, wire) * 2], self.now)
+        self.engine.feed([guarded(wire)], self.now)
+        self.last = wire
+        lonely, form = alone(wire), FORMS[self.taken + self.taken // 64 & 3]
+        printer = self.printers[form]
+        if printer.feed(lonely, self.now, "192.0.2.1", "then"):
+            self.sums[f"printed as {form}"] += 1
+        if len(printer) > 1 << 20:
+            self.printed += len(printer.take())
+        if self.taken & 15 == 0:
+            decode(lonely)
+
+    def play(self, wire: bytes) -> None:
+        """A capture file: both readers find the same datagrams, or both find it broken."""
+        os.ftruncate(self.file, 0)
+        os.pwrite(self.file, wire, 0)
+        before = self.fed()
+        with contextlib.suppress(Broken):
+            replay.replay(f"/proc/self/fd/{self.file}", self.engine)
+        plain = [0, 0]
+        with contextlib.suppress(Broken):
+            for _, _, payload in datagrams("-", 6343, file=io.BytesIO(wire)):
+                plain = [plain[0] + 1, plain[1] + len(payload)]
+        native = [after - then for after, then in zip(self.fed(), before, strict=True)]
+        assert native == plain, f"(datagrams, bytes): replay {native}, capture.py {plain}"
+        self.sums["datagrams in capture files"] += plain[0]
+
+    def fed(self) -> tuple[int, int]:
+        numbers = self.engine.analyzer(self.now)
+        return numbers["sFlowDatagramsReceived"], numbers["sFlowBytesReceived"]
+
+    def request(self, wire: bytes) -> None:
+        """The text as a body, a query's number and a query's pattern."""
+        query = Request({"type": "http", "headers": [], "query_string": b"number=%b&pattern=%b" % (wire, wire)})
+        for read in (parameters.number, parameters.pattern):
+            with contextlib.suppress(HTTPException):
+                read(query, read.__name__, *((5,) if read is parameters.number else ()))
+        try:
+            spec = relaxed_json.decode(wire)
+        except relaxed_json.NotJson as refused:
+            assert "\n" not in str(refused)
+            return
+        self.sums["requests that are JSON"] += 1
+        with contextlib.suppress(topology.InvalidTopology):
+            topology.parse(spec)
+        for parse in (compile_flow, parse_threshold):
+            with contextlib.suppress(Invalid):
+                parse("name", spec)
+
+    def end(self) -> Counter[str]:
+        """The questions that users ask, and what the life came to."""
+        engine, now = self.engine, self.now
+        engine.tick(now)
+        found = engine.agents(now)
+        engine.flow_keys(now)
+        engine.events(None, 100)
+        engine.dump(["ALL"] if self.life % 64 == 0 else ASKED, ["ALL"], {}, now)
+        for agent in islice(found, self.life % 8, self.life % 8 + 1):
+            engine.table([agent], ASKED, {}, now)
+            engine.metrics_of(agent, now)
+        for name in self.names[self.life & 3 :: 4]:
+            flows = engine.active_flows(["ALL"], name, now)
+            self.sums["flows read"] += len(flows)
+            assert all(flow["key"].isprintable() for flow in flows)
+        if flows:
+            engine.flow_locations(["ALL"], name, flows[0]["key"], now)
+        self.book()
+        engine.close()
+        os.close(self.file)
+        return self.sums
+
+    def book(self) -> None:
+        """Add up what engine and printers counted."""
+        numbers, agents = self.engine.analyzer(self.now), self.engine.agents(self.now).values()
+        self.sums["bytes printed"] += self.printed + sum(map(len, self.printers.values()))
+        self.sums["datagrams"] += numbers["sFlowDatagramsReceived"]
+        self.sums["not sFlow 5"] += numbers["sFlowParseErrors"] + numbers["sFlowUnsupportedVersion"]
+        self.sums["flow entries refused"] += numbers["flowEntriesRefused"]
+        self.sums["samples by shortcut"] += self.engine.pipeline.numbers()["by_shortcut"]
+        self.sums["events"] += numbers["eventsGenerated"]
+        self.sums["agents"] += len(agents)
+        for name, number in (
+            ("flow samples", "sFlowFlowSamples"),
+            ("counter samples", "sFlowCounterSamples"),
+            ("discards", "sFlowDiscardSamples"),
+            ("skipped samples", "sFlowSkippedSamples"),
+            ("faults", "sFlowFaults"),
+        ):
+            self.sums[name] += sum(each[number] for each in agents)
