@@ -110,7 +110,7 @@ cdef class Ledger:
         cdef uint64_t hash
         cdef uint8_t* found
         cdef Source* grown
-        cdef Recent* recent = &self.recent[index & 255]
+        cdef Recent* recent = &self.recent[(index ^ agent * 37) & 255]   # every Open vSwitch samples as 1000
         if recent.agent == agent and recent.index == index and recent.kind == kind:
             return recent.source
         key[0] = <uint64_t>agent << 32 | kind
