@@ -39,7 +39,7 @@ cdef struct Look:                                   # wanted bytes of a header
 
 cdef struct Wanted:                                 # all that is wanted of a header
     uint8_t first, count                            # looks
-    uint8_t extent                                  # where the last one ends
+    uint16_t extent                                 # where the last one ends
 
 cdef struct Shortcut:
     uint64_t hash

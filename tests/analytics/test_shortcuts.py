@@ -199,6 +199,7 @@ def test_flows_without_end_leave_room_for_those_that_stay():
         engine.feed(made, 1000.0)
         return engine.pipeline.numbers()["by_shortcut"]
 
+    feed(1, steady=True)  # its data source is new
     assert feed(100, steady=True) > 90
     before = feed(30000, steady=False)
     assert feed(100, steady=True) == before  # it rests
