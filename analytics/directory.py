@@ -9,6 +9,8 @@ from typing import Protocol
 
 from analytics.core.ledger import Ledger
 
+AGENT_WIDE = "2.1"  # the data source whose metrics describe the agent as a whole
+
 
 class Topology(Protocol):
     """What the engine asks of a topology; ifindex are texts. analytics.topology.Topology fits."""

@@ -14,41 +14,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
 from analytics import flowquery
+from analytics.cells import Cells
 from analytics.core.flowcache import FlowCache
 from analytics.core.flowkeys import FIELDS
 from analytics.core.pipeline import Pipeline
 from analytics.counters import Counters
 from analytics.countertable import tags_of
 from analytics.definitions import Program, compile_flow
-from analytics.directory import Directory, NoTopology, Topology
+from analytics.directory import AGENT_WIDE, Directory, NoTopology, Topology
 from analytics.events import MAX_EVENTS, EventLog
 from analytics.keys import Invalid
-from analytics.metrics import (
-    Cell,
-    Name,
-    matches,
-    metric_object,
-    parse_filters,
-    parse_name,
-    statistic_object,
-    table_rows,
-)
-from analytics.numbers import agent_numbers, analyzer_numbers
+from analytics.metrics import matches, metric_object, parse_filters, parse_name, statistic_object, table_rows
+from analytics.numbers import agent_numbers, analyzer_numbers, elapsed_ms
 from analytics.thresholds import parse_threshold
 from analytics.watches import Fire, Watches
 
 __all__ = ["Engine", "EngineSettings", "Invalid"]
 
-AGENT_WIDE = "2.1"  # the data source whose metrics describe the agent as a whole
 TURN = 2000  # metrics of data sources looked up in one turn of the lock: some milliseconds
-FLOW_STALE_S = 180.0  # a flow metric without samples for so long is gone
 
 
 @dataclass(frozen=True)
@@ -76,7 +66,8 @@ class Engine:
         self._counters = Counters(store, directory.sources, directory.index, self._speed)
         self._log = EventLog(settings.max_events)
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._watches = Watches(self._directory.sources, partial(self._attribute, None), self._emit)
+        self._cells = Cells(self._directory, self._counters, self._caches)
+        self._watches = Watches(self._directory.sources, partial(self._cells.attribute, None), self._emit)
         self._headers: dict[int, float] = {}
         self._started: float | None = None
         self.receiving: Callable[[], Mapping[str, int]] = dict  # Collector.numbers; set by the collector
@@ -299,9 +290,7 @@ class Engine:
         with self._pipeline:
             self._note_headers(now)
             slots = {name: row[1] for name, row in FIELDS.items()}
-            return {
-                name: _elapsed_ms(now, self._headers[slot]) for name, slot in slots.items() if slot in self._headers
-            }
+            return {name: elapsed_ms(now, self._headers[slot]) for name, slot in slots.items() if slot in self._headers}
 
     # -- metric queries --
 
@@ -312,7 +301,7 @@ class Engine:
         with self._pipeline:
             places = self._places(agents, filters, now)
             return [
-                statistic_object(name, list(self._cells(name, places, now)), now) for name in map(parse_name, names)
+                statistic_object(name, list(self._cells.of(name, places, now)), now) for name in map(parse_name, names)
             ]
 
     def table(
@@ -321,7 +310,7 @@ class Engine:
         """Rows of Metrics, see metrics.table_rows."""
         with self._pipeline:
             places = self._places(agents, filters, now)
-            return table_rows(names, places, lambda agent, source, metric: self._cell(agent, source, metric, now), now)
+            return table_rows(names, places, partial(self._cells.one, now), now)
 
     def dump(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
@@ -329,14 +318,14 @@ class Engine:
         """Every Metric of these names (ALL: every name). Gives the lock away in between when there are many."""
         with self._pipeline:
             if "ALL" in names:
-                names = list(self._metric_ages(now))
+                names = list(self._cells.ages(now))
             places = self._places(agents, filters, now)
         found: list[dict[str, Any]] = []
         wanted = [parse_name(name) for name in names]
         step = max(1, TURN // max(1, len(places)))
         for start in range(0, len(wanted), step):
             with self._pipeline:
-                cells = [cell for name in wanted[start : start + step] for cell in self._cells(name, places, now)]
+                cells = [cell for name in wanted[start : start + step] for cell in self._cells.of(name, places, now)]
             found += [metric_object(cell, now) for cell in cells]
         return found
 
@@ -352,72 +341,21 @@ class Engine:
                 for name, held in self._counters.metrics(agent, source, now).items()
             }
             for name in self._caches:
-                found |= {f"{cell.source}.{name}": cell.value for cell in self._cells(parse_name(name), places, now)}
+                found |= {f"{cell.source}.{name}": cell.value for cell in self._cells.of(parse_name(name), places, now)}
             return found
 
     def metric_names(self, now: float) -> dict[str, int]:
         """Metric names -> ms since last seen."""
         with self._pipeline:
-            return self._metric_ages(now)
-
-    def _metric_ages(self, now: float) -> dict[str, int]:
-        newest: dict[str, float] = {}
-        for agent, source in self._counters.sources():
-            for name, (_, updated) in self._counters.metrics(agent, source, now).items():
-                newest[name] = max(newest.get(name, 0.0), updated)
-        for name in self._caches:
-            if fresh := self._fresh(name, self._directory.sources, now):
-                newest[name] = max(newest.get(name, 0.0), *fresh.values())
-        return {name: _elapsed_ms(now, updated) for name, updated in newest.items()}
+            return self._cells.ages(now)
 
     def _places(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[tuple[str, str]]:
         wanted = self._wanted(agents)
         checked = parse_filters(filters)
         places = (place for place, want in zip(self._directory.sources, wanted, strict=True) if want)
-        return [place for place in places if not checked or matches(checked, partial(self._attribute, now, *place))]
-
-    def _attribute(self, now: float | None, agent: str, source: str, name: str) -> Any:
-        """An attribute of a data source for filters, else of its agent; `now` None: however old."""
-        when = now if now is not None else 0.0
-        held = self._counters.value(agent, source, name, when) or self._counters.value(agent, AGENT_WIDE, name, when)
-        return None if held is None else held[0]
-
-    def _cells(self, name: Name, places: Sequence[tuple[str, str]], now: float) -> Iterator[Cell]:
-        places = [place for place in places if name.source in (None, place[1])]
-        if name.metric in self._caches:
-            yield from self._flow_cells(name.metric, places, now)
-            return
-        for agent, source in places:
-            held = self._counters.value(agent, source, name.metric, now)
-            if held is not None:
-                yield Cell(agent, source, name.metric, held[0], held[1])
-
-    def _cell(self, agent: str, source: str, metric: str, now: float) -> Cell | None:
-        return next(self._cells(Name(metric, "max", source, metric), [(agent, source)], now), None)
-
-    def _fresh(self, name: str, places: Sequence[tuple[str, str]], now: float) -> dict[int, float]:
-        """Data sources that a flow is a metric of -> when a sample last counted there."""
-        cache = self._caches[name]
-        fresh = {}
-        for place in places:
-            source = self._directory.index.get(place)
-            updated = 0.0 if source is None else cache.last_seen(source)
-            if source is not None and updated and now - updated <= FLOW_STALE_S:
-                fresh[source] = updated
-        return fresh
-
-    def _flow_cells(self, name: str, places: Sequence[tuple[str, str]], now: float) -> Iterator[Cell]:
-        """A flow as a metric: its largest key's value per data source, with the top n keys."""
-        cache = self._caches[name]
-        fresh = self._fresh(name, places, now)
-        wanted = bytearray(len(self._directory.sources))
-        for source in fresh:
-            wanted[source] = 1
-        top = flowquery.top_keys(cache.top(wanted, cache.program.n, 0.0, now), cache.program)
-        for source, updated in fresh.items():
-            keys = top.get(source, ())
-            agent, data_source = self._directory.sources[source]
-            yield Cell(agent, data_source, name, keys[0]["value"] if keys else 0.0, updated, keys)
+        return [
+            place for place in places if not checked or matches(checked, partial(self._cells.attribute, now, *place))
+        ]
 
     # -- the engine about itself --
 
@@ -436,8 +374,4 @@ class Engine:
             found = analyzer_numbers(
                 numbers, self._pipeline.ledger.counts[0], self._log.generated, self.receiving(), refused
             )
-            return found | ({} if self._started is None else {"uptime": _elapsed_ms(now, self._started)})
-
-
-def _elapsed_ms(now: float, then: float) -> int:
-    return max(0, round((now - then) * 1000))
+            return found | ({} if self._started is None else {"uptime": elapsed_ms(now, self._started)})

@@ -1,7 +1,7 @@
 """The language of metric queries (sflow-rt-api.md 1.3, 4.3, 4.4): names with statistics and pins, filters, tables.
 
-A query works on Cells, one per (agent, data source, metric); where cells come from (counters or flows) is the
-engine's matter.
+A query works on Cells, one per (agent, data source, metric); where cells come from (counters or flows) is
+cells.py's matter.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analytics.directory import AGENT_WIDE
 from analytics.keys import Invalid
 
 STATISTICS = frozenset({"max", "min", "sum", "avg", "var", "sdev", "med", "q1", "q2", "q3", "iqr", "any"})
@@ -183,7 +184,7 @@ def table_rows(
         if found[0] is None:
             continue
         filled = [
-            have or cell(agent, "2.1", column.metric) or Cell(agent, source, column.metric, None, now)
+            have or cell(agent, AGENT_WIDE, column.metric) or Cell(agent, source, column.metric, None, now)
             for have, column in zip(found, columns, strict=True)
         ]
         rows.append([metric_object(have, now) for have in filled])

@@ -7,12 +7,17 @@ from ipaddress import IPv6Address
 from typing import Any
 
 
+def elapsed_ms(now: float, then: float) -> int:
+    """Whole milliseconds between two times in seconds; 0 if the second is yet to come."""
+    return max(0, round((now - then) * 1000))
+
+
 def agent_numbers(values: Mapping[str, Any], now: float) -> dict[str, Any]:
     """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Faults, restarts, skipped and
     discards are ours."""
     found: dict[str, Any] = {
-        "firstSeen": max(0, round((now - values["first_seen"]) * 1000)),
-        "lastSeen": max(0, round((now - values["last_seen"]) * 1000)),
+        "firstSeen": elapsed_ms(now, values["first_seen"]),
+        "lastSeen": elapsed_ms(now, values["last_seen"]),
         "uptime": values["uptime"],
         "sFlowDatagramSource": [_address(sender) for sender in values["senders"]],
         "sFlowBytesReceived": values["bytes"],
