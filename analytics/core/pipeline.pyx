@@ -32,8 +32,18 @@ from analytics.core.sflow import rtmetric
 cdef enum:
     RTMETRIC_ROOM = 1024                            # before the GIL is taken in mid-batch (at half)
     TEXT_ROOM = 1 << 20
+    LINE = 64                                       # bytes of a cache line
+    FETCHED = 1536                                  # a datagram's bytes fetched in advance: most are no longer
     BATCH = 256                                     # datagrams fed from Python per turn of the lock
     INTERNAL = 0x3FFFFFFF                           # interface value: the device itself
+
+
+cdef inline void fetch_datagram(const Slice* slice) noexcept nogil:
+    """Ask the memory for a datagram while the one before it is read."""
+    cdef size_t at = 0
+    while at < slice.length and at < FETCHED:
+        fetch(slice.at + at, 0)
+        at += LINE
 
 
 cdef class Pipeline:
@@ -106,7 +116,7 @@ cdef class Pipeline:
         self.classifier.note_moves()
         for i in range(count):
             if i + 1 < count:
-                fetch(slices[i + 1].at, 0)
+                fetch_datagram(&slices[i + 1])
             self.datagram(&slices[i], now)
             if (self.counters.told_count * 2 >= TOLD_ROOM or self.rtmetric_count * 2 >= RTMETRIC_ROOM
                     or self.text_used * 2 >= TEXT_ROOM or self.classifier.is_half_full()):
