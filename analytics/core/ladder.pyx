@@ -21,8 +21,8 @@ cdef enum:
     MOST_EXTENSIONS = 8                             # longer chains of IPv6 extension headers are not followed
     LONGEST_LENGTH = 1500                           # larger numbers in Ethernet's type field are types
 
-cdef uint8_t NOT_A_FRAGMENT[8]
-memset(NOT_A_FRAGMENT, 0, 8)
+cdef uint8_t NOTHING[16]                            # eight zeros, and as many before: see shortcuts.sign
+memset(NOTHING, 0, 16)
 
 # -- link layers --
 
@@ -142,7 +142,7 @@ cdef inline Protocol ip6(Walk* walk) noexcept nogil:
     claim(fields, IP6, at, walk.end)
     push(fields, P_IP6)
     next_slot = claim(fields, NEXT6, at + 6, at + 7)
-    fragment_slot = claim(fields, FRAG6, NOT_A_FRAGMENT, NOT_A_FRAGMENT + 8)
+    fragment_slot = claim(fields, FRAG6, NOTHING + 8, NOTHING + 16)
     walk.at = at + 40
     if at[6] in (6, 17, 58):
         return <Protocol>BY_PROTOCOL[at[6]]

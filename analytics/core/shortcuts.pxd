@@ -12,7 +12,7 @@ A shortcut is good until entries move or verdicts are forgotten: the tables coun
 header that is cut before the end of the wanted fields has no signature: its samples take the long way.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from analytics.core.flowcache cimport Value
@@ -21,6 +21,15 @@ from analytics.core.packet cimport Fields
 from analytics.core.table cimport fetch
 
 cdef extern from *:
+    """
+    /* of eight bytes in the order of memory the last ones, without the first `bits` */
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    #define howdah_tail(word, bits) ((word) << (bits))
+    #else
+    #define howdah_tail(word, bits) ((word) >> (bits))
+    #endif
+    """
+    uint64_t tail "howdah_tail"(uint64_t word, uint32_t bits) noexcept nogil
     int lowest_bit "__builtin_ctzll"(uint64_t) noexcept nogil
 
 cdef enum:
@@ -34,8 +43,9 @@ cdef enum:
     MOST_WORDS = 69                                 # of a signature: data source, presence of slots, looks
     MOST_AMOUNTS = 8                                # different fields that definitions add up, and 1 for frames
 
-cdef struct Look:                                   # wanted bytes of a header
-    uint8_t offset, size                            # size: 1, 2, 4 or 8
+cdef struct Look:                                   # up to eight wanted bytes of a header
+    int16_t offset                                  # of the eight bytes that end with them
+    uint16_t before                                 # bits of those that are not wanted
 
 cdef struct Wanted:                                 # all that is wanted of a header
     uint8_t first, count                            # looks
@@ -74,7 +84,8 @@ cdef inline uint32_t sign(const Shortcuts* shortcuts, const Fields* fields, uint
                           uint64_t* out) noexcept nogil:
     """Write a sample's signature; answers its length in words, 0 when it has none.
 
-    Only headers that are there have words: which ones are is part of the signature.
+    Only headers that are there have words: which ones are is part of the signature. Every look reads eight bytes, at
+    worst the last ones before its header: what a slot points at never begins a piece of memory.
     """
     cdef uint32_t word, i, count = 1
     cdef uint64_t slots
@@ -82,8 +93,7 @@ cdef inline uint32_t sign(const Shortcuts* shortcuts, const Fields* fields, uint
     cdef const Look* look
     cdef const uint8_t* at
     cdef uint32_t slot
-    cdef uint16_t two
-    cdef uint32_t four
+    cdef uint64_t eight
     out[0] = source
     for word in range(4):
         if shortcuts.slots[word] == 0:
@@ -100,16 +110,8 @@ cdef inline uint32_t sign(const Shortcuts* shortcuts, const Fields* fields, uint
                 return 0
             look = &shortcuts.looks[wanted.first]
             for i in range(wanted.count):
-                if look[i].size == 8:
-                    memcpy(&out[count], at + look[i].offset, 8)
-                elif look[i].size == 4:
-                    memcpy(&four, at + look[i].offset, 4)
-                    out[count] = four
-                elif look[i].size == 2:
-                    memcpy(&two, at + look[i].offset, 2)
-                    out[count] = two
-                else:
-                    out[count] = at[look[i].offset]
+                memcpy(&eight, at + look[i].offset, 8)
+                out[count] = tail(eight, look[i].before)
                 count += 1
     return count
 

@@ -10,7 +10,7 @@ from analytics.core.flowkeys import FIELDS
 
 
 def looks_of(programs) -> list[tuple[int, int, int]]:
-    """(slot, offset, size) of what the programs read for keys and filters, in order, in pieces of 8, 4, 2 and 1 bytes.
+    """(slot, offset, size) of what the programs read for keys and filters, in order, in pieces of at most 8 bytes.
 
     `programs`: definitions.Program, of which `judged` and `carried` are read.
     """
@@ -22,9 +22,9 @@ def looks_of(programs) -> list[tuple[int, int, int]]:
     looks = []
     while read:
         slot, offset = min(read)
-        size = 8
-        while not all((slot, offset + byte) in read for byte in range(size)):
-            size //= 2
+        size = 1
+        while size < 8 and (slot, offset + size) in read:
+            size += 1
         read -= {(slot, offset + byte) for byte in range(size)}
         looks.append((slot, offset, size))
     return looks
@@ -40,7 +40,7 @@ cdef bint shortcuts_open(Shortcuts* shortcuts, list caches) except -1:
     if not caches or len(looks) > MOST_LOOKS or len(values) > MOST_AMOUNTS:
         return 0
     for i, (slot, offset, size) in enumerate(looks):
-        shortcuts.looks[i] = Look(offset, size)
+        shortcuts.looks[i] = Look(offset + size - 8, 64 - 8 * size)
         wanted = &shortcuts.of_slot[<uint8_t>slot]
         if wanted.count == 0:
             wanted.first = i
