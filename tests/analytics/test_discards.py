@@ -25,13 +25,6 @@ from tests.analytics.wire import (
 NUMBERS = itertools.count(1)
 
 
-@pytest.fixture
-def engine():
-    made = Engine()
-    yield made
-    made.close()
-
-
 def flows(engine: Engine, name: str, now: float = 1000) -> dict[str, float]:
     """Key -> amount (value x smoothing) of a definition with t 600."""
     return {flow["key"]: round(flow["value"] * 600) for flow in engine.active_flows(["ALL"], name, now, max_flows=100)}

@@ -55,13 +55,6 @@ class Wires:
         return frozenset(agent for agent, _ in self.links)
 
 
-@pytest.fixture
-def engine():
-    made = Engine()
-    yield made
-    made.close()
-
-
 class Switch:
     """An Open vSwitch: one sampler of class 2, sequence numbers that are right."""
 

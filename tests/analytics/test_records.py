@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import struct
 from pathlib import Path
@@ -15,10 +14,10 @@ from hypothesis import strategies as st
 from analytics import recordkeys, structures, texts
 from analytics.engine import Engine
 from tests.analytics.flow_examples import FLOWS
+from tests.analytics.senders import NUMBERS, keys_of
 from tests.analytics.wire import datagram, discard, flow_sample, opaque, record, words
 
 README = Path(__file__).parents[2] / "analytics/README.md"
-NUMBERS = itertools.count(1)
 
 EXPECTED: dict[tuple[int, int], str] = {
     (0, 1002): "ipnexthoprouter=10.0.0.254 ipsourcemaskbits=24 ipdestinationmaskbits=16",
@@ -119,21 +118,6 @@ NO_KEYS = {
     (0, 1017): "deprecated, and of unknown layout",
     (0, 1043): "differs in each sample",
 }
-
-
-@pytest.fixture
-def engine():
-    made = Engine()
-    yield made
-    made.close()
-
-
-def keys_of(engine: Engine, keys: str, *records: bytes, value: str = "frames") -> dict[str, float]:
-    """Key -> amount of one sample (rate 1) with these records."""
-    engine.set_flow("keys", {"keys": keys, "value": value, "t": 600})
-    number = next(NUMBERS)
-    engine.feed([datagram(flow_sample(*records, sequence=number, rate=1), sequence=number)], 1000)
-    return {flow["key"]: round(flow["value"] * 600) for flow in engine.active_flows(["ALL"], "keys", 1000)}
 
 
 def of_tag(tag: tuple[int, int], body: bytes) -> bytes:

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
-from analytics.engine import Engine
 from tests.analytics.flow_examples import FLOWS
-from tests.analytics.wire import datagram, flow_sample, record, sampled_header, tcp_frame, words
-
-NUMBERS = itertools.count(1)
-
-
-@pytest.fixture
-def engine():
-    made = Engine()
-    yield made
-    made.close()
-
-
-def keys_of(engine: Engine, keys: str, *records: bytes, value: str = "frames") -> dict[str, float]:
-    """Key -> amount of one sample (rate 1) with these records."""
-    engine.set_flow("keys", {"keys": keys, "value": value, "t": 600})
-    number = next(NUMBERS)
-    engine.feed([datagram(flow_sample(*records, sequence=number, rate=1), sequence=number)], 1000)
-    return {flow["key"]: round(flow["value"] * 600) for flow in engine.active_flows(["ALL"], "keys", 1000)}
-
+from tests.analytics.senders import keys_of
+from tests.analytics.wire import record, sampled_header, tcp_frame, words
 
 FLAT2, FLAT4, FLAT6 = (record(tag, FLOWS[0, tag][0]) for tag in (2, 3, 4))
 
