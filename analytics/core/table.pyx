@@ -4,7 +4,28 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-cdef uint64_t SMALLEST = 64
+cdef extern from "<stdlib.h>" nogil:
+    int posix_memalign(void**, size_t, size_t) noexcept
+
+cdef extern from "<sys/mman.h>" nogil:
+    int MADV_HUGEPAGE
+    int madvise(void*, size_t, int) noexcept
+
+cdef enum:
+    SMALLEST = 64
+    HUGE = 1 << 21                                  # bytes of a huge page
+
+
+cdef void* zeroed(size_t size) noexcept nogil:
+    """Memory for `free`, all zero, or NULL. What is large asks for huge pages: lookups go anywhere in it, and the
+    translations of small pages would not fit in the processor."""
+    cdef void* made = NULL
+    if size < HUGE:
+        return calloc(1, size)
+    if posix_memalign(&made, HUGE, size) != 0:
+        return NULL
+    madvise(made, size, MADV_HUGEPAGE)              # refused: then small ones
+    return memset(made, 0, size)
 
 
 cdef bint table_open(Table* table, uint32_t words, uint32_t payload, uint64_t most, uint64_t seed) noexcept nogil:
@@ -15,7 +36,7 @@ cdef bint table_open(Table* table, uint32_t words, uint32_t payload, uint64_t mo
     table.seed = seed
     table.used = table.moves = 0
     table.mask = SMALLEST - 1
-    table.cells = <uint8_t*>calloc(SMALLEST, table.stride)
+    table.cells = <uint8_t*>zeroed(SMALLEST * table.stride)
     return table.cells != NULL
 
 
@@ -44,7 +65,7 @@ cdef bint rebuild(Table* table, uint64_t cells, uint32_t stride) noexcept nogil:
     cdef Table bigger = table[0]
     cdef uint64_t slot
     cdef uint32_t kept = stride if stride < table.stride else table.stride
-    bigger.cells = <uint8_t*>calloc(cells, stride)
+    bigger.cells = <uint8_t*>zeroed(cells * stride)
     if bigger.cells == NULL:
         return 0
     bigger.mask = cells - 1
