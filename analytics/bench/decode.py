@@ -3,7 +3,7 @@
 Every contestant is a process of its own on the same file: start, reading, decoding and aggregating count, as processor
 time of the whole process (wait4(2)), which a busy machine disturbs little. Ratios of one run are what may be quoted.
 The capture is repeated, copy behind copy, until it holds enough samples; sfacctd aggregates by 5-tuple, we keep three
-flow definitions.
+flow definitions. Its plugin `print` is the faster one: `memory` takes about twice the processor time.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ DEFINITIONS = {
     "stack": {"keys": "stack", "value": "frames"},
 }
 SFACCTD = """daemonize: false
-plugins: memory
+plugins: print
 aggregate: src_host,dst_host,src_port,dst_port,proto
-imt_path: {work}/sfacctd.pipe
+print_output_file: {work}/sfacctd.csv
+print_output: csv
+print_refresh_time: 300
 plugin_buffer_size: 409600
 plugin_pipe_size: 40960000
 pcap_savefile: {capture}

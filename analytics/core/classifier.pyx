@@ -27,8 +27,6 @@ cdef enum:
     STAGES = 32                                     # updates under way: enough to hide the memory's latency
     LAG = 4                                         # keys whose bytes are still being stored: too early to read them
 
-FLOWS_AT_ONCE = MOST_FLOWS
-
 
 cdef inline void fetch_staged(Staged* item) noexcept nogil:
     """Digest a staged key and ask the memory for its cell."""
