@@ -5,7 +5,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CORE = sorted(Path("analytics/core").glob("*.pyx"))
+CORE = sorted(Path("analytics/core").rglob("*.pyx"))
 
 setup(
     ext_modules=cythonize(

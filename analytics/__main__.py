@@ -27,11 +27,13 @@ import typer
 import uvicorn
 from starlette.applications import Starlette
 
-from analytics import capture, cli, rest
-from analytics.collector import SFLOW_PORT, Collector, CollectorSettings
+from analytics import cli
+from analytics.api import rest
 from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
+from analytics.inputs import capture
+from analytics.inputs.collector import SFLOW_PORT, Collector, CollectorSettings
 
 log = logging.getLogger(__name__)
 

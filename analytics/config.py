@@ -2,7 +2,7 @@
 
 The file is the one that controller and analytics share; the section `analytics:` is ours, its keys are the fields of
 Settings. An option on the command line wins over the file, the file over the default. A key that does not exist is
-refused with its line by topologies.documents; a value that cannot work is refused here, by name.
+refused with its line by documents.strict; a value that cannot work is refused here, by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-from topologies import documents
+from documents import strict
 
 MOST_SOCKETS = 64
 
@@ -70,9 +70,9 @@ class Settings:
 def load(path: Path | None = None, **options: object) -> Settings:
     """The settings of a configuration file (or the defaults), with the options that are not None put over them.
 
-    Raises ValueError with one line: documents.DocumentError for the file, plain ValueError for an option.
+    Raises ValueError with one line: strict.DocumentError for the file, plain ValueError for an option.
     """
-    settings = documents.read(path, Settings, section="analytics") if path else Settings()
+    settings = strict.read(path, Settings, section="analytics") if path else Settings()
     given = {name: value for name, value in options.items() if value is not None}
     return dataclasses.replace(settings, **given)  # type: ignore[arg-type]
 

@@ -19,7 +19,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from analytics import capture
+from analytics.inputs import capture
 
 PIECE = 1 << 18  # bytes written at once
 LONG_FILE = 16 << 20  # bytes from which a progress bar is worth its place
@@ -80,7 +80,7 @@ def run(
     `form` is one of "text", "json", "csv", "pcap"; `agent` a packed address. Datagrams that are no sFlow v5 are told on
     stderr, at most one line a second.
     """
-    from analytics.core.printer import Printer  # noqa: PLC0415 - the native core only when it is wanted
+    from analytics.core.printing.printer import Printer  # noqa: PLC0415 - the native core only when it is wanted
 
     printer, refused = Printer(form), Refused()
     try:

@@ -20,21 +20,28 @@ from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
-from analytics import flowquery
-from analytics.cells import Cells
-from analytics.core.flowcache import FlowCache
-from analytics.core.flowkeys import FIELDS
+from analytics.core.flows.flowcache import FlowCache
+from analytics.core.flows.flowkeys import FIELDS
 from analytics.core.pipeline import Pipeline
-from analytics.counters import Counters
-from analytics.countertable import tags_of
-from analytics.definitions import Program, compile_flow
-from analytics.directory import AGENT_WIDE, Directory, NoTopology, Topology
-from analytics.events import MAX_EVENTS, EventLog
-from analytics.keys import Invalid
-from analytics.metrics import matches, metric_object, parse_filters, parse_name, statistic_object, table_rows
-from analytics.numbers import agent_numbers, analyzer_numbers, elapsed_ms
-from analytics.thresholds import parse_threshold
-from analytics.watches import Fire, Watches
+from analytics.events.log import MAX_EVENTS, EventLog
+from analytics.events.thresholds import parse_threshold
+from analytics.events.watches import Fire, Watches
+from analytics.flows import flowquery
+from analytics.flows.definitions import Program, compile_flow
+from analytics.flows.keys import Invalid
+from analytics.metrics.cells import Cells
+from analytics.metrics.counters import Counters
+from analytics.metrics.countertable import tags_of
+from analytics.metrics.directory import AGENT_WIDE, Directory, NoTopology, Topology
+from analytics.metrics.metrics import (
+    matches,
+    metric_object,
+    parse_filters,
+    parse_name,
+    statistic_object,
+    table_rows,
+)
+from analytics.metrics.numbers import agent_numbers, analyzer_numbers, elapsed_ms
 
 __all__ = ["Engine", "EngineSettings", "Invalid"]
 

@@ -14,9 +14,9 @@ from controller.conductor import Conductor, Policy
 from controller.discovery import Discovery
 from controller.elephants import Limits
 from controller.topology import Fabric
+from documents import strict
+from documents.topology import Spec, SpecError
 from ovs_rules import replication
-from topologies import documents
-from topologies.spec import Spec, SpecError
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class Settings:
 
 
 def load(environment: Mapping[str, str]) -> Settings:
-    """The settings that HOWDAH_CONFIG and HOWDAH_TOPOLOGY name. Raises documents.DocumentError, one line.
+    """The settings that HOWDAH_CONFIG and HOWDAH_TOPOLOGY name. Raises strict.DocumentError, one line.
 
     File names inside the configuration are relative to it.
     """
     path = environment.get("HOWDAH_CONFIG")
     settings = Settings()
     if path:
-        settings = documents.read(Path(path), Settings, section="controller")
+        settings = strict.read(Path(path), Settings, section="controller")
         beside = Path(path).parent
         if settings.topology:
             settings = replace(settings, topology=str(beside / settings.topology))
@@ -123,7 +123,7 @@ def conductor(settings: Settings) -> Conductor:
     if settings.topology is None:
         return Conductor(policy, discovery=Discovery(settings.port_speed), replications=specs)
     try:
-        fabric = Fabric.from_spec(Spec.from_json(documents.read(Path(settings.topology), dict)))
+        fabric = Fabric.from_spec(Spec.from_json(strict.read(Path(settings.topology), dict)))
     except SpecError as error:
         raise ValueError(f"{settings.topology}: {error}") from None
     return Conductor(policy, fabric, replications=specs)

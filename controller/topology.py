@@ -1,6 +1,6 @@
 """The fabric as a frozen graph: switches, ports, directed links, hosts, equal-cost paths.
 
-Built from the topology document (topologies/spec.py, the shape sFlow-RT uses) or piece by piece by discovery.
+Built from the topology document (documents/topology.py, the shape sFlow-RT uses) or piece by piece by discovery.
 Nothing changes in place: a port that goes down or a host that is learnt gives a new Fabric, and everything derived
 (distances, paths, tree) is computed once per Fabric, when first asked for.
 
@@ -16,8 +16,8 @@ from functools import cached_property
 
 import networkx as nx
 
-from topologies import spec
-from topologies.spec import Spec, SpecError
+from documents import topology as document
+from documents.topology import Spec, SpecError
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ class Fabric:
         return Spec(
             {switch.name: _node(switch) for switch in self.switches.values()},
             {
-                name: spec.Link(name, link.source.switch, link.source.name, link.target.switch, link.target.name)
+                name: document.Link(name, link.source.switch, link.source.name, link.target.switch, link.target.name)
                 for name, link in cables.items()
             },
             {
-                host.name: spec.Host(
+                host.name: document.Host(
                     host.name, host.switch, self.switches[host.switch].ports[host.port].name, host.mac, host.ipv4
                 )
                 for host in self.hosts
@@ -256,7 +256,7 @@ def _ports(switches: Mapping[str, Switch]) -> Iterator[Port]:
         yield from switch.ports.values()
 
 
-def _switch(node: spec.Node) -> Switch:
+def _switch(node: document.Node) -> Switch:
     if node.dpid is None:
         raise SpecError(f"node {node.name!r} has no dpid, so no connecting switch can be told to be it")
     ports = {}
@@ -267,9 +267,10 @@ def _switch(node: spec.Node) -> Switch:
     return Switch(node.name, int(node.dpid, 16), ports, node.agent, node.role or "")
 
 
-def _node(switch: Switch) -> spec.Node:
+def _node(switch: Switch) -> document.Node:
     ports = {
-        port.name: spec.Port(port.name, port.number, port.speed or None, port.ifindex) for port in switch.ports.values()
+        port.name: document.Port(port.name, port.number, port.speed or None, port.ifindex)
+        for port in switch.ports.values()
     }
     tags = {"role": switch.role} if switch.role else {}
-    return spec.Node(switch.name, ports, switch.agent, f"{switch.dpid:016x}", tags)
+    return document.Node(switch.name, ports, switch.agent, f"{switch.dpid:016x}", tags)

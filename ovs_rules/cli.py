@@ -15,9 +15,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from documents.strict import DocumentError
 from ovs_rules import replication
 from ovs_rules.rule import DEFAULT_PRIORITY, Rule, text
-from topologies.documents import DocumentError
 
 COOKIE = 0x48775250 << 32  # "HwRP", replication rules that no controller of ours made; the match's CRC below it
 VERSIONS = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15"  # whichever of them the bridge speaks

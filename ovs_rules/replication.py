@@ -25,8 +25,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from documents import strict
 from ovs_rules.rule import ETH_IPV4, PROTO_UDP, Action, Output, Rule, SetField, Value
-from topologies import documents
 
 UdpPort = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 SwitchPort = Annotated[int, msgspec.Meta(ge=1, le=0xFEFF)]  # above stand reserved ports (OFPP_MAX of OpenFlow 1.0)
@@ -128,8 +128,8 @@ class Spec:
 
 
 def read(path_or_text: str | Path) -> Spec:
-    """A spec from YAML: a Path is a file, a str the text itself. Raises documents.DocumentError, one line."""
-    return documents.read(path_or_text, Spec)
+    """A spec from YAML: a Path is a file, a str the text itself. Raises strict.DocumentError, one line."""
+    return strict.read(path_or_text, Spec)
 
 
 def rules(spec: Spec) -> tuple[Rule, ...]:

@@ -7,8 +7,8 @@ upwards; host n of edge e is 10.0.e.n. dpids: edge e = e, aggregation a = 0x100+
 
 from __future__ import annotations
 
+from documents.topology import Host, Link, Node, Spec, SpecError
 from topologies.leafspine import bits_per_second, cable, counted, host_at, switch
-from topologies.spec import Host, Link, Node, Spec, SpecError
 
 
 def fattree(k: int = 4, link_mbps: float = 5, prefix: str = "") -> Spec:

@@ -7,7 +7,7 @@ nothing is drawn: host n of leaf l is 10.0.l.n with MAC 00:04:00:00:ll:nn; the d
 
 from __future__ import annotations
 
-from topologies.spec import Host, Link, Node, Port, Spec, SpecError
+from documents.topology import Host, Link, Node, Port, Spec, SpecError
 
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ of Linux less the closing zero
 

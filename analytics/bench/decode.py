@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from analytics.capture import MAGICS, Broken
+from analytics.inputs.capture import MAGICS, Broken
 
 DEFINITIONS = {
     "five_tuple": {
@@ -136,7 +136,7 @@ def _run(name: str, command: list[str], work: Path, until: str | None = None) ->
 def main() -> None:
     """The contestant: a capture through the engine with three definitions."""
     from analytics.engine import Engine  # noqa: PLC0415  the command line needs no native core
-    from analytics.replay import replay  # noqa: PLC0415
+    from analytics.inputs.replay import replay  # noqa: PLC0415
 
     engine = Engine()
     for name, definition in DEFINITIONS.items():

@@ -29,7 +29,7 @@ from rich.table import Column, Table
 from analytics.bench.client import Client
 from analytics.bench.contestants import Bare, Contestant, Howdah, Sfcapd
 from analytics.bench.load import HOST, Sending, captured, generated
-from analytics.capture import Broken
+from analytics.inputs.capture import Broken
 
 BUFFER_BYTES = 16 << 20
 PACE = 0.8  # of the drain's rate

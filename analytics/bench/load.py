@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from analytics.capture import Broken, datagrams
+from analytics.inputs.capture import Broken, datagrams
 
 HOST = "127.0.0.1"
 MOST = 16_384  # datagrams taken of a capture

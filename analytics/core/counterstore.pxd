@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from analytics.core.sflow cimport CounterSample
+from analytics.core.wire.sflow cimport CounterSample
 
 cdef enum:
     TOLD_ROOM = 8192                                # a datagram has no room for half as many counter samples

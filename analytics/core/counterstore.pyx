@@ -1,4 +1,4 @@
-"""Counter samples are kept as they came: a copy without the GIL; analytics.counters makes metrics of them when asked.
+"""Counter samples are kept as they came: a copy without the GIL; analytics.metrics.counters makes metrics of them when asked.
 
 Every data source has a sheet, one block of memory with an entry per record in the order in which the agent sends them,
 so that a sample is one walk forward. An entry has the newest body and the one before it, because a rate needs two. Both
@@ -15,9 +15,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from analytics.core.rows cimport COUNTER_TABLE, MOST_FIELDS, Row, find, locate
-from analytics.core.sflow cimport CounterSample, next_record
-from analytics.core.xdr cimport Window, be32, left
+from analytics.core.wire.rows cimport COUNTER_TABLE, MOST_FIELDS, Row, find, locate
+from analytics.core.wire.sflow cimport CounterSample, next_record
+from analytics.core.wire.xdr cimport Window, be32, left
 
 cdef enum:
     MOST_BODY = 4096                                # bytes of a record; the longest of fixed size has 144

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from analytics.core.sflow cimport Datagram
-from analytics.core.table cimport Table
+from analytics.core.wire.sflow cimport Datagram
+from analytics.core.flows.table cimport Table
 
 cdef enum:
     NOBODY = 0xFFFFFFFF                             # in place of an index: a table is full

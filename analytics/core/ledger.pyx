@@ -10,9 +10,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from analytics.core.sflow cimport Datagram
-from analytics.core.xdr cimport be32, left
-from analytics.core.table cimport digest, find, insert, table_close, table_open
+from analytics.core.wire.sflow cimport Datagram
+from analytics.core.wire.xdr cimport be32, left
+from analytics.core.flows.table cimport digest, find, insert, table_close, table_open
 
 cdef enum:
     MOST_AGENTS = 100000                            # sFlow-RT's design envelope; more are refused and counted

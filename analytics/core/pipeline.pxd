@@ -3,10 +3,10 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from analytics.core.classifier cimport Classifier
+from analytics.core.flows.classifier cimport Classifier
 from analytics.core.counterstore cimport CounterStore
 from analytics.core.ledger cimport Ledger
-from analytics.core.sflow cimport CounterSample, Datagram, FlowSample
+from analytics.core.wire.sflow cimport CounterSample, Datagram, FlowSample
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_mutex_t:

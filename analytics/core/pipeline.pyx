@@ -15,19 +15,19 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from analytics.core.classifier cimport Classifier, UnderWay
+from analytics.core.flows.classifier cimport Classifier, UnderWay
 from analytics.core.counterstore cimport TOLD_ROOM, CounterStore
-from analytics.core.ladder cimport dissect
+from analytics.core.dissect.walk cimport dissect
 from analytics.core.ledger cimport (IN_ORDER, NOBODY, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, TWICE, Agent, Ledger,
                                     Order)
-from analytics.core.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
-from analytics.core.records cimport describe_records
-from analytics.core.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample,
+from analytics.core.dissect.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
+from analytics.core.dissect.records cimport describe_records
+from analytics.core.wire.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample,
                                    Datagram, FlowSample, Kind, Opened, next_sample, open_datagram)
-from analytics.core.table cimport fetch
-from analytics.core.xdr cimport left
+from analytics.core.flows.table cimport fetch
+from analytics.core.wire.xdr cimport left
 
-from analytics.core.sflow import rtmetric
+from analytics.core.wire.sflow import rtmetric
 
 cdef enum:
     RTMETRIC_ROOM = 1024                            # before the GIL is taken in mid-batch (at half)

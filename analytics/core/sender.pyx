@@ -13,9 +13,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from analytics.core.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, CounterSample, Datagram, FlowSample, Kind,
+from analytics.core.wire.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, CounterSample, Datagram, FlowSample, Kind,
                                    next_sample, open_datagram)
-from analytics.core.xdr cimport swap32
+from analytics.core.wire.xdr cimport swap32
 
 cdef extern from *:
     """

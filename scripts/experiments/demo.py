@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from screen import Screen
-from stage import BIN, Stage, StageError, until
-from workload import (
+
+from documents.topology import Host
+from scripts.experiments.patterns import stride
+from scripts.experiments.screen import Screen
+from scripts.experiments.stage import BIN, Stage, StageError, until
+from scripts.experiments.workload import (
     ELEPHANT_PORT,
     Elephant,
     Run,
@@ -34,12 +37,9 @@ from workload import (
     run_replication,
     summary,
 )
-
-from topologies import keeper
+from topologies.lab import keeper
+from topologies.lab.machine import LabError
 from topologies.leafspine import leafspine
-from topologies.machine import LabError
-from topologies.patterns import stride
-from topologies.spec import Host
 
 SHAPE = {"spines": 4, "leaves": 4, "hosts_per_leaf": 4, "link_mbps": 5.0}
 CALM_S = 5.0

@@ -20,10 +20,11 @@ from typing import Any
 
 import requests
 
-from topologies import keeper, traffic
-from topologies.footprint import STATE, Footprint, clear_remains
-from topologies.lab import TOPOLOGY
-from topologies.spec import Spec
+from documents.topology import Spec
+from topologies import traffic
+from topologies.lab import keeper
+from topologies.lab.footprint import STATE, Footprint, clear_remains
+from topologies.lab.lab import TOPOLOGY
 
 CONTROLLER = "http://127.0.0.1:8080"
 ANALYTICS = "http://127.0.0.1:8008"

@@ -7,14 +7,13 @@ machine, one clock), everything else from the interfaces that a user has too.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from stage import Program, Stage, percentile, until
-
 from controller.policy.fairshare import fair_share
-from topologies.spec import Host, Spec
+from documents.topology import Host, Spec
+from scripts.experiments.stage import Program, Stage, percentile, until
 
 ELEPHANT_PORT = 5001
 TCP = 6
@@ -95,7 +94,7 @@ def run_elephants(
         )
         for elephant in elephants
     }  # fmt: skip
-    marks = []
+    marks: list[tuple[float, float]] = []
     while (now := time.time()) < start + seconds:
         if now > start + window[len(marks) if len(marks) < 2 else 1] and len(marks) < 2:
             marks.append(cpu_times())
@@ -182,14 +181,15 @@ def distinct(receiver: Program, port: int) -> int:
 def bound(spec: Spec, elephants: Iterable[Elephant]) -> float:
     """The most goodput any routing can give these flows: max-min with each switch's links to others pooled, bits/s."""
     speeds = {(node.name, port.name): float(port.speed or 0) for node, port in spec.ports()}
-    pooled: dict[object, float] = {}
+    pooled: dict[Hashable, float] = {}
     for link in spec.links.values():
         for node, port in link.ends:
             pooled["pool", node] = pooled.get(("pool", node), 0.0) + speeds[node, port]
-    flows, capacity = {}, dict(pooled)
+    flows: dict[Hashable, list[Hashable]] = {}
+    capacity = dict(pooled)
     for elephant in elephants:
         ends = [elephant.source, elephant.destination]
-        uses: list[object] = []
+        uses: list[Hashable] = []
         for way, host in zip(("up", "down"), ends, strict=True):
             capacity[way, host.name] = speeds[host.node, host.port]
             uses.append((way, host.name))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from analytics import recordkeys, structures
+from analytics.core.dissect import recordkeys
+from analytics.core.wire import structures
 
 README = Path(__file__).parents[2] / "analytics/README.md"
 OTHERWISE = {
@@ -17,7 +18,7 @@ OTHERWISE = {
     (0, 1001): "`vlansource prioritysource vlandestination prioritydestination`",
 }
 BEGIN, END = "<!-- structures -->", "<!-- /structures -->"
-TESTS = "tests/analytics/test_structures.py::test_every_field_in_json"
+TESTS = "tests/analytics/core/test_structures.py::test_every_field_in_json"
 
 
 def lines(kind: str, rows: Iterable[structures.Structure]) -> list[str]:
@@ -42,7 +43,7 @@ def table() -> str:
     rows = structures.FLOW_RECORDS
     head = ["", "| tag | name | fields | test |", "|---|---|---|---|"]
     return "\n".join(
-        ["Samples (`tests/analytics/test_samples.py`)", *head, *samples, "",
+        ["Samples (`tests/analytics/core/test_samples.py`)", *head, *samples, "",
          f"Flow records (`{TESTS}`)", "", "| tag | name | fields | test | keys of flows |", "|---|---|---|---|---|",
          *(f"{line} {keys(tag)} |".replace("|  |", "| |")
            for tag, line in zip(rows, lines("flow", rows.values()), strict=True)), "",

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from analytics.config import Settings, is_loopback, load
-from topologies.documents import DocumentError
+from documents.strict import DocumentError
 
 
 @pytest.fixture

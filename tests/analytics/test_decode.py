@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.analytics.test_capture import enhanced, interface, option, pcap, section
-from tests.analytics.wire import (
+from tests.analytics.examples.wire import (
     counter_sample,
     datagram,
     ethernet,
@@ -30,6 +29,7 @@ from tests.analytics.wire import (
     udp,
     words,
 )
+from tests.analytics.inputs.test_capture import enhanced, interface, option, pcap, section
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "scripts/howdah"), "decode"]
@@ -190,7 +190,8 @@ def test_a_closed_pipe_ends_quietly(tmp_path):
 
 MEASURED = """
 import sys
-from analytics import capture, decode
+from analytics import decode
+from analytics.inputs import capture
 decode.run(capture.datagrams(sys.argv[1], 6343), open("/dev/null", "wb"), "json")
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

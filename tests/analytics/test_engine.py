@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from analytics.engine import Engine, EngineSettings, Invalid
-from tests.analytics.wire import (
+from tests.analytics.examples.wire import (
     counter_sample,
     datagram,
     ethernet,

@@ -18,7 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from analytics import cli
-from tests.analytics import wire
+from tests.analytics.examples import wire
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "analytics", "--port", "0", "--sflow-port", "0"]

@@ -5,8 +5,8 @@ sanitizer (gcc's libasan).
     .venv/bin/python tests/bench/fuzz.py --seed 1 --life 17        one life again, with full reports
 
 copies the source tree to DIR (default: build/fuzz), compiles the core there with AddressSanitizer and
-UndefinedBehaviorSanitizer and runs the inputs of tests/analytics/inputs.py through victims.py, life after life of LIFE
-inputs, shared out among the jobs: what a life does follows from seed and number alone, however many jobs there are.
+UndefinedBehaviorSanitizer and runs the inputs of tests/analytics/examples/inputs.py through victims.py, life by
+life of LIFE inputs, shared out among the jobs: what a life does follows from seed and number alone, however many jobs there are.
 Inputs lie in memory of their own; one more job runs every STRICTth life with all of Python's objects in such. A
 job whose interpreter dies, raises, hangs or takes too much memory ends the run; the input that it had in hand is saved
 beside DIR's tree, a datagram as a capture that `howdah decode` reads. Before all that, a job that reads one byte too
@@ -100,7 +100,7 @@ def share(job: int, jobs: int, lives: int) -> list[int]:
 def work(lives: list[int], inputs: int, seed: int, note_file: Path) -> None:
     """Run these lives out of `inputs` inputs; the totals go to standard output as JSON."""
     import_here()
-    from tests.analytics.inputs import Inputs  # noqa: PLC0415 - the sanitized core only in the sanitized process
+    from tests.analytics.examples.inputs import Inputs  # noqa: PLC0415 - the sanitized core only in the sanitized process
     from tests.bench.victims import Victim  # noqa: PLC0415
 
     sums: Counter[str] = Counter()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.analytics.test_capture import pcap
-from tests.analytics.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
+from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
+from tests.analytics.inputs.test_capture import pcap
 
 HOWDAH = Path(sys.executable).parent / "howdah"
 SFCAPD = shutil.which("sfcapd") and shutil.which("nfdump")

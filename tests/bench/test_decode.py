@@ -15,7 +15,7 @@ import time
 import pytest
 
 from analytics.engine import Engine
-from tests.analytics.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp, udp
+from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp, udp
 
 SAMPLES = 8  # per datagram
 BATCH = 64

@@ -16,19 +16,21 @@ import os
 from collections import Counter
 from itertools import islice
 
-from analytics.core.flowkeys import FIELDS, MAX_KEY_BYTES, judged_room
-from analytics.core.packet import ROOMS
-from analytics.core.printer import Printer
-from analytics.core.sflow import decode
+from analytics.core.dissect.packet import ROOMS
+from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, judged_room
+from analytics.core.printing.printer import Printer
+from analytics.core.wire.sflow import decode
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from analytics import parameters, relaxed_json, replay, topology
-from analytics.capture import Broken, datagrams
-from analytics.definitions import compile_flow
+from analytics import topology
+from analytics.api import parameters, relaxed_json
 from analytics.engine import Engine, EngineSettings, Invalid
-from analytics.thresholds import parse_threshold
-from tests.analytics.inputs import CAPTURE, REQUEST, START
+from analytics.events.thresholds import parse_threshold
+from analytics.flows.definitions import compile_flow
+from analytics.inputs import replay
+from analytics.inputs.capture import Broken, datagrams
+from tests.analytics.examples.inputs import CAPTURE, REQUEST, START
 
 FORMS = ("text", "json", "csv", "pcap")
 FIXED = {

@@ -19,7 +19,7 @@ from controller.conductor import Conductor, Report
 from controller.elephants import FlowKey, Sighting
 from controller.reconcile import describe
 from controller.topology import Fabric
-from topologies.spec import Spec
+from documents.topology import Spec
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/input.jsonl"))
 

@@ -12,8 +12,8 @@ from controller.policy.fairshare import fair_share
 from controller.policy.marking import within_cap
 from controller.policy.placement import decide, demands
 from controller.topology import Fabric, switches_of
+from scripts.experiments.patterns import randbij, stride
 from topologies.leafspine import leafspine
-from topologies.patterns import randbij, stride
 
 FABRIC = Fabric.from_spec(leafspine(4, 4, 4, 5))
 HOSTS = {host.name: host for host in FABRIC.hosts}

@@ -19,7 +19,7 @@ from controller.load import Load, Meter, PortCounters
 from controller.rest import Health, Northbound
 from controller.supervisor import FIRST_DELAY, Supervisor
 from controller.topology import Fabric
-from tests.analytics.wire import datagram, flow_sample, sampled_header, tcp_frame
+from tests.analytics.examples.wire import datagram, flow_sample, sampled_header, tcp_frame
 from tests.ryu_manager import free_ports
 from topologies.leafspine import leafspine
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.topology import Fabric, Host, switches_of
+from documents.topology import Spec, SpecError
 from topologies.fattree import fattree
 from topologies.leafspine import leafspine
-from topologies.spec import Spec, SpecError
 
 FABRIC = Fabric.from_spec(leafspine(3, 4, 2).with_ifindexes({"leaf1-eth1": 12, "spine2-eth1": 40}))
 

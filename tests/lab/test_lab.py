@@ -17,12 +17,12 @@ pytest.importorskip("mininet")
 if os.geteuid() != 0 or not shutil.which("ovs-vsctl") or not shutil.which("mnexec"):
     pytest.skip("needs root, Open vSwitch and mnexec", allow_module_level=True)
 
-from controller.ovsdb import Ovsdb, Sflow
-from topologies import keeper
-from topologies.footprint import Footprint
-from topologies.lab import Lab
+from ovs_rules.ovsdb import Ovsdb, Sflow
+from topologies.lab import keeper
+from topologies.lab.footprint import Footprint
+from topologies.lab.lab import Lab
+from topologies.lab.machine import LabError, interfaces
 from topologies.leafspine import leafspine
-from topologies.machine import LabError, interfaces
 from topologies.traffic import command
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,9 +15,9 @@ pytest.importorskip("mininet")
 if os.geteuid() != 0 or not shutil.which("ovs-vsctl") or not shutil.which("mnexec"):
     pytest.skip("needs root, Open vSwitch and mnexec", allow_module_level=True)
 
-from controller.ovsdb import Sflow
+from ovs_rules.ovsdb import Sflow
 from tests.ryu_manager import Controller
-from topologies.lab import Lab
+from topologies.lab.lab import Lab
 from topologies.leafspine import leafspine
 from topologies.traffic import command
 

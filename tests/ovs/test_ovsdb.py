@@ -11,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from controller import sflow_cli
-from controller.ovsdb import Ovsdb, OvsdbError, Sflow, disable_command, enable_command
+from ovs_rules import sflow_cli
+from ovs_rules.ovsdb import Ovsdb, OvsdbError, Sflow, disable_command, enable_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -144,7 +144,7 @@ def test_settings_that_cannot_work_are_refused(db, settings, complaint):
 def test_it_works_in_a_process_that_eventlet_has_patched(switch):
     program = (
         "import warnings; warnings.simplefilter('ignore'); import eventlet; eventlet.monkey_patch();"
-        "from controller.ovsdb import Ovsdb, Sflow\n"
+        "from ovs_rules.ovsdb import Ovsdb, Sflow\n"
         f"with Ovsdb({switch.db!r}) as db:\n"
         " db.enable_sflow({'s1': Sflow(sampling=77)}); print(db.bridges()['s1'].sflow.sampling)"
     )

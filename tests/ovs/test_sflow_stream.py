@@ -1,6 +1,6 @@
 """Genuine Open vSwitch sFlow over UDP loopback: keys, rates, counters and events as the engine shows them.
 
-RECORD_CAPTURES=1 rewrites tests/analytics/captures from the datagrams that these stories receive.
+RECORD_CAPTURES=1 rewrites tests/analytics/examples/captures from the datagrams that these stories receive.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from analytics.collector import Collector, CollectorSettings
 from analytics.engine import Engine
+from analytics.inputs.collector import Collector, CollectorSettings
 
-CAPTURES = Path(__file__).parent.parent / "analytics" / "captures"
+CAPTURES = Path(__file__).parents[1] / "analytics/examples/captures"
 TCP = "eth_type(0x0800),ipv4(src=10.0.1.1,dst=10.0.2.2,proto=6,tos=0,ttl=64,frag=no),tcp(src=40000,dst=5001)"
 UDP = "eth_type(0x0800),ipv4(src=10.0.1.1,dst=10.0.2.2,proto=17,tos=184,ttl=64,frag=no),udp(src=40000,dst=53)"
 TCP6 = (

@@ -19,7 +19,7 @@ import pytest
 
 from analytics.engine import Engine
 
-CAPTURES = Path(__file__).parent.parent / "analytics" / "captures"
+CAPTURES = Path(__file__).parents[1] / "analytics/examples/captures"
 INNER = "ipsource,ipdestination,ipsource.1,ipdestination.1"
 FLOWS = {
     "vni": {"keys": "vni,null:vxlanvni,null:grekey,stack", "value": "frames", "t": 600},

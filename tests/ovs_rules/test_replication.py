@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from documents.strict import DocumentError
 from ovs_rules.replication import Collector, Copy, Spec, read, receivers, rules
 from ovs_rules.rule import Output, Rule, SetField, text
-from topologies.documents import DocumentError
 
 HEAD = "udp_port: 6343\ningress: 1\ncollector: {address: 10.0.0.1}\ncopies:\n"
 COLLECTOR_MAC = "00:04:00:00:00:01"

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from topologies.footprint import MARK, Footprint, Process
-from topologies.machine import LabError
+from topologies.lab.footprint import MARK, Footprint, Process
+from topologies.lab.machine import LabError
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The tc lines of one interface, spelled out whole."""
 
-from topologies.shaping import tc_lines
+from topologies.lab.shaping import tc_lines
 
 
 def test_two_classes_under_the_links_rate():

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from topologies.mice import percentiles
 from topologies.traffic import command
+from topologies.traffic.mice import percentiles
 
 PATIENCE = 10
 

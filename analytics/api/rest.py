@@ -1,0 +1,361 @@
+"""The HTTP border: sFlow-RT's URLs and JSON words on one side, the engine's plain values on the other.
+
+Each handler is a few lines: read the path and query, ask the engine, answer. It holds no state but the topology
+version; what to count, when to fire and how to merge is the engine's business. Handlers run in the event loop, one at
+a time, so a name that was looked up still exists in the next line. Only /events/json waits (longpoll.py).
+
+Errors are one line of text that quotes the offending word: 400 for what the client sent, 404 for a name that does not
+exist, 401 for a write without the token. The table ROUTES at the end is the whole interface; openapi.yaml describes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from analytics import topology
+from analytics.api import prometheus, relaxed_json
+from analytics.api.longpoll import LongPolls, ShuttingDown
+from analytics.api.parameters import number, pattern, required, spec_of, words
+from analytics.api.vitals import Vitals
+from analytics.engine import Engine, Invalid
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+MAX_BODY = 16 * 1024 * 1024  # bytes; a topology of 100,000 ports has about 10 MB
+MAX_POLL_S = 3600.0  # a forgotten client holds its connection no longer than this
+MAX_COUNT = 2**31 - 1
+AGG_MODES = ("max", "sum", "avg", "edge", "core")
+
+
+class Api:
+    """The handlers. `clock` gives seconds since the epoch; it is read once per request."""
+
+    def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
+        self.engine = engine
+        self.version = version
+        self.clock = clock
+        self.polls = LongPolls(engine.wait_fd())
+        self.vitals = Vitals()
+        self.topology = topology.Topology()
+        self.topology_version = 0
+        self._warned_of_n = False
+
+    # The program itself
+
+    async def get_version(self, request: Request) -> Response:
+        return PlainTextResponse(self.version)
+
+    async def get_analyzer(self, request: Request) -> Response:
+        return answer(self.analyzer())
+
+    async def get_analyzer_text(self, request: Request) -> Response:
+        return PlainTextResponse(prometheus.analyzer_text(self.analyzer()))
+
+    def analyzer(self) -> dict[str, Any]:
+        own = {"version": self.version, "updateAvailable": False}
+        return {**self.engine.analyzer(self.clock()), **self.vitals.read(), **own}
+
+    async def get_agents(self, request: Request) -> Response:
+        agents = self.engine.agents(self.clock())
+        wanted = request.query_params.getlist("agent")
+        return answer({name: agent for name, agent in agents.items() if not wanted or name in wanted})
+
+    # Flows
+
+    async def get_flows(self, request: Request) -> Response:
+        return answer({name: shown(flow) for name, flow in self.engine.flows().items()})
+
+    async def get_flow(self, request: Request) -> Response:
+        return answer(shown(self.existing_flow(request)))
+
+    async def put_flow(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        self.engine.set_flow(name, await spec_of(request, f"flow '{name}'"))
+        return NO_CONTENT
+
+    async def delete_flow(self, request: Request) -> Response:
+        self.existing_flow(request)
+        self.engine.clear_flow(request.path_params["name"])
+        return NO_CONTENT
+
+    def existing_flow(self, request: Request) -> dict[str, Any]:
+        name = request.path_params["name"]
+        flow = self.engine.flow(name)
+        if flow is None:
+            raise HTTPException(404, f"no flow '{name}'")
+        return flow
+
+    async def get_active_flows(self, request: Request) -> Response:
+        self.existing_flow(request)
+        self.note_n(request)
+        mode = request.query_params.get("aggMode", "max")
+        if mode not in AGG_MODES:
+            raise HTTPException(400, f"aggMode '{mode}' is none of {', '.join(AGG_MODES)}")
+        flows = self.engine.active_flows(
+            words(request, "agent"),
+            request.path_params["name"],
+            self.clock(),
+            max_flows=number(request, "maxFlows", 100, most=MAX_COUNT),
+            min_value=number(request, "minValue", 0.0, least=-math.inf),
+            agg_mode=mode,
+            pattern=pattern(request, "filter"),
+        )
+        return answer(flows)
+
+    def note_n(self, request: Request) -> None:
+        """A common slip, harmless to the client; said once so that it can be found."""
+        if "n" in request.query_params and not self._warned_of_n:
+            self._warned_of_n = True
+            log.warning("activeflows was asked with n=; the parameter is called maxFlows")
+
+    async def get_flow_value(self, request: Request) -> Response:
+        source, dot, name = request.path_params["name"].rpartition(".")
+        if not dot:
+            raise HTTPException(400, f"'{name}' is not <dataSource>.<flow>")
+        if self.engine.flow(name) is None:
+            raise HTTPException(404, f"no flow '{name}'")
+        key = required(request, "key")
+        value = self.engine.flow_value(words(request, "agent"), source, name, key, self.clock())
+        if value is None:
+            raise HTTPException(404, f"data source '{source}' has no flow '{name}' with key '{key}'")
+        return answer(value)
+
+    async def get_flow_locations(self, request: Request) -> Response:
+        self.existing_flow(request)
+        name, key = request.path_params["name"], required(request, "key")
+        return answer(self.engine.flow_locations(words(request, "agent"), name, key, self.clock()))
+
+    async def get_flow_keys(self, request: Request) -> Response:
+        return answer(self.engine.flow_keys(self.clock()))
+
+    # Metrics
+
+    async def get_metric_names(self, request: Request) -> Response:
+        return answer(self.engine.metric_names(self.clock()))
+
+    async def get_metrics_of(self, request: Request) -> Response:
+        agent = request.path_params["agent"]
+        metrics = self.engine.metrics_of(agent, self.clock())
+        if metrics is None:
+            raise HTTPException(404, f"no agent '{agent}'")
+        return answer(metrics)
+
+    async def get_metric(self, request: Request) -> Response:
+        return answer(self.engine.metric(*self.selection(request)))
+
+    async def get_table(self, request: Request) -> Response:
+        return answer(self.engine.table(*self.selection(request)))
+
+    async def get_dump(self, request: Request) -> Response:
+        return answer(self.engine.dump(*self.selection(request)))
+
+    async def get_metrics_text(self, request: Request) -> Response:
+        agents, names, filters, now = self.selection(request)
+        cells = self.engine.dump(agents, names, filters, now)
+        naming = self.engine.dump(agents, list(prometheus.LABEL_METRICS), {}, now)
+        return PlainTextResponse(prometheus.metrics_text(cells, naming))
+
+    def selection(self, request: Request) -> tuple[list[str], list[str], dict[str, list[str]], float]:
+        """Agents, metrics, data-source filters (all query parameters) and now."""
+        query = request.query_params
+        filters = {name: query.getlist(name) for name in query}
+        return words(request, "agent"), words(request, "metric"), filters, self.clock()
+
+    # Thresholds and events
+
+    async def get_thresholds(self, request: Request) -> Response:
+        return answer(self.engine.thresholds())
+
+    async def get_threshold(self, request: Request) -> Response:
+        return answer(self.existing_threshold(request))
+
+    async def put_threshold(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        self.engine.set_threshold(name, await spec_of(request, f"threshold '{name}'"))
+        metric = self.existing_threshold(request)["metric"]
+        if metric not in self.engine.flows() and metric not in self.engine.metric_names(self.clock()):
+            log.warning("threshold '%s' is on metric '%s', which no flow and no counter provides so far", name, metric)
+        return NO_CONTENT
+
+    async def delete_threshold(self, request: Request) -> Response:
+        self.existing_threshold(request)
+        self.engine.clear_threshold(request.path_params["name"])
+        return NO_CONTENT
+
+    def existing_threshold(self, request: Request) -> dict[str, Any]:
+        name = request.path_params["name"]
+        threshold = self.engine.threshold(name)
+        if threshold is None:
+            raise HTTPException(404, f"no threshold '{name}'")
+        return threshold
+
+    async def get_events(self, request: Request) -> Response:
+        after = number(request, "eventID", -1, least=-1)
+        count = number(request, "maxEvents", MAX_COUNT, most=MAX_COUNT)
+        timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
+        only = request.query_params.get("thresholdID")
+        await request.body()  # what is received after the body is the disconnection
+        events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
+        return answer(events)
+
+    # Topology
+
+    async def get_topology(self, request: Request) -> Response:
+        return answer({"version": self.topology_version, **self.topology.document})
+
+    async def put_topology(self, request: Request) -> Response:
+        document = await spec_of(request, "topology")
+        document.pop("version", None)  # ours; a client that edits what it got sends it back
+        wanted = topology.parse(document)
+        if wanted.document != self.topology.document:
+            self.engine.set_topology(wanted)
+            self.topology = wanted
+            self.topology_version += 1
+            for note in wanted.notes:
+                log.warning("topology: %s", note)
+        return NO_CONTENT
+
+
+def answer(value: object) -> Response:
+    """JSON, indented by one: people read it with curl as often as programs do."""
+    return Response(msgspec.json.format(msgspec.json.encode(value), indent=1), media_type="application/json")
+
+
+def shown(flow: dict[str, Any]) -> dict[str, Any]:
+    """A definition as clients read it: they expect `keys` even where there are none."""
+    return {"keys": "", **flow}
+
+
+NO_CONTENT = Response(status_code=204)
+
+
+# The application
+
+
+def guarded(app: ASGIApp, token: str | None) -> ASGIApp:
+    """The same application; with a token set, writing needs it (Authorization: Bearer)."""
+    if token is None:
+        return app
+    expected = f"bearer {token}".encode()
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+            if not hmac.compare_digest(scheme.lower() + b" " + given.strip(), expected):
+                refusal = PlainTextResponse(
+                    "writing needs the header 'Authorization: Bearer <token>'",
+                    status_code=401,
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+                await refusal(scope, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return guard
+
+
+async def bad_request(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(" ".join(str(fault).split()), status_code=400)
+
+
+async def gone(request: Request, fault: Exception) -> Response:
+    """The client left before its body was complete; this goes to nobody."""
+    return Response(status_code=400)
+
+
+async def shutting_down(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse("shutting down", status_code=503)
+
+
+async def get_root(request: Request) -> Response:
+    return RedirectResponse("html/index.html", status_code=302)
+
+
+async def get_openapi(request: Request) -> Response:
+    return FileResponse(HERE / "openapi.yaml", media_type="application/yaml")
+
+
+def build(
+    engine: Engine, *, version: str, token: str | None = None, clock: Callable[[], float] = time.time
+) -> Starlette:
+    """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
+    api = Api(engine, version, clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        api.polls.start()
+        yield
+        api.polls.close()
+
+    app = Starlette(
+        routes=routes(api),
+        lifespan=lifespan,
+        middleware=[Middleware(api.vitals.counted), Middleware(guarded, token)],
+        exception_handlers={
+            Invalid: bad_request,
+            topology.InvalidTopology: bad_request,
+            relaxed_json.NotJson: bad_request,
+            ClientDisconnect: gone,
+            ShuttingDown: shutting_down,
+        },
+        max_body_size=MAX_BODY,
+    )
+    app.state.polls = api.polls
+    return app
+
+
+def routes(api: Api) -> list[Route | Mount]:
+    """Path -> method -> handler: the whole interface."""
+    table: Mapping[str, Mapping[str, Callable[[Request], Any]]] = {
+        "/": {"GET": get_root},
+        "/version": {"GET": api.get_version},
+        "/openapi.yaml": {"GET": get_openapi},
+        "/analyzer/json": {"GET": api.get_analyzer},
+        "/agents/json": {"GET": api.get_agents},
+        "/flow/json": {"GET": api.get_flows},
+        "/flow/{name}/json": {"GET": api.get_flow, "PUT": api.put_flow, "DELETE": api.delete_flow},
+        "/activeflows/{agent}/{name}/json": {"GET": api.get_active_flows},
+        "/flowvalue/{agent}/{name}/json": {"GET": api.get_flow_value},
+        "/flowlocations/{agent}/{name}/json": {"GET": api.get_flow_locations},
+        "/flowkeys/json": {"GET": api.get_flow_keys},
+        "/metrics/json": {"GET": api.get_metric_names},
+        "/metric/{agent}/json": {"GET": api.get_metrics_of},
+        "/metric/{agent}/{metric}/json": {"GET": api.get_metric},
+        "/table/{agent}/{metric}/json": {"GET": api.get_table},
+        "/dump/{agent}/{metric}/json": {"GET": api.get_dump},
+        "/threshold/json": {"GET": api.get_thresholds},
+        "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
+        "/events/json": {"GET": api.get_events},
+        "/topology/json": {"GET": api.get_topology, "PUT": api.put_topology},
+        "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
+        "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
+    }
+    resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
+    return [*resources, Mount("/html", StaticFiles(directory=HERE / "web"))]
+
+
+def by_method(handlers: Mapping[str, Callable[[Request], Any]]) -> Callable[[Request], Any]:
+    async def dispatch(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        response: Response = await handlers[method](request)
+        return response
+
+    return dispatch

@@ -1,0 +1,72 @@
+"""The live values of one flow definition, and the limits that are watched while they change."""
+
+cimport cython
+from libc.math cimport exp
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from analytics.core.flows.flowkeys cimport Plan
+from analytics.core.flows.table cimport Table
+
+cdef enum:
+    MOST_LIMITS = 16                                # thresholds on one flow definition
+
+cdef struct Limit:
+    double value, timeout
+    bint by_flow
+    uint8_t* accepts                                # per data source, NULL: all
+    double* clear                                   # per data source, unless by_flow: see flowcache.pyx
+
+cdef struct Value:                                  # payload of a cell; followed by a `clear` per limit
+    double rate, last
+
+cdef struct Fired:
+    uint32_t slot, limit, source, verdict
+    double value, now
+    uint64_t key[32]                                # carried bytes
+
+cdef struct Fires:
+    Fired* items
+    uint32_t count, room
+    uint64_t lost
+
+@cython.final                                       # so that its methods are called directly
+cdef class FlowCache:
+    cdef Plan plan
+    cdef Table memo                                 # judged bytes -> verdict, 0: rejected
+    cdef Table flows                                # (source, verdict), carried bytes -> Value
+    cdef Limit limits[16]
+    cdef uint32_t limit_count, slot, source_room
+    cdef double t, gain                             # gain = 1/t
+    cdef double lowest                              # of the limits, infinite if there is none
+    cdef double* seen                               # per data source: time of the last sample that counted
+    cdef uint64_t refused
+    cdef readonly object program
+
+    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil
+    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil
+    cdef void watch(self, const uint64_t* key, const Value* value, double now, Fires* fires) noexcept nogil
+    cdef void note_lowest(self) noexcept
+    cdef bint widen(self, uint32_t sources) noexcept nogil
+    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double* clears, double now,
+                    Fires* fires) noexcept nogil
+    cdef bint is_over(self, uint64_t slot, double now, double idle) noexcept nogil
+
+
+cdef inline double decay(double x) noexcept nogil:
+    """exp(-x). Busy entries are updated often, so x is mostly tiny: five terms are then exact to 3e-11."""
+    cdef double square = x * x
+    if x < 0.02:
+        return (1.0 - x) + square * ((0.5 - x * (1.0 / 6.0)) + square * (1.0 / 24.0))
+    return exp(-x)
+
+
+cdef inline void add_up(FlowCache cache, Value* value, uint32_t source, double amount, double now,
+                        Fires* fires) noexcept nogil:
+    """Add a sample to an entry of a data source."""
+    if now > value.last:
+        value.rate *= decay((now - value.last) * cache.gain)
+        value.last = now
+    value.rate += amount * cache.gain
+    cache.seen[source] = now
+    if value.rate > cache.lowest:
+        cache.watch(<uint64_t*>value - cache.flows.words, value, now, fires)

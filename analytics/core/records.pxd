@@ -1,6 +1,0 @@
-"""What flow records beside the sampled header say, as fields of the sample."""
-
-from analytics.core.packet cimport Fields
-from analytics.core.sflow cimport FlowSample
-
-cdef void describe_records(Fields* fields, const FlowSample* sample) noexcept nogil

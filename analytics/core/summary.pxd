@@ -1,6 +1,0 @@
-"""Packets that an agent told in words instead of bytes."""
-
-from analytics.core.packet cimport Fields
-from analytics.core.sflow cimport FlowSample
-
-cdef void summarise(Fields* fields, const FlowSample* sample) noexcept nogil

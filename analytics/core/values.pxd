@@ -1,8 +1,0 @@
-"""Printing one located field of a structure under its name."""
-
-from analytics.core.buffer cimport Buffer
-from analytics.core.rows cimport Kind, ShownRow
-from analytics.core.xdr cimport Window
-
-cdef void show_value(Buffer* out, const ShownRow* shown, Window value) noexcept nogil
-cdef void put_scalar(Buffer* out, Kind kind, Window value) noexcept nogil

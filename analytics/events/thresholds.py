@@ -1,0 +1,95 @@
+"""Thresholds (sflow-rt-api.md 3): what they say, which data sources they watch, and their state for counter metrics.
+
+On flow metrics the native core judges every update (core/flowcache.pyx). Counter metrics change seldom, so
+CounterWatch does the same in Python: fire above the value, once; again only after the metric stayed at or below it
+for `timeout` seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from analytics.flows.definitions import check_name
+from analytics.flows.keys import Invalid
+from analytics.metrics.metrics import Filters, matches, parse_filters
+
+DEFAULT_TIMEOUT_S = 1.0
+ATTRIBUTES = frozenset({"metric", "value", "filter", "byFlow", "timeout"})
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A checked threshold; value in the metric's unit (bytes/s for bytes), timeout in seconds."""
+
+    name: str
+    metric: str
+    value: float
+    by_flow: bool
+    timeout: float
+    filter: Filters
+    spec: dict[str, Any]
+
+    def watches(self, attribute: Callable[[str], object]) -> bool:
+        """Whether a data source with these attributes passes the filter."""
+        return matches(self.filter, attribute)
+
+
+def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
+    """Check a threshold; Invalid names the offending word."""
+    check_name("threshold", name)
+    if not isinstance(spec, dict):
+        raise Invalid(f"threshold {name!r}: a threshold is a JSON object, not {spec!r}")
+    for word in spec:
+        if word not in ATTRIBUTES:
+            raise Invalid(f"threshold {name!r}: unknown attribute {word!r}")
+    metric = spec.get("metric")
+    if not isinstance(metric, str) or not metric:
+        raise Invalid(f"threshold {name!r}: attribute 'metric' is missing or no text: {metric!r}")
+    value = _number(name, "value", spec.get("value"))
+    timeout = _number(name, "timeout", spec.get("timeout", DEFAULT_TIMEOUT_S))
+    if timeout < 0:
+        raise Invalid(f"threshold {name!r}: attribute 'timeout' is negative: {timeout!r}")
+    by_flow = spec.get("byFlow", False)
+    if not isinstance(by_flow, bool):
+        raise Invalid(f"threshold {name!r}: attribute 'byFlow' is neither true nor false: {by_flow!r}")
+    filled = {
+        "metric": metric,
+        "value": spec["value"],
+        "byFlow": by_flow,
+        "timeout": spec.get("timeout", DEFAULT_TIMEOUT_S),
+    }
+    if spec.get("filter"):
+        filled["filter"] = spec["filter"]
+    try:
+        filters = parse_filters(spec.get("filter") or {})
+    except Invalid as error:
+        raise Invalid(f"threshold {name!r}: {error}") from None
+    return Threshold(name, metric, value, by_flow, timeout, filters, filled)
+
+
+def _number(name: str, word: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
+        raise Invalid(f"threshold {name!r}: attribute {word!r} is missing or no number: {value!r}")
+    return float(value)
+
+
+@dataclass
+class CounterWatch:
+    """The state of one threshold over counter metrics, per (agent, data source)."""
+
+    threshold: Threshold
+    _below_since: dict[tuple[str, str], float | None] = field(default_factory=dict)  # fired; None: still above
+
+    def update(self, agent: str, source: str, value: float, now: float) -> bool:
+        """A new value; True when it fires."""
+        place = (agent, source)
+        if value <= self.threshold.value:
+            if place in self._below_since and self._below_since[place] is None:
+                self._below_since[place] = now
+            return False
+        since = self._below_since.get(place)
+        armed = place not in self._below_since or (since is not None and now - since >= self.threshold.timeout)
+        self._below_since[place] = None
+        return armed

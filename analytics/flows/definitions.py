@@ -1,0 +1,236 @@
+"""A flow definition (sflow-rt-api.md 2.1) -> a Program that the native core can run.
+
+A key that is a plain field, or `or:` of fields whose texts cannot be confused, is *carried*: its bytes are the key.
+Every other key, and the filter, is *judged*: Program.judge turns the raw fields it reads into a verdict, once per
+combination never seen before; a verdict above 0 stands for the texts of the judged keys, 0 for "not counted".
+Program.text joins both into the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from analytics.core.dissect.packet import ROOMS
+from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, judged_room
+from analytics.flows.filters import Filter, parse_filter
+from analytics.flows.keys import Expression, Invalid, Sample, parse, split
+from analytics.flows.texts import INJECTIVE, RENDER, number
+
+N_RANGE = (5, 20)
+T_RANGE = (0.2, 600.0)
+MAX_TEXTS = 1 << 19  # judged texts remembered per definition; then those of no live entry are forgotten
+NAME_FORBIDS = frozenset("/,;:. \t\n?#%")
+DEFAULTS: dict[str, Any] = {
+    "n": 5,
+    "t": 2,
+    "fs": ",",
+    "log": False,
+    "flowStart": False,
+    "activeTimeout": 60,
+    "dropped": False,
+}
+ATTRIBUTES = frozenset({"keys", "value", "values", "filter", "ipfixCollectors", "aggMode", *DEFAULTS})
+UNSERVED = ("values", "ipfixCollectors", "aggMode")
+
+
+@dataclass
+class Program:
+    """A compiled definition. The first block is read by core/flowkeys.lay_out."""
+
+    judged: tuple[str, ...]
+    by_agent: bool
+    carried: tuple[tuple[tuple[str, ...], bool], ...]  # (fields, tagged)
+    value: str | None
+    t: float
+
+    name: str
+    spec: dict[str, Any]
+    keys: tuple[Expression, ...]
+    parts: tuple[int | None, ...]  # per key: its place in carried, None if judged
+    filter: Filter | None
+    n: int
+    fs: str
+    dropped: bool = False  # counts discarded packets (0:5) instead of samples
+    slices: tuple[slice, ...] = ()  # where each carried part's bytes are
+    verdicts: dict[tuple[str, ...], int] = field(default_factory=dict)
+    texts: dict[int, tuple[str, ...]] = field(default_factory=lambda: {0: ()})
+    last_verdict: int = 0
+
+    def judge(self, judged: bytes, agent: str, link: Callable[[str, str], str | None]) -> int:
+        """Pass judgement on raw bytes laid out as core/flowkeys says: 0, or the number of the judged keys' texts."""
+        sample = Sample(self._judged_texts(judged), agent, link)
+        if self.filter is not None and not self.filter.passes(sample):
+            return 0
+        texts = []
+        for key, part in zip(self.keys, self.parts, strict=True):
+            if part is None:
+                text = key.evaluate(sample)
+                if text is None:
+                    return 0
+                texts.append(text)
+        return self._number(tuple(texts))
+
+    def _judged_texts(self, judged: bytes) -> dict[str, str | None]:
+        texts: dict[str, str | None] = {}
+        at = 8 * self.by_agent
+        for name in self.judged:
+            kind = FIELDS[name][-1]
+            room = ROOMS.get(kind, 4)
+            present = any(judged[at : at + 4])
+            width = judged_room(room)
+            texts[name] = RENDER[kind](judged[at + width - room : at + width]) if present else None
+            at += width
+        return texts
+
+    def _number(self, texts: tuple[str, ...]) -> int:
+        """The verdict that stands for these texts: equal texts, equal verdict, so equal keys share one entry."""
+        verdict = self.verdicts.get(texts)
+        if verdict is None:
+            self.last_verdict += 1
+            verdict = self.verdicts[texts] = self.last_verdict
+            self.texts[verdict] = texts
+        return verdict
+
+    def is_full(self) -> bool:
+        """Too many texts are remembered: call `forget`."""
+        return len(self.verdicts) >= MAX_TEXTS
+
+    def forget(self, in_use: set[int]) -> None:
+        """Keep only the texts of verdicts in use."""
+        self.texts = {verdict: self.texts[verdict] for verdict in {0} | in_use}
+        self.verdicts = {texts: verdict for verdict, texts in self.texts.items() if verdict}
+
+    def text(self, verdict: int, carried: bytes) -> str:
+        """The key as users see it."""
+        judged = iter(self.texts[verdict])
+        return self.fs.join(next(judged) if part is None else self._carried_text(part, carried) for part in self.parts)
+
+    def _carried_text(self, part: int, carried: bytes) -> str:
+        names, tagged = self.carried[part]
+        raw = carried[self.slices[part]]
+        if tagged:
+            return RENDER[FIELDS[names[number(raw)]][-1]](raw[4:])
+        return RENDER[FIELDS[names[0]][-1]](raw)
+
+
+def compile_flow(name: str, spec: dict[str, Any]) -> Program:
+    """Check a definition and compile it; Invalid names the offending word."""
+    filled = fill(name, spec)
+    keys = tuple(parse(text) for text in split(filled["keys"], ",")) if filled.get("keys") else ()
+    filter_ = parse_filter(filled["filter"]) if filled.get("filter") else None
+    carried: list[tuple[tuple[str, ...], bool]] = []
+    parts: list[int | None] = []
+    for key in keys:
+        how = _carriage(key)
+        parts.append(None if how is None else len(carried))
+        if how is not None:
+            carried.append(how)
+    reads = [*(filter_.fields if filter_ else ())]
+    reads += [field for key, part in zip(keys, parts, strict=True) if part is None for field in key.fields]
+    program = Program(
+        judged=tuple(dict.fromkeys(reads)),
+        by_agent=bool(filter_ and filter_.by_agent)
+        or any(key.by_agent for key, part in zip(keys, parts, strict=True) if part is None),
+        carried=tuple(carried),
+        value=_value(filled["value"]),
+        t=float(filled["t"]),
+        name=name,
+        spec=filled,
+        keys=keys,
+        parts=tuple(parts),
+        filter=filter_,
+        n=filled["n"],
+        fs=filled["fs"],
+        dropped=filled["dropped"],
+    )
+    program.slices = _slices(program)
+    return program
+
+
+def _carriage(key: Expression) -> tuple[tuple[str, ...], bool] | None:
+    """How a key's bytes can be carried: (fields, tagged), or None when it must be judged."""
+    kinds = {FIELDS[name][-1] for name in key.choice}
+    if len(kinds) == 1 and kinds <= INJECTIVE:
+        return key.choice, False
+    if kinds == {"ip", "ip6"}:  # their texts differ, so the tag splits no key
+        return key.choice, True
+    return None
+
+
+def _slices(program: Program) -> tuple[slice, ...]:
+    """Where each carried part lies, and the bounds of the native core."""
+    at, slices = 0, []
+    for names, tagged in program.carried:
+        room = 4 * tagged + max(ROOMS.get(FIELDS[name][-1], 4) for name in names)
+        slices.append(slice(at, at + room))
+        at += room
+    judged = 8 * program.by_agent + sum(judged_room(ROOMS.get(FIELDS[name][-1], 4)) for name in program.judged)
+    picks = len(program.judged) + sum(len(names) for names, _ in program.carried)
+    if picks > MAX_PICKS or max(at, judged) > MAX_KEY_BYTES:
+        raise Invalid(f"flow {program.name!r}: too many keys (at most {MAX_PICKS} fields and {MAX_KEY_BYTES} bytes)")
+    return tuple(slices)
+
+
+def _value(text: str) -> str | None:
+    """The numeric field that is added up; None for frames (1 per sample)."""
+    prefix, _, name = text.rpartition(":")
+    if prefix not in ("", "rate"):
+        raise Invalid(f"value prefix {prefix!r} is not served by this version")
+    if name == "frames":
+        return None
+    if name not in FIELDS:
+        raise Invalid(f"unknown value {name!r}")
+    if FIELDS[name][-1] != "number":
+        raise Invalid(f"value {name!r} is not a number")
+    return name
+
+
+def fill(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The definition as it is echoed: checked, defaults filled in, n and t clamped, keys one comma-joined string."""
+    check_name("flow", name, NAME_FORBIDS | {"."})
+    if not isinstance(spec, dict):
+        raise Invalid(f"flow {name!r}: a definition is a JSON object, not {spec!r}")
+    for word in spec:
+        if word not in ATTRIBUTES:
+            raise Invalid(f"flow {name!r}: unknown attribute {word!r}")
+    for word in UNSERVED:
+        if spec.get(word):
+            raise Invalid(f"flow {name!r}: attribute {word!r} is not served by this version")
+    filled = {word: value for word, value in spec.items() if word not in UNSERVED and value is not None}
+    for word in ("keys", "value", "filter", "fs"):
+        filled[word] = _text(name, word, filled[word]) if word in filled else None
+    if not filled["value"]:
+        raise Invalid(f"flow {name!r}: attribute 'value' is missing")
+    for word in ("n", "t", "activeTimeout"):
+        filled[word] = _number(name, word, filled.get(word, DEFAULTS[word]))
+    filled["n"] = int(min(max(filled["n"], N_RANGE[0]), N_RANGE[1]))
+    filled["t"] = min(max(filled["t"], T_RANGE[0]), T_RANGE[1])
+    return {word: value for word, value in (DEFAULTS | filled).items() if value is not None} | {
+        "fs": filled["fs"] or DEFAULTS["fs"],
+        "log": bool(filled.get("log")),
+        "flowStart": bool(filled.get("flowStart")),
+        "dropped": bool(filled.get("dropped")),
+    }
+
+
+def check_name(what: str, name: str, forbids: frozenset[str] = NAME_FORBIDS) -> None:
+    """Names stand in URLs, a flow's also in `dataSource.metric`: refuse what would break them there."""
+    bad = sorted(forbids & set(name))
+    if not name or bad:
+        raise Invalid(f"{what} name {name!r}: " + (f"character {bad[0]!r} is not allowed" if bad else "is empty"))
+
+
+def _text(name: str, word: str, value: object) -> str:
+    if isinstance(value, list) and word == "keys" and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    if not isinstance(value, str):
+        raise Invalid(f"flow {name!r}: attribute {word!r} is no text: {value!r}")
+    return value.strip() if word != "fs" else value
+
+
+def _number(name: str, word: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 (NaN)
+        raise Invalid(f"flow {name!r}: attribute {word!r} is no number: {value!r}")
+    return value

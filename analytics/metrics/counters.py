@@ -1,0 +1,192 @@
+"""Counter samples -> metrics with sFlow-RT's names (sflow-rt-api.md 4.1, 4.2); countertable.py says which from what.
+
+The native core keeps the two newest bodies of every record (core/counterstore.pyx); they become metrics here when
+somebody asks, record by record, and are remembered until the data source sends again. A counter becomes a rate per
+second; a wrap is undone, a restart begins anew, and the marker for "unknown" (all ones) never becomes a rate. Gauges
+and texts are taken as they are; one that is unknown this time keeps the value before. A metric that was not updated for
+some polling intervals is stale and disappears.
+
+Only rtmetric samples, which name their metrics themselves, are taken apart when they come (`update_named`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analytics.core.counterstore import CounterStore
+from analytics.core.wire.rows import decode_record
+from analytics.core.wire.structures import Tag
+from analytics.metrics.countershares import SHARES
+from analytics.metrics.countertable import HOST_TEXTS, WORD, gauges, growth, rates, tags_of
+
+STALE_NAMED_S = 120.0  # without an update; no interval is known of rtmetric samples
+MOST_NAMED = 1000  # metrics of one named data source; others are left out
+MOST_READ = 20_000  # data sources whose metrics are remembered, about 5 kB each; then all are read anew
+UPTIME_SLACK_MS = 60_000  # how much faster than our clock an agent's may run between two samples
+VIRTUAL = "3."  # data sources of logical entities: virtual machines and containers
+PORT: Tag = (0, 1)
+QUEUE: Tag = (0, 1003)
+
+Place = tuple[str, str]  # agent, data source
+Speed = Callable[[str, str], "int | None"]
+Metrics = dict[str, tuple[Any, float]]  # name -> (value, time of the last update)
+Entry = tuple[Tag, float, bytes, float, "bytes | None"]  # record, when, body, when before, body before
+
+
+@dataclass
+class _Read:
+    """What the store held of one data source at a version; `metrics` by entry, as far as somebody asked."""
+
+    version: int
+    stale_after: float
+    entries: list[Entry]
+    metrics: dict[int, Metrics] = field(default_factory=dict)
+
+
+@dataclass
+class _Named:
+    """A data source of rtmetric samples."""
+
+    metrics: Metrics = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)  # name -> value on the wire
+    uptime: int = 0
+    updated: float = 0.0
+
+    def restarted(self, uptime: int, now: float) -> bool:
+        """Whether a sample is of another life of the agent. The uptime may wrap in the same life."""
+        elapsed_ms = (now - self.updated) * 1000
+        return uptime < self.uptime and (uptime - self.uptime) % WORD > 2 * elapsed_ms + UPTIME_SLACK_MS
+
+
+class Counters:
+    """The counter metrics of all data sources.
+
+    `places` and `index` are directory.Directory's: data source index -> (agent, data source) and back.
+    `speed(agent, source)`: a port's rate in the topology, bits/s.
+    """
+
+    def __init__(self, store: CounterStore, places: Sequence[Place], index: Mapping[Place, int], speed: Speed) -> None:
+        self._store = store
+        self._places = places
+        self._index = index
+        self._speed = speed
+        self._read: dict[int, _Read] = {}
+        self._named: dict[Place, _Named] = {}
+
+    def update_named(
+        self, agent: str, source: str, uptime: int, metrics: Iterable[tuple[str, str, Any]], now: float
+    ) -> None:
+        """Take an rtmetric sample: (name, core/sflow.RTMETRIC_TYPES, value) of a data source with a name of its own."""
+        state = self._named.setdefault((agent, source), _Named())
+        if state.restarted(uptime, now):
+            state.counters = {}
+        seconds = now - state.updated
+        for name, kind, value in metrics:
+            known = name in state.metrics or name in state.counters
+            if not known and len(state.metrics) + len(state.counters) >= MOST_NAMED:
+                continue
+            if not kind.startswith("counter"):
+                state.metrics[name] = (value, now)
+                continue
+            width = WORD if kind == "counter32" else WORD * WORD
+            grown = growth(state.counters[name], value, width) if name in state.counters and seconds > 0 else None
+            if grown is not None:
+                state.metrics[name] = (grown / seconds, now)
+            state.counters[name] = value
+        state.uptime, state.updated = uptime, now
+
+    def sources(self) -> list[Place]:
+        """Every (agent, data source) that sent counters."""
+        return [self._places[source] for source in self._store.sources()] + list(self._named)
+
+    def metrics(self, agent: str, source: str, now: float) -> Metrics:
+        """The live metrics of a data source: name -> (value, time of the last update). The topology's speed wins."""
+        found: Metrics = {}
+        for metrics, stale_after in self._held((agent, source), None):
+            for name, held in metrics.items():
+                if now - held[1] <= stale_after and (name not in found or held[1] >= found[name][1]):
+                    found[name] = held
+        speed = self._speed(agent, source)
+        if speed:
+            found["ifspeed"] = (speed, found["ifspeed"][1] if "ifspeed" in found else now)
+        return found
+
+    def value(self, agent: str, source: str, name: str, now: float) -> tuple[Any, float] | None:
+        """One live metric: (value, time of the last update)."""
+        best = None
+        for metrics, stale_after in self._held((agent, source), tags_of(name)):
+            held = metrics.get(name)
+            if held is not None and now - held[1] <= stale_after and (best is None or held[1] >= best[1]):
+                best = held
+        if name == "ifspeed":
+            speed = self._speed(agent, source)
+            return (speed, best[1] if best is not None else now) if speed else best
+        return best
+
+    def just_updated(self, agent: str, source: str, now: float, name: str) -> Any:
+        """The value of a metric if it was updated at `now`."""
+        held = self.value(agent, source, name, now)
+        return held[0] if held is not None and held[1] == now else None
+
+    def expire(self, now: float) -> None:
+        """Forget named data sources that are stale, and what was read; the store's are forgotten by its `expire`."""
+        self._named = {
+            place: state
+            for place, state in self._named.items()
+            if any(now - updated <= STALE_NAMED_S for _, updated in state.metrics.values())
+        }
+
+    def forget_read(self) -> None:
+        """Derive everything anew, because the topology changed."""
+        self._read = {}
+
+    def _held(self, place: Place, tags: frozenset[Tag] | None) -> Iterator[tuple[Metrics, float]]:
+        """(metrics, seconds after which they are stale) of the records with these tags (None: all)."""
+        source = self._index.get(place)
+        read = None if source is None else self._read_anew(source)
+        if read is not None:
+            for number, entry in enumerate(read.entries):
+                if tags is None or entry[0] in tags:
+                    if number not in read.metrics:
+                        read.metrics[number] = self._made(place, entry)
+                    yield read.metrics[number], read.stale_after
+        if place in self._named:
+            yield self._named[place].metrics, STALE_NAMED_S
+
+    def _read_anew(self, source: int) -> _Read | None:
+        """What the store holds of a data source, read again only if it sent since the last time."""
+        version = self._store.version(source)
+        read = self._read.get(source)
+        if read is None or read.version != version:
+            self._read.pop(source, None)
+            if not version:
+                return None
+            if len(self._read) == MOST_READ:
+                self._read = {}
+            read = self._read[source] = _Read(version, *self._store.read(source))
+        return read
+
+    def _made(self, place: Place, entry: Entry) -> Metrics:
+        """The metrics of one record."""
+        tag, updated, body, then, before = entry
+        values, _ = decode_record(tag, body)
+        found = dict(gauges(tag, values))
+        last: dict[str, Any] = {}
+        if before is not None:
+            earlier, _ = decode_record(tag, before)
+            last = dict(gauges(tag, earlier))
+            found |= dict(rates(tag, values, earlier, updated - then))
+        if tag == PORT:
+            speed = self._speed(*place)
+            found |= {"ifspeed": speed} if speed else {}
+        if tag in SHARES:
+            found |= dict(SHARES[tag][1](found))
+        metrics = {name: (value, then) for name, value in last.items()}
+        metrics |= {name: (value, updated) for name, value in found.items()}
+        if tag == QUEUE:
+            return {f"{name}_{values['queue_index']}": held for name, held in metrics.items()}
+        if place[1].startswith(VIRTUAL):
+            return {f"vir_{name}" if name in HOST_TEXTS else name: held for name, held in metrics.items()}
+        return metrics

@@ -1,0 +1,222 @@
+"""The language of metric queries (sflow-rt-api.md 1.3, 4.3, 4.4): names with statistics and pins, filters, tables.
+
+A query works on Cells, one per (agent, data source, metric); where cells come from (counters or flows) is
+cells.py's matter.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analytics.flows.keys import Invalid
+from analytics.metrics.directory import AGENT_WIDE
+
+STATISTICS = frozenset({"max", "min", "sum", "avg", "var", "sdev", "med", "q1", "q2", "q3", "iqr", "any"})
+QUARTILES = frozenset({"med", "q1", "q2", "q3", "iqr"})
+
+Filters = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Name:
+    """`max:5.ifinoctets` taken apart; `text` is the whole as asked."""
+
+    text: str
+    statistic: str
+    source: str | None
+    metric: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value. `updated` is epoch seconds; `top` the largest flows of a flow metric."""
+
+    agent: str
+    source: str
+    metric: str
+    value: Any
+    updated: float
+    top: tuple[dict[str, Any], ...] | None = None
+
+    def age_ms(self, now: float) -> int:
+        return max(0, round((now - self.updated) * 1000))
+
+
+def parse_name(text: str) -> Name:
+    """Take a metric name apart; unknown prefixes are part of the name, so such a metric just has no values."""
+    statistic, metric = "max", text
+    if ":" in text and text.split(":", 1)[0] in STATISTICS:
+        statistic, metric = text.split(":", 1)
+    source, dot, last = metric.rpartition(".")
+    return Name(text, statistic, source if dot else None, last if dot else metric)
+
+
+def parse_filters(spec: object) -> dict[str, tuple[str, ...]]:
+    """{attribute: value or [values]} -> {attribute: texts}; Invalid when it has another shape."""
+    if not isinstance(spec, Mapping):
+        raise Invalid(f"filter is no object of attribute: [values]: {spec!r}")
+    filters = {}
+    for attribute, values in spec.items():
+        listed = values if isinstance(values, (list, tuple)) else [values]
+        if not listed or not all(isinstance(value, (str, int, float)) for value in listed):
+            raise Invalid(f"filter attribute {attribute!r} has no list of texts or numbers: {values!r}")
+        filters[str(attribute)] = tuple(as_text(value) for value in listed)
+    return filters
+
+
+def as_text(value: object) -> str:
+    """A value as filters compare it: 1e9 and 1000000000 are one."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
+def matches(filters: Filters, attribute: Callable[[str], object]) -> bool:
+    """Every attribute must have one of its values (`*` is a wildcard); an unknown attribute matches nothing."""
+    for name, wanted in filters.items():
+        value = attribute(name)
+        if value is None:
+            return False
+        text = as_text(value)
+        if not any(fnmatch.fnmatchcase(text, pattern.replace("[", "[[]")) for pattern in wanted):
+            return False
+    return True
+
+
+def metric_object(cell: Cell, now: float) -> dict[str, Any]:
+    """A Metric: dump and table cell."""
+    found = {
+        "agent": cell.agent,
+        "dataSource": cell.source,
+        "lastUpdate": cell.age_ms(now),
+        "metricName": cell.metric,
+        "metricValue": cell.value,
+    }
+    return found if cell.top is None else found | {"topKeys": list(cell.top)}
+
+
+def statistic_object(name: Name, cells: Sequence[Cell], now: float) -> dict[str, Any]:
+    """A Statistic over cells; without any, it has no metricValue."""
+    numeric = [cell for cell in cells if isinstance(cell.value, (int, float))]
+    usable = list(cells) if name.statistic == "any" or len(cells) == 1 else numeric
+    found: dict[str, Any] = {"metricName": name.text, "metricN": len(usable)}
+    if not usable:
+        return found
+    ages = [cell.age_ms(now) for cell in usable]
+    found |= {"lastUpdateMin": min(ages), "lastUpdateMax": max(ages)}
+    chosen = _chosen(name.statistic, usable)
+    if chosen is not None:
+        found |= {"agent": chosen.agent, "dataSource": chosen.source, "lastUpdate": chosen.age_ms(now)}
+    found["metricValue"] = chosen.value if chosen is not None else _summary(name.statistic, usable)
+    if name.statistic in QUARTILES and numeric:
+        found["quartiles"] = _quartiles([cell.value for cell in numeric])
+    top = _top_keys(name.statistic, chosen, usable)
+    return found if top is None else found | {"topKeys": top}
+
+
+def _chosen(statistic: str, cells: list[Cell]) -> Cell | None:
+    """The one cell an answer is about, if it is about one."""
+    if len(cells) == 1 and statistic not in ("var", "sdev", "iqr"):
+        return cells[0]
+    if statistic == "max":
+        return max(cells, key=lambda cell: cell.value)
+    if statistic == "min":
+        return min(cells, key=lambda cell: cell.value)
+    if statistic == "any":
+        return min(cells, key=lambda cell: -cell.updated)
+    return None
+
+
+def _summary(statistic: str, cells: list[Cell]) -> float:
+    values = [cell.value for cell in cells]
+    if statistic == "sum":
+        return sum(values)
+    if statistic == "avg":
+        return statistics.fmean(values)
+    if statistic == "var":
+        return statistics.pvariance(values)
+    if statistic == "sdev":
+        return statistics.pstdev(values)
+    quartiles = _quartiles(values)
+    return (
+        quartiles["q3"] - quartiles["q1"]
+        if statistic == "iqr"
+        else quartiles["med" if statistic == "q2" else statistic]
+    )
+
+
+def _quartiles(values: list[float]) -> dict[str, float]:
+    q1, med, q3 = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return {"min": min(values), "q1": q1, "med": med, "q3": q3, "max": max(values)}
+
+
+def _top_keys(statistic: str, chosen: Cell | None, cells: list[Cell]) -> list[dict[str, Any]] | None:
+    """The chosen cell's flows, or for summaries the flows of all: largest observation per key, added up for `sum`."""
+    if chosen is not None:
+        return None if chosen.top is None else list(chosen.top)
+    if all(cell.top is None for cell in cells):
+        return None
+    merged: dict[str, float] = {}
+    for cell in cells:
+        for flow in cell.top or ():
+            before = merged.get(flow["key"], 0.0)
+            merged[flow["key"]] = before + flow["value"] if statistic == "sum" else max(before, flow["value"])
+    longest = max(len(cell.top or ()) for cell in cells)
+    ranked = sorted(merged.items(), key=lambda item: -item[1])[:longest]
+    return [{"key": key, "value": value} for key, value in ranked]
+
+
+def table_rows(
+    names: Sequence[str], sources: Sequence[tuple[str, str]], cell: Callable[[str, str, str], Cell | None], now: float
+) -> list[list[dict[str, Any]]]:
+    """Rows of Metrics, one per data source that has the first column; the rest may be the whole agent's (2.1).
+
+    A column may be pinned (`2.1.load_one`) and one may be marked `sort:name[:rows]`, negative rows for descending.
+    """
+    columns, order = _columns(names)
+    rows = []
+    for agent, source in sources:
+        found = [cell(agent, column.source or source, column.metric) for column in columns]
+        if found[0] is None:
+            continue
+        filled = [
+            have or cell(agent, AGENT_WIDE, column.metric) or Cell(agent, source, column.metric, None, now)
+            for have, column in zip(found, columns, strict=True)
+        ]
+        rows.append([metric_object(have, now) for have in filled])
+    for row in rows:
+        for have in row:
+            if have["metricValue"] is None:
+                del have["metricValue"]
+    return _sorted(rows, order)
+
+
+def _columns(names: Sequence[str]) -> tuple[list[Name], tuple[int, int | None] | None]:
+    columns, order = [], None
+    for place, text in enumerate(names):
+        name = text
+        if text.startswith("sort:"):
+            name, _, rows = text[5:].partition(":")
+            try:
+                order = (place, int(rows) if rows else None)
+            except ValueError:
+                raise Invalid(f"table: {rows!r} in {text!r} is no number of rows") from None
+        columns.append(parse_name(name))
+    return columns, order
+
+
+def _sorted(rows: list[list[dict[str, Any]]], order: tuple[int, int | None] | None) -> list[list[dict[str, Any]]]:
+    if order is None:
+        return rows
+    place, most = order
+
+    def rank(row: list[dict[str, Any]]) -> tuple[bool, float, str]:
+        value = row[place].get("metricValue", "")
+        return (False, value, "") if isinstance(value, (int, float)) else (True, 0.0, str(value))
+
+    rows = sorted(rows, key=rank, reverse=most is not None and most < 0)
+    return rows if most is None else rows[: abs(most)]

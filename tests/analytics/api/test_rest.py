@@ -1,0 +1,409 @@
+"""analytics.api.rest on the real engine: datagrams built here go in, HTTP answers come out; time stands still at NOW.
+
+Requests go through the application in this process (no socket); test_main.py starts the real program.
+"""
+
+import asyncio
+import json
+import time
+
+import httpx
+import pytest
+
+from analytics.api import rest
+from analytics.engine import Engine
+from tests.analytics.examples import wire
+
+NOW = 1_700_000_000.0
+AGENT = "192.168.1.9"
+RATE = 100  # 1-in-N of all samples here
+LENGTH = 1500  # bytes of all sampled frames
+T = 2  # default smoothing: one sample is worth LENGTH * RATE / T bytes/s at the moment it arrives
+ONE_SAMPLE = LENGTH * RATE / T
+
+TOPOLOGY = {  # as Mininet's sflow.py writes it
+    "nodes": {
+        "s1": {"agent": AGENT, "ports": {"s1-eth1": {"ifindex": "4"}, "s1-eth2": {"ifindex": "5"}}},
+        "s2": {"agent": AGENT, "ports": {"s2-eth1": {"ifindex": "6"}, "s2-eth2": {"ifindex": "7"}}},
+    },
+    "links": {"s1-s2": {"node1": "s1", "port1": "s1-eth2", "node2": "s2", "port2": "s2-eth1"}},
+}
+FIVE_TUPLE = "ipsource,ipdestination,tcpsourceport,tcpdestinationport"
+
+
+def flow_sample(port, source="10.0.0.1", destination="10.0.0.3", sport=40000, dport=5001):
+    """A TCP segment that came in on `port`."""
+    frame = wire.ethernet(wire.ipv4(wire.tcp(sport, dport), 6, source, destination))
+    return wire.flow_sample(wire.sampled_header(frame, LENGTH), source=(0, port), rate=RATE, ports=(port, 9))
+
+
+def counter_sample(port, in_octets=0, speed=10_000_000, sequence=1):
+    """Counters and name of `port`."""
+    name = wire.record(1005, wire.opaque(f"s1-eth{port}".encode()))
+    counters = wire.if_counters(port, speed, octets=(in_octets, 0))
+    return wire.counter_sample(counters, name, sequence=sequence, source=(0, port))
+
+
+# The application, asked as a client asks
+
+
+class Client:
+    """The application around a fresh engine; `feed` is what the network does, the rest is HTTP."""
+
+    def __init__(self, token=None):
+        self.engine = Engine()
+        self.now = NOW
+        self.sequence = 0
+        self.app = rest.build(self.engine, version="0.1.0 (core test)", token=token, clock=lambda: self.now)
+
+    def feed(self, *samples):
+        self.sequence += 1
+        self.engine.feed([wire.datagram(*samples, agent=AGENT, sequence=self.sequence)], self.now)
+
+    def request(self, method, path, **options):
+        async def exchange():
+            transport = httpx.ASGITransport(app=self.app)
+            async with (
+                self.app.router.lifespan_context(self.app),
+                httpx.AsyncClient(transport=transport, base_url="http://howdah") as client,
+            ):
+                return await client.request(method, path, **options)
+
+        return asyncio.run(exchange())
+
+    def get(self, path):
+        answer = self.request("GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def text(self, path):
+        answer = self.request("GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def put(self, path, body, **options):
+        answer = self.request("PUT", path, content=body if isinstance(body, str) else json.dumps(body), **options)
+        assert (answer.status_code, answer.content) == (204, b""), answer.text
+
+    def refusal(self, method, path, **options):
+        answer = self.request(method, path, **options)
+        assert answer.text.count("\n") == 0
+        return answer.status_code, answer.text
+
+
+@pytest.fixture
+def client():
+    return Client()
+
+
+# The published clients (sflow-rt-api.md section 11)
+
+
+def test_topflows_py(client):
+    assert client.refusal("GET", "/flow/flows/json") == (404, "no flow 'flows'")
+    client.put("/flow/flows/json", {"keys": FIVE_TUPLE.split(","), "value": "bytes"})
+    spec = client.get("/flow/flows/json")
+    assert (spec["keys"], spec["value"], spec["fs"]) == (FIVE_TUPLE, "bytes", ",")
+    assert client.get("/activeflows/ALL/flows/json?maxFlows=22") == []
+    client.feed(flow_sample(4), flow_sample(4), flow_sample(4, source="10.0.0.2"))
+    flows = client.get("/activeflows/ALL/flows/json?maxFlows=22")
+    assert [(flow["key"], flow["value"]) for flow in flows] == [
+        ("10.0.0.1,10.0.0.3,40000,5001", pytest.approx(2 * ONE_SAMPLE)),
+        ("10.0.0.2,10.0.0.3,40000,5001", pytest.approx(ONE_SAMPLE)),
+    ]
+    assert len(client.get("/activeflows/ALL/flows/json?maxFlows=1")) == 1
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": "application/json"}, {}])
+def test_sflow_py_puts_the_topology(client, headers):
+    client.put("/topology/json", TOPOLOGY, headers=headers)
+    assert client.get("/topology/json") == {"version": 1, **TOPOLOGY}
+
+
+def test_elephant_py_sees_flows_on_links_only(client):
+    client.put("/topology/json", TOPOLOGY)
+    client.put("/flow/pair/json", {"keys": "link:inputifindex,ipsource,ipdestination", "value": "bytes"})
+    threshold = {"metric": "pair", "value": 125000, "byFlow": True, "timeout": 1}
+    client.put("/threshold/elephant/json", threshold)
+    client.feed(flow_sample(4), flow_sample(4))
+    assert client.get("/events/json?thresholdID=elephant&maxEvents=10&timeout=0&eventID=-1") == []
+    client.feed(flow_sample(6), flow_sample(6))
+    (event,) = client.get("/events/json?thresholdID=elephant&maxEvents=10&timeout=5&eventID=-1")
+    assert {name: event[name] for name in ("thresholdID", "metric", "threshold", "agent", "dataSource", "flowKey")} == {
+        "thresholdID": "elephant",
+        "metric": "pair",
+        "threshold": 125000,
+        "agent": AGENT,
+        "dataSource": "6",
+        "flowKey": "s1-s2,10.0.0.1,10.0.0.3",
+    }
+    assert event["value"] == pytest.approx(2 * ONE_SAMPLE)
+    assert event["timestamp"] == int(NOW * 1000)
+    assert isinstance(event["eventID"], int)
+
+
+def test_largeflows_py_without_timeout_and_its_farewell(client):
+    client.put("/flow/tcp/json", {"keys": FIVE_TUPLE, "value": "bytes"})
+    client.put("/threshold/large-tcp/json", {"metric": "tcp", "value": 125000.0, "byFlow": True})
+    for port in range(2):
+        client.feed(*[flow_sample(4, sport=port)] * 2)
+    events = client.get("/events/json?thresholdID=large-tcp&maxEvents=10&timeout=5&eventID=-1")
+    assert [event["flowKey"] for event in events] == ["10.0.0.1,10.0.0.3,1,5001", "10.0.0.1,10.0.0.3,0,5001"]
+    for path in ("/threshold/large-tcp/json", "/flow/tcp/json"):
+        assert client.request("DELETE", path).status_code == 204
+        assert client.refusal("GET", path)[0] == 404
+        assert client.refusal("DELETE", path)[0] == 404
+
+
+def test_tail_log_py_follows_the_log(client):
+    client.put("/flow/tcp/json", {"keys": "tcpsourceport", "value": "frames"})
+    client.put("/threshold/any/json", {"metric": "tcp", "value": 1, "byFlow": True})
+    seen, cursor = [], -1
+    for burst in ([1, 2, 3], [4]):
+        client.feed(*(flow_sample(4, sport=port) for port in burst))
+        events = client.get(f"/events/json?maxEvents=10&timeout=5&eventID={cursor}")
+        cursor = events[0]["eventID"]
+        seen += [event["flowKey"] for event in reversed(events)]
+    assert seen == ["1", "2", "3", "4"]
+    assert [event["flowKey"] for event in client.get("/events/json?maxEvents=2&eventID=-1")] == ["4", "3"]
+
+
+def test_curl_recipes(client):
+    client.put("/flow/incoming/json", "{keys:'ipsource,ipdestination',value:'bytes'}")
+    client.put("/flow/h1/json", "{value:'bytes',filter:'ipsource=10.0.0.1'}")
+    client.put("/threshold/incoming/json", "{metric:'incoming',value:1000}")
+    client.put("/topology/json", TOPOLOGY)
+    client.feed(counter_sample(4), counter_sample(5), flow_sample(4), flow_sample(6))
+    assert client.text("/version") == "0.1.0 (core test)"
+    assert list(client.get("/agents/json")) == [AGENT]
+    (pinned,) = client.get(f"/metric/{AGENT}/4.incoming/json")
+    assert pinned["metricValue"] == pytest.approx(ONE_SAMPLE)
+    assert [(flow["key"], flow["value"]) for flow in client.get("/activeflows/ALL/h1/json")] == [
+        ("", pytest.approx(ONE_SAMPLE))
+    ]
+    names = client.get("/dump/ALL/ifname/json")
+    assert {cell["dataSource"]: cell["metricValue"] for cell in names} == {"4": "s1-eth4", "5": "s1-eth5"}
+    cells = client.get("/dump/ALL/ifspeed;ifindex,ifoperstatus/json")
+    assert {(cell["dataSource"], cell["metricName"]) for cell in cells} == {
+        (port, name) for port in "45" for name in ("ifspeed", "ifindex", "ifoperstatus")
+    }
+    edge = client.get("/activeflows/TOPOLOGY/incoming/json?aggMode=edge")
+    assert [(flow["key"], flow["dataSource"]) for flow in edge] == [("10.0.0.1,10.0.0.3", "4")]
+    (event, _) = client.get("/events/json?eventID=-1&timeout=5")
+    assert (event["thresholdID"], event["threshold"]) == ("incoming", 1000)
+    assert client.get("/topology/json")["version"] == 1
+
+
+def test_browse_metrics(client):
+    client.feed(counter_sample(4), counter_sample(5))
+    assert "ifinoctets" in client.get("/metrics/json") or "ifspeed" in client.get("/metrics/json")
+    assert client.get(f"/metric/{AGENT}/json")["4.ifname"] == "s1-eth4"
+    (unknown,) = client.get("/metric/ALL/undefined/json")
+    assert unknown["metricName"] == "undefined"
+    assert "metricValue" not in unknown
+    (speed,) = client.get(f"/metric/{AGENT}/max:ifspeed/json")
+    assert (speed["metricName"], speed["metricValue"], speed["metricN"]) == ("max:ifspeed", 10_000_000, 2)
+    (pinned,) = client.get(f"/metric/{AGENT}/sum:4.ifspeed/json")
+    assert (pinned["metricValue"], pinned["dataSource"]) == (10_000_000, "4")
+    filtered = client.get("/metric/ALL/sum:ifspeed,ifindex/json?ifname=*eth5")
+    assert [(cell["metricValue"], cell["metricN"]) for cell in filtered] == [(10_000_000, 1), (5, 1)]
+
+
+def test_prometheus_scrapes(client):
+    client.feed(counter_sample(4, in_octets=0))
+    client.now += 10
+    client.feed(counter_sample(4, in_octets=50_000, sequence=2), counter_sample(5))
+    lines = client.text("/prometheus/metrics/ALL/ifinoctets,ifspeed,ifname/txt").splitlines()
+    assert lines == [
+        "# TYPE sflow_ifinoctets gauge",
+        f'sflow_ifinoctets{{agent="{AGENT}",datasource="4",ifname="s1-eth4"}} 5000.0',
+        "# TYPE sflow_ifspeed gauge",
+        f'sflow_ifspeed{{agent="{AGENT}",datasource="4",ifname="s1-eth4"}} 10000000',
+        f'sflow_ifspeed{{agent="{AGENT}",datasource="5",ifname="s1-eth5"}} 10000000',
+    ]
+    everything = client.text("/prometheus/metrics/ALL/ALL/txt").splitlines()
+    assert set(lines) <= set(everything)
+    analyzer = client.text("/prometheus/analyzer/txt").splitlines()
+    assert {"sflow_analyzer_agents 1", "sflow_analyzer_agent_count 1", "sflow_analyzer_received_datagrams 2"} <= set(
+        analyzer
+    )
+
+
+# What else the interface promises
+
+
+def test_a_cursor_from_before_a_restart_gets_what_there_is(client):
+    client.put("/flow/f/json", {"value": "frames"})
+    client.put("/threshold/t/json", {"metric": "f", "value": 1})
+    assert client.get("/events/json?eventID=500&timeout=0") == []
+    client.feed(flow_sample(4))
+    assert len(client.get("/events/json?eventID=500&timeout=5")) == 1
+
+
+def test_an_idle_poll_gets_an_empty_list_after_the_full_time(client):
+    started = time.monotonic()
+    assert client.get("/events/json?eventID=-1&timeout=0.3") == []
+    assert time.monotonic() - started >= 0.3
+
+
+def test_the_topology_version_counts_changes(client):
+    assert client.get("/topology/json")["version"] == 0
+    client.put("/topology/json", TOPOLOGY)
+    client.put("/topology/json", client.get("/topology/json"))
+    assert client.get("/topology/json")["version"] == 1
+    client.put("/topology/json", {"nodes": {}, "links": {}, "hosts": {"h1": {"node": "s1"}}})
+    assert client.get("/topology/json") == {"version": 2, "nodes": {}, "links": {}, "hosts": {"h1": {"node": "s1"}}}
+
+
+def test_a_refused_topology_leaves_the_old_one(client):
+    client.put("/topology/json", TOPOLOGY)
+    refusal = client.refusal("PUT", "/topology/json", content='{"links":{"l1":{"node1":"s1"}}}')
+    assert refusal == (400, "link 'l1': port1 is missing")
+    assert client.get("/topology/json") == {"version": 1, **TOPOLOGY}
+
+
+def test_the_speed_of_the_topology_wins_over_the_agents(client):
+    document = json.loads(json.dumps(TOPOLOGY))
+    document["nodes"]["s1"]["ports"]["s1-eth1"]["speed"] = 5_000_000
+    client.put("/topology/json", document)
+    client.feed(counter_sample(4, speed=10_000_000_000))
+    assert client.get(f"/metric/{AGENT}/json")["4.ifspeed"] == 5_000_000
+
+
+def test_flow_value_and_locations(client):
+    client.put("/flow/pair/json", {"keys": "ipsource,ipdestination", "value": "bytes"})
+    client.feed(flow_sample(4), flow_sample(6))
+    key = "key=10.0.0.1,10.0.0.3"
+    assert client.get(f"/flowvalue/{AGENT}/4.pair/json?{key}") == pytest.approx(ONE_SAMPLE)
+    places = client.get(f"/flowlocations/ALL/pair/json?{key}")
+    assert sorted((place["agent"], place["dataSource"]) for place in places) == [(AGENT, "4"), (AGENT, "6")]
+    for path, refusal in {
+        f"/flowvalue/{AGENT}/9.pair/json?{key}": (
+            404,
+            "data source '9' has no flow 'pair' with key '10.0.0.1,10.0.0.3'",
+        ),
+        f"/flowvalue/{AGENT}/4.none/json?{key}": (404, "no flow 'none'"),
+        f"/flowvalue/{AGENT}/pair/json?{key}": (400, "'pair' is not <dataSource>.<flow>"),
+        "/flowlocations/ALL/pair/json": (400, "query parameter 'key' is missing"),
+        f"/flowlocations/ALL/none/json?{key}": (404, "no flow 'none'"),
+    }.items():
+        assert client.refusal("GET", path) == refusal
+
+
+def test_active_flows_can_be_limited_and_filtered(client):
+    client.put("/flow/f/json", {"keys": "tcpsourceport", "value": "bytes"})
+    client.feed(*(flow_sample(4, sport=port) for port in (10, 10, 10, 11, 11, 20)))
+
+    def keys(query):
+        return [flow["key"] for flow in client.get(f"/activeflows/ALL/f/json?{query}")]
+
+    assert keys("") == ["10", "11", "20"]
+    assert keys(f"minValue={2 * ONE_SAMPLE - 1}") == ["10", "11"]
+    assert keys("filter=1.") == ["10", "11"]
+    assert keys("n=1&timeout=10") == ["10", "11", "20"]
+    assert client.get(f"/activeflows/{AGENT};10.9.9.9/f/json?maxFlows=1")[0]["value"] == pytest.approx(3 * ONE_SAMPLE)
+    assert client.get("/activeflows/10.9.9.9/f/json") == []
+
+
+def test_lists_of_definitions(client):
+    client.put("/flow/f/json", {"value": "bytes"})
+    client.put("/threshold/t-1/json", {"metric": "f", "value": 1.5})
+    assert client.get("/flow/json")["f"]["value"] == "bytes"
+    assert client.get("/threshold/json")["t-1"] == client.get("/threshold/t-1/json")
+    assert client.get("/threshold/t-1/json")["value"] == 1.5
+
+
+def test_agents_by_address(client):
+    client.feed(flow_sample(4))
+    assert client.get("/agents/json")[AGENT]["sFlowFlowSamples"] == 1
+    assert list(client.get(f"/agents/json?agent=10.9.9.9&agent={AGENT}")) == [AGENT]
+    assert client.get("/agents/json?agent=10.9.9.9") == {}
+    assert client.refusal("GET", "/metric/10.9.9.9/json") == (404, "no agent '10.9.9.9'")
+
+
+def test_analyzer_counts_datagrams_and_http(client):
+    client.feed(flow_sample(4))
+    statistics = client.get("/analyzer/json")
+    assert (statistics["sFlowDatagramsReceived"], statistics["sFlowAgents"]) == (1, 1)
+    assert statistics["httpMessagesReceived"] == 1
+    assert client.get("/analyzer/json")["httpBytesSent"] > 0
+    assert statistics["version"] == "0.1.0 (core test)"
+
+
+def test_the_landing_page_and_the_description(client):
+    redirect = client.request("GET", "/")
+    assert (redirect.status_code, redirect.headers["location"]) == (302, "html/index.html")
+    assert "<title>Howdah analytics</title>" in client.text("/html/index.html")
+    assert client.text("/openapi.yaml").startswith("# Kept by hand")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "refusal"),
+    [
+        ("GET", "/flow/nosuch/json", "", (404, "no flow 'nosuch'")),
+        ("GET", "/threshold/nosuch/json", "", (404, "no threshold 'nosuch'")),
+        ("GET", "/activeflows/ALL/nosuch/json", "", (404, "no flow 'nosuch'")),
+        ("GET", "/activeflows/;/f/json", "", (400, "';' names no agent")),
+        ("GET", "/activeflows/ALL/f/json?maxFlows=ten", "", (400, "maxFlows 'ten' is not an integer of at least 0")),
+        ("GET", "/activeflows/ALL/f/json?minValue=nan", "", (400, "minValue 'nan' is not a number")),
+        (
+            "GET",
+            "/activeflows/ALL/f/json?aggMode=most",
+            "",
+            (400, "aggMode 'most' is none of max, sum, avg, edge, core"),
+        ),
+        ("GET", "/events/json?eventID=abc", "", (400, "eventID 'abc' is not an integer of at least -1")),
+        ("GET", "/events/json?timeout=-1", "", (400, "timeout '-1' is not a number of at least 0")),
+        (
+            "PUT",
+            "/flow/a.b/json",
+            "{}",
+            (400, "flow name 'a.b': character '.' is not allowed"),
+        ),
+        ("PUT", "/flow/f/json", "", (400, "body is empty; a JSON object is expected")),
+        ("PUT", "/flow/f/json", "[1]", (400, "flow 'f': the body must be a JSON object")),
+        ("PUT", "/threshold/t/json", "7", (400, "threshold 't': the body must be a JSON object")),
+        ("PUT", "/flow/f/json", "{keys:=}", (400, "body is not JSON: unexpected '=}' at offset 6")),
+        ("PUT", "/topology/json", '{"nodes":[]}', (400, "nodes must be an object, not an array")),
+    ],
+)
+def test_refusals_quote_the_offending_word(client, method, path, body, refusal):
+    client.put("/flow/f/json", {"value": "bytes"})
+    assert client.refusal(method, path, content=body) == refusal
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "word"),
+    [
+        ("/flow/f/json", "{keys:'ipsauce',value:'bytes'}", "ipsauce"),
+        ("/flow/f/json", "{keys:'ipsource',value:'bites'}", "bites"),
+        ("/flow/f/json", "{keys:'ipsource'}", "value"),
+        ("/flow/f/json", "{value:'bytes',filter:'ipsource<10.0.0.1'}", "<"),
+        ("/flow/f/json", "{value:'bytes',n:'many'}", "many"),
+        ("/threshold/t/json", "{value:1}", "metric"),
+        ("/threshold/t/json", "{metric:'f',value:'lots'}", "lots"),
+        ("/threshold/t/json", "{metric:'f',value:1,timeout:'soon'}", "soon"),
+    ],
+)
+def test_the_engines_refusals_become_400(client, path, body, word):
+    status, complaint = client.refusal("PUT", path, content=body)
+    assert status == 400
+    assert word in complaint
+    assert client.refusal("GET", path)[0] == 404
+
+
+def test_a_body_beyond_the_limit_is_refused(client):
+    answer = client.request("PUT", "/topology/json", content=b" " * (rest.MAX_BODY + 1))
+    assert answer.status_code == 413
+
+
+def test_a_token_guards_writing_only():
+    client = Client(token="s3cret")
+    body = json.dumps({"value": "bytes"})
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}):
+        answer = client.request("PUT", "/flow/f/json", content=body, headers=headers)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert client.request("DELETE", "/flow/f/json", headers=headers).status_code == 401
+    assert client.get("/flow/json") == {}
+    client.put("/flow/f/json", body, headers={"Authorization": "Bearer s3cret"})
+    assert "f" in client.get("/flow/json")

@@ -1,0 +1,245 @@
+"""core/flowcache, by way of the engine: values against a plain model, limits, bounds, expiry."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analytics.engine import Engine, EngineSettings
+from tests.analytics.examples.wire import datagram, flow_sample, sampled_header, tcp_frame
+
+RATE = 10
+
+
+class Exporter:
+    """One agent with samples of chosen flows; sequence numbers always right."""
+
+    def __init__(self, engine: Engine, agent: str = "10.254.0.1") -> None:
+        self.engine, self.agent, self.sent = engine, agent, 0
+
+    def sample(self, now: float, flow: int = 1, size: int = 1000, port: int = 5) -> None:
+        self.sent += 1
+        header = sampled_header(tcp_frame(src=f"10.1.{flow >> 8 & 255}.{flow & 255}"), size)
+        sample = flow_sample(header, sequence=self.sent, source=(0, port), rate=RATE, ports=(port, 9))
+        self.engine.feed([datagram(sample, agent=self.agent, sequence=self.sent, uptime=self.sent)], now)
+
+
+@pytest.fixture
+def engine():
+    made = Engine()
+    yield made
+    made.close()
+
+
+def source(flow: int) -> str:
+    return f"10.1.{flow >> 8 & 255}.{flow & 255}"
+
+
+class Model:
+    """The same arithmetic in plain Python: decay, then add; a limit is armed when it was not exceeded for `timeout`."""
+
+    def __init__(self, t: float, limit: float, timeout: float) -> None:
+        self.t, self.limit, self.timeout = t, limit, timeout
+        self.values: dict[tuple[int, int], tuple[float, float]] = {}
+        self.clear: dict[tuple[int, int], float] = {}
+        self.fired: list[tuple[int, int]] = []
+
+    def value(self, key: tuple[int, int], now: float) -> float:
+        value, last = self.values.get(key, (0.0, now))
+        return value * math.exp(-max(0.0, now - last) / self.t)
+
+    def sample(self, key: tuple[int, int], size: int, now: float) -> None:
+        value = self.value(key, now) + size * RATE / self.t
+        self.values[key] = (value, max(now, self.values.get(key, (0.0, now))[1]))
+        if value > self.limit:
+            if now >= self.clear.get(key, -math.inf) + self.timeout:
+                self.fired.append(key)
+            self.clear[key] = self.values[key][1] + self.t * math.log(value / self.limit)
+
+
+SAMPLES = st.lists(
+    st.tuples(st.floats(0, 3), st.integers(1, 4), st.integers(1, 2), st.integers(64, 1518)), min_size=1, max_size=60
+)
+
+
+@settings(max_examples=60)
+@given(SAMPLES, st.sampled_from([0.2, 1, 2, 10]), st.floats(100, 20_000), st.sampled_from([0, 0.5, 1, 4]))
+def test_values_and_events_equal_the_model(samples, t, limit, timeout):
+    engine, model, now = Engine(), Model(t, limit, timeout), 1000.0
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": t})
+    engine.set_threshold("big", {"metric": "f", "value": limit, "byFlow": True, "timeout": timeout})
+    exporter = Exporter(engine)
+    for pause, flow, port, size in samples:
+        now += pause
+        exporter.sample(now, flow, size, port)
+        model.sample((port, flow), size, now)
+    for port, flow in model.values:
+        value = engine.flow_value(["ALL"], str(port), "f", source(flow), now)
+        assert value == pytest.approx(model.value((port, flow), now), rel=1e-6)
+    events = reversed(engine.events(None, 1000))
+    assert [(int(event["dataSource"]), event["flowKey"]) for event in events] == [
+        (port, source(flow)) for port, flow in model.fired
+    ]
+    engine.close()
+
+
+def test_a_steady_flow_settles_at_its_rate(engine):
+    engine.set_flow("f", {"value": "bytes", "t": 2})
+    exporter = Exporter(engine)
+    for step in range(2000):
+        exporter.sample(1000 + step / 100, size=1250)
+    [flow] = engine.active_flows(["ALL"], "f", 1020)
+    assert flow["value"] == pytest.approx(1250 * RATE * 100, rel=0.01)
+    [flow] = engine.active_flows(["ALL"], "f", 1022)
+    assert flow["value"] == pytest.approx(1250 * RATE * 100 / math.e, rel=0.01)
+
+
+def test_thirty_seconds_on_and_off_with_a_long_constant(engine):
+    """The published experiment: 1.25 MB/s on and off, t = 500 shows the mean of 625 kB/s."""
+    engine.set_flow("f", {"value": "bytes", "t": 500})
+    exporter, now = Exporter(engine), 0.0
+    for _ in range(60):
+        for step in range(300):
+            exporter.sample(now + step / 10, size=12_500)
+        now += 60
+    [flow] = engine.active_flows(["ALL"], "f", now)
+    assert flow["value"] == pytest.approx(625_000, rel=0.05)
+
+
+def test_time_that_goes_back_does_not_decay_or_grow(engine):
+    engine.set_flow("f", {"value": "frames", "t": 1})
+    exporter = Exporter(engine)
+    exporter.sample(1000)
+    exporter.sample(990)
+    [flow] = engine.active_flows(["ALL"], "f", 995)
+    assert flow["value"] == pytest.approx(2 * RATE)
+
+
+def test_many_keys_are_kept_apart_and_ranked(engine):
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "n": 5})
+    exporter = Exporter(engine)
+    for flow in range(5000):
+        exporter.sample(1000, flow, 64 + flow, 5 + flow % 2)
+    flows = engine.active_flows(["ALL"], "f", 1000, max_flows=7)
+    assert [flow["key"] for flow in flows] == [source(4999 - place) for place in range(7)]
+    assert [flow["dataSource"] for flow in flows] == ["6", "5", "6", "5", "6", "5", "6"]
+    [first, second] = engine.dump(["ALL"], ["f"], {}, 1000)
+    assert [entry["key"] for entry in first["topKeys"]] == [source(4998 - 2 * place) for place in range(5)]
+    assert second["metricValue"] == second["topKeys"][0]["value"] == pytest.approx((64 + 4999) * RATE / 2)
+    assert len(engine.active_flows(["ALL"], "f", 1000, max_flows=10_000)) == 5000
+    assert len(engine.active_flows(["ALL"], "f", 1000, 10_000, min_value=5000 * RATE / 2)) == 64
+
+
+def test_idle_entries_go_and_their_neighbours_stay(engine):
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 0.2})
+    exporter = Exporter(engine)
+    for flow in range(3000):
+        exporter.sample(1000, flow)
+    for flow in range(0, 3000, 3):
+        exporter.sample(1010, flow)
+    engine.tick(1010)
+    assert engine.analyzer(1010)["flowEntries"] == 1000
+    for flow in range(0, 3000, 3):
+        assert engine.flow_value(["ALL"], "5", "f", source(flow), 1010) == pytest.approx(1000 * RATE / 0.2)
+    engine.tick(1020)
+    assert engine.analyzer(1020)["flowEntries"] == 0
+
+
+def test_new_keys_beyond_the_bound_are_refused_and_counted():
+    engine = Engine(EngineSettings(max_entries=100))
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes"})
+    exporter = Exporter(engine)
+    for flow in range(150):
+        exporter.sample(1000, flow)
+    exporter.sample(1000, 7)
+    numbers = engine.analyzer(1000)
+    assert (numbers["flowEntries"], numbers["flowEntriesRefused"]) == (100, 50)
+    assert engine.flow_value(["ALL"], "5", "f", source(7), 1000) == pytest.approx(2 * 1000 * RATE / 2)
+    engine.tick(1007)  # crowded: three time constants are enough to go
+    exporter.sample(1007, 149)
+    assert engine.flow_value(["ALL"], "5", "f", source(149), 1007) is not None
+    engine.close()
+
+
+def test_an_entry_that_may_not_fire_again_yet_is_not_forgotten(engine):
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 0.2})
+    engine.set_threshold("big", {"metric": "f", "value": 1000, "byFlow": True, "timeout": 60})
+    exporter = Exporter(engine)
+    exporter.sample(1000)
+    engine.tick(1030)
+    exporter.sample(1031)
+    assert len(engine.events(None, 10)) == 1
+    engine.tick(1200)
+    exporter.sample(1201)
+    assert len(engine.events(None, 10)) == 2
+
+
+def test_raw_keys_with_one_text_share_one_entry(engine):
+    engine.set_flow("net", {"keys": "mask:ipsource:16", "value": "bytes"})
+    exporter = Exporter(engine)
+    for flow in range(300):
+        exporter.sample(1000, flow)
+    [flow] = engine.active_flows(["ALL"], "net", 1000)
+    assert (flow["key"], flow["value"]) == ("10.1.0.0", pytest.approx(300 * 1000 * RATE / 2))
+
+
+def test_limits_by_data_source_fire_once_for_all_flows(engine):
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 1})
+    engine.set_threshold("busy", {"metric": "f", "value": 5000, "timeout": 2})
+    exporter = Exporter(engine)
+    exporter.sample(1000, flow=1)  # 10,000 B/s: below 5000 after 0.7 s
+    exporter.sample(1000.1, flow=2)
+    exporter.sample(1002, flow=3)
+    assert len(engine.events(None, 10)) == 1
+    exporter.sample(1002, flow=3, port=6)
+    assert len(engine.events(None, 10)) == 2
+    exporter.sample(1005, flow=1)  # flow 3 cleared at 1002.7; 2 s later the limit is armed
+    assert [event["flowKey"] for event in engine.events(None, 10)] == [source(1), source(3), source(1)]
+
+
+def test_a_limit_that_is_put_again_starts_armed_and_others_keep_their_state(engine):
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 600})
+    for name in ("a", "b"):
+        engine.set_threshold(name, {"metric": "f", "value": 1, "byFlow": True})
+    exporter = Exporter(engine)
+    exporter.sample(1000)
+    engine.set_threshold("a", {"metric": "f", "value": 2, "byFlow": True})
+    exporter.sample(1001)
+    assert [event["thresholdID"] for event in engine.events(None, 10)] == ["a", "b", "a"]
+    assert engine.clear_threshold("a")
+    exporter.sample(1002)
+    assert len(engine.events(None, 10)) == 3
+
+
+def test_more_thresholds_than_a_flow_can_have_are_refused(engine):
+    engine.set_flow("f", {"value": "bytes"})
+    for number in range(16):
+        engine.set_threshold(f"t{number}", {"metric": "f", "value": 1})
+    with pytest.raises(ValueError, match="threshold 'one_more': more than 16 thresholds on one flow"):
+        engine.set_threshold("one_more", {"metric": "f", "value": 1})
+    assert engine.clear_threshold("t3")
+    engine.set_threshold("one_more", {"metric": "f", "value": 1})
+
+
+def test_more_flows_than_the_engine_can_hold_are_refused(engine):
+    for number in range(128):
+        engine.set_flow(f"f{number}", {"value": "bytes"})
+    with pytest.raises(ValueError, match="flow 'one_more': more than 128 flow definitions"):
+        engine.set_flow("one_more", {"value": "bytes"})
+    engine.set_flow("f7", {"value": "frames"})
+    assert engine.flow("f7")["value"] == "frames"
+
+
+def test_entries_survive_many_thresholds_and_growth(engine):
+    """The table changes its cells' size and number while it holds values."""
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes"})
+    exporter = Exporter(engine)
+    for flow in range(200):
+        exporter.sample(1000, flow)
+        if flow % 20 == 0:
+            engine.set_threshold(f"t{flow}", {"metric": "f", "value": 1e9, "byFlow": True})
+    assert {flow["value"] for flow in engine.active_flows(["ALL"], "f", 1000, 500)} == {1000 * RATE / 2}
+    assert len(engine.active_flows(["ALL"], "f", 1000, 500)) == 200

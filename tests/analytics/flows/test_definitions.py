@@ -1,0 +1,127 @@
+"""definitions: what is filled in, what is refused, what is carried and what is judged."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from analytics.flows.definitions import compile_flow
+from analytics.flows.keys import Invalid
+
+TUPLE = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
+FILTER = "direction=ingress&(ipprotocol=6|ipprotocol=17)"
+
+
+def test_defaults_are_filled_in():
+    assert compile_flow("f", {"value": "bytes"}).spec == {
+        "value": "bytes",
+        "n": 5,
+        "t": 2,
+        "fs": ",",
+        "log": False,
+        "flowStart": False,
+        "activeTimeout": 60,
+        "dropped": False,
+    }
+
+
+def test_what_was_given_is_echoed():
+    spec = {"keys": ["ipsource", "null:vlan"], "value": "frames", "filter": "vlan!=null", "fs": "_SEP_", "log": True}
+    echoed = compile_flow("f", spec).spec
+    assert echoed["keys"] == "ipsource,null:vlan"
+    assert (echoed["filter"], echoed["fs"], echoed["log"], echoed["value"]) == ("vlan!=null", "_SEP_", True, "frames")
+
+
+@pytest.mark.parametrize(("given", "n"), [(1, 5), (5, 5), (10, 10), (1000, 20), (7.9, 7)])
+def test_n_is_clamped(given, n):
+    assert compile_flow("f", {"value": "bytes", "n": given}).spec["n"] == n
+
+
+@pytest.mark.parametrize(("given", "t"), [(0.1, 0.2), (0, 0.2), (3.5, 3.5), (1e9, 600)])
+def test_t_is_clamped(given, t):
+    assert compile_flow("f", {"value": "bytes", "t": given}).t == t
+
+
+def test_plain_keys_are_carried_and_filters_judged():
+    program = compile_flow("howdah_flow", {"keys": TUPLE, "value": "bytes", "filter": FILTER})
+    assert program.judged == ("direction", "ipprotocol")
+    assert program.carried == (
+        (("ipsource",), False),
+        (("ipdestination",), False),
+        (("ipprotocol",), False),
+        (("tcpsourceport", "udpsourceport"), False),
+        (("tcpdestinationport", "udpdestinationport"), False),
+    )
+    assert not program.by_agent
+
+
+@pytest.mark.parametrize(
+    ("key", "carried", "judged"),
+    [
+        ("or:ipsource:ip6source", ((("ipsource", "ip6source"), True),), ()),
+        ("or:vlan:ipsource", (), ("vlan", "ipsource")),  # "5" could be either's text: one entry for both
+        ("isbroadcast", (), ("isbroadcast",)),  # many addresses, one text
+        ("inputifindex", (), ("inputifindex",)),  # many drop reasons, one "discard"
+        ("null:vlan", (), ("vlan",)),
+        ("stack", ((("stack",), False),), ()),
+        ("agent", (), ()),
+    ],
+)
+def test_what_is_carried(key, carried, judged):
+    program = compile_flow("f", {"keys": key, "value": "bytes"})
+    assert (program.carried, program.judged) == (carried, judged)
+    assert program.by_agent is (key == "agent")
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "word"),
+    [
+        ("f", {}, "'value' is missing"),
+        ("f", {"value": ""}, "'value' is missing"),
+        ("f", {"value": "octets"}, "unknown value 'octets'"),
+        ("f", {"value": "ipsource"}, "value 'ipsource' is not a number"),
+        ("f", {"value": "avg:bytes"}, "value prefix 'avg'"),
+        ("f", {"value": "bytes", "key": "ipsource"}, "unknown attribute 'key'"),
+        ("f", {"value": "bytes", "keys": "ipsource,,vlan"}, "unknown key ''"),
+        ("f", {"value": "bytes", "keys": "ipsource,ipdst"}, "'ipdst'"),
+        ("f", {"value": "bytes", "keys": 5}, "'keys' is no text: 5"),
+        ("f", {"value": "bytes", "keys": ["vlan", 5]}, "'keys' is no text"),
+        ("f", {"value": "bytes", "filter": "vlan"}, "missing operator"),
+        ("f", {"value": "bytes", "n": "many"}, "'n' is no number: 'many'"),
+        ("f", {"value": "bytes", "t": float("nan")}, "'t' is no number"),
+        ("f", {"value": "bytes", "n": True}, "'n' is no number"),
+        ("f", {"value": "bytes", "values": ["frames"]}, "'values' is not served"),
+        ("f", {"value": "bytes", "keys": ",".join(["stack"] * 40)}, "too many keys"),
+        ("f", {"value": "bytes", "keys": ",".join(["ip6source", "ip6destination"] * 10)}, "too many keys"),
+        ("f", ["value"], "a definition is a JSON object"),
+        ("a/b", {"value": "bytes"}, "character '/'"),
+        ("a.b", {"value": "bytes"}, "character '.'"),
+        ("", {"value": "bytes"}, "is empty"),
+    ],
+)
+def test_wrong_definitions_are_named(name, spec, word):
+    with pytest.raises(Invalid) as error:
+        compile_flow(name, spec)
+    assert word in str(error.value)
+
+
+def test_rate_prefix_is_the_default():
+    assert compile_flow("f", {"value": "rate:bytes"}).value == "bytes"
+
+
+def test_texts_of_no_live_entry_are_forgotten():
+    program = compile_flow("f", {"keys": "null:vlan", "value": "bytes"})
+    word = bytes(4)
+
+    def judge(vlan: int) -> int:
+        return program.judge(
+            (1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder), "10.0.0.1", lambda agent, port: None
+        )
+
+    one, two = judge(1), judge(2)
+    assert (one, judge(1)) == (1, 1)
+    program.forget({two})
+    assert program.text(two, word) == "2"
+    assert judge(1) not in (one, two)
+    assert judge(2) == two

@@ -1,0 +1,152 @@
+"""metrics: names, statistics, filters and tables over cells."""
+
+from __future__ import annotations
+
+import pytest
+
+from analytics.flows.keys import Invalid
+from analytics.metrics.metrics import (
+    Cell,
+    Name,
+    matches,
+    parse_filters,
+    parse_name,
+    statistic_object,
+    table_rows,
+)
+
+NOW = 1000.0
+
+
+@pytest.mark.parametrize(
+    ("text", "statistic", "source", "metric"),
+    [
+        ("ifinoctets", "max", None, "ifinoctets"),
+        ("sum:ifinoctets", "sum", None, "ifinoctets"),
+        ("5.howdah_flow", "max", "5", "howdah_flow"),
+        ("max:4.ifinoctets", "max", "4", "ifinoctets"),
+        ("2.1.load_one", "max", "2.1", "load_one"),
+        ("nope:x", "max", None, "nope:x"),
+    ],
+)
+def test_names(text, statistic, source, metric):
+    assert parse_name(text) == Name(text, statistic, source, metric)
+
+
+CELLS = [Cell(f"10.0.0.{number}", "5", "m", value, NOW - age) for number, (value, age) in enumerate(
+    [(10.0, 1), (40.0, 3), (20.0, 2), (30.0, 4)]
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("m", 40.0),
+        ("min:m", 10.0),
+        ("sum:m", 100.0),
+        ("avg:m", 25.0),
+        ("var:m", 125.0),
+        ("sdev:m", pytest.approx(11.1803, abs=1e-3)),
+        ("med:m", 25.0),
+        ("q2:m", 25.0),
+        ("q1:m", 17.5),
+        ("q3:m", 32.5),
+        ("iqr:m", 15.0),
+        ("any:m", 10.0),  # the newest
+    ],
+)
+def test_statistics(name, value):
+    found = statistic_object(parse_name(name), CELLS, NOW)
+    assert (found["metricName"], found["metricN"], found["metricValue"]) == (name, 4, value)
+    assert (found["lastUpdateMin"], found["lastUpdateMax"]) == (1000, 4000)
+    if name in ("m", "min:m", "any:m"):
+        assert {"agent", "dataSource", "lastUpdate"} <= set(found)
+    else:
+        assert "agent" not in found
+    if name.split(":")[0] in ("med", "q1", "q2", "q3", "iqr"):
+        assert found["quartiles"] == {"min": 10.0, "q1": 17.5, "med": 25.0, "q3": 32.5, "max": 40.0}
+
+
+def test_nothing_found_has_no_value():
+    assert statistic_object(parse_name("sum:m"), [], NOW) == {"metricName": "sum:m", "metricN": 0}
+
+
+def test_texts_are_left_out_of_sums_but_can_be_asked_for():
+    cells = [Cell("a", "1", "ifname", "eth0", NOW), Cell("a", "2", "ifname", "eth1", NOW - 1)]
+    assert "metricValue" not in statistic_object(parse_name("ifname"), cells, NOW)
+    assert statistic_object(parse_name("any:ifname"), cells, NOW)["metricValue"] == "eth0"
+    assert statistic_object(parse_name("2.ifname"), cells[1:], NOW)["metricValue"] == "eth1"
+
+
+def test_top_keys_are_merged():
+    one = ({"key": "a", "value": 5.0}, {"key": "b", "value": 3.0})
+    two = ({"key": "b", "value": 4.0}, {"key": "c", "value": 1.0})
+    cells = [Cell("x", "1", "f", 5.0, NOW, one), Cell("y", "1", "f", 4.0, NOW, two)]
+    assert statistic_object(parse_name("max:f"), cells, NOW)["topKeys"] == list(one)
+    assert statistic_object(parse_name("sum:f"), cells, NOW)["topKeys"] == [
+        {"key": "b", "value": 7.0},
+        {"key": "a", "value": 5.0},
+    ]
+    assert statistic_object(parse_name("avg:f"), cells, NOW)["topKeys"] == [
+        {"key": "a", "value": 5.0},
+        {"key": "b", "value": 4.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("filters", "passes"),
+    [
+        ({}, True),
+        ({"ifspeed": [1_000_000_000]}, True),
+        ({"ifspeed": [1e9]}, True),
+        ({"ifspeed": "1000000000"}, True),
+        ({"ifspeed": [10, 100]}, False),
+        ({"ifspeed": [10, 1_000_000_000]}, True),
+        ({"ifname": ["leaf*"]}, True),
+        ({"ifname": ["*eth2"]}, False),
+        ({"ifname": ["*"], "ifspeed": ["*"]}, True),
+        ({"host_name": ["*"]}, False),
+        ({"ifname": ["leaf1-eth[0-9]"]}, False),
+        ({"ifspeed": [1e9], "ifname": ["x"]}, False),
+    ],
+)
+def test_filters(filters, passes):
+    attributes = {"ifspeed": 1_000_000_000, "ifname": "leaf1-eth1"}
+    assert matches(parse_filters(filters), attributes.get) is passes
+
+
+@pytest.mark.parametrize("filters", ["x", 5, {"a": []}, {"a": [[]]}, {"a": {}}])
+def test_wrong_filters(filters):
+    with pytest.raises(Invalid, match="filter"):
+        parse_filters(filters)
+
+
+TABLE = {
+    ("a", "1", "ifname"): "eth1",
+    ("a", "2", "ifname"): "eth2",
+    ("b", "1", "ifname"): "eth1",
+    ("a", "1", "ifinoctets"): 5.0,
+    ("a", "2", "ifinoctets"): 9.0,
+    ("a", "2.1", "host_name"): "alpha",
+}
+
+
+def rows(*names: str) -> list[list[object]]:
+    def cell(agent: str, source: str, metric: str) -> Cell | None:
+        value = TABLE.get((agent, source, metric))
+        return None if value is None else Cell(agent, source, metric, value, NOW)
+
+    made = table_rows(names, [("a", "1"), ("a", "2"), ("b", "1")], cell, NOW)
+    return [[each.get("metricValue") for each in row] for row in made]
+
+
+def test_tables():
+    assert rows("ifname", "ifinoctets") == [["eth1", 5.0], ["eth2", 9.0], ["eth1", None]]
+    assert rows("ifinoctets", "ifname") == [[5.0, "eth1"], [9.0, "eth2"]]
+    assert rows("ifinoctets", "host_name") == [[5.0, "alpha"], [9.0, "alpha"]]
+    assert rows("ifname", "sort:ifinoctets:-2") == [["eth1", None], ["eth2", 9.0]]
+    assert rows("sort:ifinoctets:-1", "ifname") == [[9.0, "eth2"]]
+    assert rows("sort:ifinoctets", "ifname") == [[5.0, "eth1"], [9.0, "eth2"]]
+    assert rows("2.ifinoctets") == [[9.0], [9.0]]
+    with pytest.raises(Invalid, match="'many'"):
+        rows("sort:ifname:many")
