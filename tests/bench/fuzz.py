@@ -6,8 +6,8 @@ sanitizer (gcc's libasan).
 
 copies the source tree to DIR (default: build/fuzz), compiles the core there with AddressSanitizer and
 UndefinedBehaviorSanitizer and runs the inputs of tests/analytics/examples/inputs.py through victims.py, life by
-life of LIFE inputs, shared out among the jobs: what a life does follows from seed and number alone, however many jobs there are.
-Inputs lie in memory of their own; one more job runs every STRICTth life with all of Python's objects in such. A
+life of LIFE inputs, shared out among the jobs: what a life does follows from seed and number alone, however many jobs
+there are. Inputs lie in memory of their own; one more job runs every STRICTth life with all of Python's objects so. A
 job whose interpreter dies, raises, hangs or takes too much memory ends the run; the input that it had in hand is saved
 beside DIR's tree, a datagram as a capture that `howdah decode` reads. Before all that, a job that reads one byte too
 many on purpose has to die of it. Prints totals, how many inputs went which way; the exit code says whether all went
