@@ -1,6 +1,6 @@
-"""The one policy for what goes wrong while a program runs: a fault is counted by its kind, logged at a limited rate, and
-shown in the program's status (`faults` in /analyzer/json and /v1/status). What keeps a program from starting is not a
-fault: it ends the program with one line.
+"""The one policy for what goes wrong while a program runs: a fault is counted by its kind, logged at a limited rate,
+and shown in the program's status (`faults` in /analyzer/json and /v1/status). What keeps a program from starting is
+not a fault: it ends the program with one line.
 
 A kind is a short constant of the code ("udp receive", "event poll"), never text from outside, so there are as many
 counters as there are places that count. The first fault of a kind is logged with its traceback; after that a kind gets
