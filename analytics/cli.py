@@ -36,7 +36,7 @@ def analytics(
     ] = None,
 ) -> None:
     """Receive sFlow, follow flows and counters, answer over HTTP (sFlow-RT's REST API)."""
-    from analytics.__main__ import run  # noqa: PLC0415 - the native core and the web server only when they are wanted
+    from analytics.server import run  # noqa: PLC0415 - the native core and the web server only when they are wanted
 
     try:
         settings = config.load(

@@ -1,6 +1,6 @@
 """analytics.api.rest on the real engine: datagrams built here go in, HTTP answers come out; time stands still at NOW.
 
-Requests go through the application in this process (no socket); test_main.py starts the real program.
+Requests go through the application in this process (no socket); test_server.py starts the real program.
 """
 
 import asyncio

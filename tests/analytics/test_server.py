@@ -1,4 +1,4 @@
-"""analytics.__main__ and cli: the real program in processes of its own, on ports the kernel chose."""
+"""analytics.server and cli: the real program in processes of its own, on ports the kernel chose."""
 
 import os
 import re

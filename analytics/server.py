@@ -1,0 +1,216 @@
+"""Builds and joins the parts, and nothing else: settings -> engine, source of sFlow, HTTP; then waits for the end.
+
+One process: the HTTP server's event loop in the main thread, the receive thread beside it, the engine between them.
+Both sockets are open before the ready line is printed. A capture is played in the event loop, at the pace at which it
+was taken and as if it arrived now, so thresholds and answers behave as they would have then. SIGTERM, SIGINT and the
+end of the parent that supervises us all stop the loop, which ends waiting long polls and returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import importlib.metadata
+import itertools
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from analytics.api import rest
+from analytics.config import Settings
+from analytics.core import pipeline
+from analytics.engine import Engine, EngineSettings
+from analytics.inputs import capture
+from analytics.inputs.collector import SFLOW_PORT, Collector, CollectorSettings
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
+GRACE_S = 2  # what a running request gets when the program ends
+SWITCH_S = 0.0005  # so long a batch with counters waits for the GIL of a request that is being answered
+
+Task = Callable[[], Coroutine[Any, Any, None]]
+
+FLOWS = {  # names that users' scripts ask for; sFlow-RT's mininet-dashboard defines them so
+    "mn_bytes": {"value": "bytes"},
+    "mn_flow": {
+        "keys": "ipsource,ipdestination,ipprotocol,"
+        "or:tcpsourceport:udpsourceport:icmptype,or:tcpdestinationport:udpdestinationport:icmpcode",
+        "value": "bytes",
+    },
+}
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn on a socket of ours, without its signal handlers: tells when it serves, and ends long polls first."""
+
+    def __init__(self, app: Starlette, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        self._polls = app.state.polls
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._polls.close()
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # half-sent requests are cut off: no news
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(settings: Settings, parent_pid: int | None = None) -> None:
+    """Serve until told to end. OSError or ValueError with one line if something cannot be opened."""
+    logging.basicConfig(level=logging.WARNING, format="howdah analytics: %(message)s")
+    sys.setswitchinterval(SWITCH_S)
+    with contextlib.ExitStack() as closing:
+        engine = Engine(EngineSettings(max_events=settings.events))
+        closing.callback(engine.close)
+        for name, spec in FLOWS.items():
+            engine.set_flow(name, spec)
+        http = closing.enter_context(listen(settings.host, settings.port))
+        tasks: list[Task] = [functools.partial(tick, engine)]
+        if settings.replay is None:
+            collector = Collector(engine, receiving(settings))
+            collector.start()
+            closing.callback(collector.stop)
+            source = f"sflow {shown(collector.address)}"
+        else:
+            tasks.append(played(settings.replay, engine))
+            source = f"replay {settings.replay}"
+        app = rest.build(engine, version=version(), token=settings.token)
+        ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
+        server = HttpServer(app, on_ready=functools.partial(begin, ready))
+        asyncio.run(serve(server, http, tasks, parent_pid))
+
+
+def begin(ready: str) -> None:
+    """Say so. What is there from the start is no garbage: looking through it once a second held up every answer."""
+    gc.freeze()
+    print(ready, flush=True)
+
+
+def receiving(settings: Settings) -> CollectorSettings:
+    """The part of the settings that the collector needs."""
+    return CollectorSettings(
+        host=settings.sflow_host,
+        port=settings.sflow_port,
+        buffer_bytes=settings.receive_buffer,
+        sockets=settings.sflow_sockets,
+        sources=settings.sflow_sources,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; OSError says which address."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        http = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as fault:  # a failed look-up has a negative errno and its own words
+        why = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
+        raise OSError(f"cannot listen for HTTP on {host} port {port}: {why}") from None
+    # Inherited by every connection. asyncio would set it itself, but not on a socket that was made without naming TCP;
+    # without it each answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
+    http.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return http
+
+
+async def serve(server: HttpServer, http: socket.socket, tasks: Sequence[Task], parent_pid: int | None) -> None:
+    """HTTP and the tasks beside it, until a signal or the parent's end. A task that fails ends everything."""
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop)
+    if parent_pid is not None:
+        loop.add_reader(watched(parent_pid), stop)
+    beside = asyncio.gather(*(task() for task in tasks))
+    beside.add_done_callback(lambda done: stop())
+    await server.serve(sockets=[http])
+    beside.cancel()
+    try:
+        await beside
+    except asyncio.CancelledError:
+        return
+    except Exception:  # a bug; whoever supervises us starts us again
+        log.exception("ended by a fault of its own")
+        raise SystemExit(1) from None
+
+
+async def tick(engine: Engine) -> None:
+    """In a thread: its many turns of the engine's lock would keep requests waiting."""
+    while True:
+        await asyncio.to_thread(engine.tick, time.time())
+        await asyncio.sleep(TICK_S)
+
+
+def played(path: str, engine: Engine) -> Task:
+    """The task that plays a capture; OSError or ValueError at once if there is nothing to play."""
+    datagrams = capture.datagrams(path, SFLOW_PORT)
+    first = next(datagrams, None)
+    if first is None:
+        raise ValueError(f"{path}: no sFlow in it (UDP port {SFLOW_PORT})")
+
+    async def play() -> None:
+        offset = time.time() - first[0]
+        try:
+            for when, source, payload in itertools.chain([first], datagrams):
+                await asyncio.sleep(max(0.0, when + offset - time.time()))
+                engine.feed([payload], time.time(), source)
+        except capture.Broken as fault:  # what came before it was played; the answers stay
+            log.error("%s", fault)
+
+    return play
+
+
+def watched(pid: int) -> int:
+    """A descriptor that becomes readable when the process has ended (pidfd_open(2)): no polling, nobody is missed."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as fault:
+        raise OSError(f"cannot watch parent process {pid}: {fault.strerror}") from None
+
+
+def version() -> str:
+    """Of the distribution, and of the interpreter that the native core was compiled for."""
+    try:
+        number = importlib.metadata.version("howdah")
+    except importlib.metadata.PackageNotFoundError:
+        number = "from source"
+    return f"{number} (core {'.'.join(os.path.basename(pipeline.__file__).split('.')[1:-1])})"
+
+
+def shown(address: tuple[Any, ...]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
