@@ -58,7 +58,7 @@ def decode(
             pass
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at exit shall not fail
-        except (capture.Broken, OSError) as fault:
+        except (capture.MalformedCapture, OSError) as fault:
             what = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
             name = f"{fault.filename}: " if isinstance(fault, OSError) and fault.filename else ""
             stack.close()  # the progress bar goes first

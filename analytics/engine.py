@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,8 @@ from analytics.events.thresholds import parse_threshold
 from analytics.events.watches import Fire, Watches
 from analytics.flows import flowquery
 from analytics.flows.definitions import Program, compile_flow
-from analytics.flows.keys import Invalid
+from analytics.flows.flowquery import Mode
+from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
@@ -42,8 +44,6 @@ from analytics.metrics.metrics import (
     table_rows,
 )
 from analytics.metrics.numbers import agent_numbers, analyzer_numbers, elapsed_ms
-
-__all__ = ["Engine", "EngineSettings", "Invalid"]
 
 TURN = 2000  # metrics of data sources looked up in one turn of the lock: some milliseconds
 
@@ -169,14 +169,14 @@ class Engine:
     # -- flow definitions --
 
     def set_flow(self, name: str, spec: dict[str, Any]) -> None:
-        """Define a flow or replace it (its values start anew). Invalid names the offending word."""
+        """Define a flow or replace it (its values start anew). InvalidDefinition names the offending word."""
         program = compile_flow(name, spec)
         with self._pipeline:
             self._drop_flow(name)
             try:
                 cache = self._caches[name] = self._pipeline.classifier.add(program, self._settings.max_entries)
             except OverflowError as error:
-                raise Invalid(f"flow {name!r}: {error}") from None
+                raise InvalidDefinition(f"flow {name!r}: {error}") from None
             self._watches.flow_set(name, cache)
             self._watch_counters()
 
@@ -206,7 +206,7 @@ class Engine:
     # -- thresholds --
 
     def set_threshold(self, name: str, spec: dict[str, Any]) -> None:
-        """Define a threshold or replace it (its states start armed). Invalid names the offending word."""
+        """Define a threshold or replace it (its states start armed). InvalidDefinition names the offending word."""
         threshold = parse_threshold(name, spec)
         with self._pipeline:
             self._watches.set(threshold, self._caches)
@@ -258,19 +258,16 @@ class Engine:
         now: float,
         max_flows: int = 100,
         min_value: float = 0.0,
-        agg_mode: str = "max",
-        pattern: str | None = None,
+        mode: Mode = Mode.MAX,
+        pattern: re.Pattern[str] | None = None,
     ) -> list[dict[str, Any]]:
         """The largest flows over the data sources of `agents`, one element per key; see flowquery.merge."""
-        if agg_mode not in flowquery.MODES:
-            raise Invalid(f"aggMode {agg_mode!r} is none of {', '.join(sorted(flowquery.MODES))}")
-        keep = flowquery.pattern_test(pattern)
         with self._pipeline:
             cache = self._caches[name]
-            wanted = self._wanted(agents, {"edge": "EDGE", "core": "CORE"}.get(agg_mode))
+            wanted = self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
             most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
             found = cache.top(wanted, most, min_value, now)
-            return flowquery.merge(found, cache.program, self._directory.sources, agg_mode, max_flows, keep)
+            return flowquery.merge(found, cache.program, self._directory.sources, mode, max_flows, pattern)
 
     def flow_value(self, agents: Sequence[str], data_source: str, name: str, key: str, now: float) -> float | None:
         """The value of one flow on one data source of the first of `agents` that sees it."""

@@ -188,7 +188,7 @@ def played(path: str, engine: Engine) -> Task:
             for when, source, payload in itertools.chain([first], datagrams):
                 await asyncio.sleep(max(0.0, when + offset - time.time()))
                 engine.feed([payload], time.time(), source)
-        except capture.Broken as fault:  # what came before it was played; the answers stay
+        except capture.MalformedCapture as fault:  # what came before it was played; the answers stay
             log.error("%s", fault)
 
     return play

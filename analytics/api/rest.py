@@ -32,9 +32,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from analytics import topology
 from analytics.api import prometheus, relaxed_json
 from analytics.api.longpoll import LongPolls, ShuttingDown
-from analytics.api.parameters import number, pattern, required, spec_of, words
+from analytics.api.parameters import choice, number, pattern, required, spec_of, words
 from analytics.api.vitals import Vitals
-from analytics.engine import Engine, Invalid
+from analytics.engine import Engine
+from analytics.flows.flowquery import Mode
+from analytics.flows.keys import InvalidDefinition
+from analytics.metrics.metrics import InvalidQuery
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,6 @@ HERE = Path(__file__).parent
 MAX_BODY = 16 * 1024 * 1024  # bytes; a topology of 100,000 ports has about 10 MB
 MAX_POLL_S = 3600.0  # a forgotten client holds its connection no longer than this
 MAX_COUNT = 2**31 - 1
-AGG_MODES = ("max", "sum", "avg", "edge", "core")
 
 
 class Api:
@@ -106,16 +108,13 @@ class Api:
     async def get_active_flows(self, request: Request) -> Response:
         self.existing_flow(request)
         self.note_n(request)
-        mode = request.query_params.get("aggMode", "max")
-        if mode not in AGG_MODES:
-            raise HTTPException(400, f"aggMode '{mode}' is none of {', '.join(AGG_MODES)}")
         flows = self.engine.active_flows(
             words(request, "agent"),
             request.path_params["name"],
             self.clock(),
             max_flows=number(request, "maxFlows", 100, most=MAX_COUNT),
             min_value=number(request, "minValue", 0.0, least=-math.inf),
-            agg_mode=mode,
+            mode=choice(request, "aggMode", Mode.MAX),
             pattern=pattern(request, "filter"),
         )
         return answer(flows)
@@ -310,7 +309,8 @@ def build(
         lifespan=lifespan,
         middleware=[Middleware(api.vitals.counted), Middleware(guarded, token)],
         exception_handlers={
-            Invalid: bad_request,
+            InvalidDefinition: bad_request,
+            InvalidQuery: bad_request,
             topology.InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,

@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from analytics.inputs.capture import MAGICS, Broken
+from analytics.inputs.capture import MAGICS, MalformedCapture
 
 DEFINITIONS = {
     "five_tuple": {
@@ -66,7 +66,7 @@ def decode(
     try:
         with tempfile.TemporaryDirectory(prefix="howdah-bench-") as work:
             report = _decode(file, port, samples, Path(work))
-    except (Broken, OSError, RuntimeError) as error:
+    except (MalformedCapture, OSError, RuntimeError) as error:
         print(f"howdah bench: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     if as_json:
@@ -107,7 +107,7 @@ def _repeat(file: Path, times: int, capture: Path) -> None:
     with file.open("rb") as source, capture.open("wb") as sink:
         head = source.read(PCAP_HEADER)
         if head[:4] not in MAGICS:
-            raise Broken(f"{file}: offset 0: not a pcap file")
+            raise MalformedCapture(f"{file}: offset 0: not a pcap file")
         sink.write(head)
         for _ in range(times):
             source.seek(PCAP_HEADER)

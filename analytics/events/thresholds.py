@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analytics.flows.definitions import check_name
-from analytics.flows.keys import Invalid
-from analytics.metrics.metrics import Filters, matches, parse_filters
+from analytics.flows.keys import InvalidDefinition
+from analytics.metrics.metrics import Filters, InvalidQuery, matches, parse_filters
 
 DEFAULT_TIMEOUT_S = 1.0
 ATTRIBUTES = frozenset({"metric", "value", "filter", "byFlow", "timeout"})
@@ -37,23 +37,23 @@ class Threshold:
 
 
 def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
-    """Check a threshold; Invalid names the offending word."""
+    """Check a threshold; InvalidDefinition names the offending word."""
     check_name("threshold", name)
     if not isinstance(spec, dict):
-        raise Invalid(f"threshold {name!r}: a threshold is a JSON object, not {spec!r}")
+        raise InvalidDefinition(f"threshold {name!r}: a threshold is a JSON object, not {spec!r}")
     for word in spec:
         if word not in ATTRIBUTES:
-            raise Invalid(f"threshold {name!r}: unknown attribute {word!r}")
+            raise InvalidDefinition(f"threshold {name!r}: unknown attribute {word!r}")
     metric = spec.get("metric")
     if not isinstance(metric, str) or not metric:
-        raise Invalid(f"threshold {name!r}: attribute 'metric' is missing or no text: {metric!r}")
+        raise InvalidDefinition(f"threshold {name!r}: attribute 'metric' is missing or no text: {metric!r}")
     value = _number(name, "value", spec.get("value"))
     timeout = _number(name, "timeout", spec.get("timeout", DEFAULT_TIMEOUT_S))
     if timeout < 0:
-        raise Invalid(f"threshold {name!r}: attribute 'timeout' is negative: {timeout!r}")
+        raise InvalidDefinition(f"threshold {name!r}: attribute 'timeout' is negative: {timeout!r}")
     by_flow = spec.get("byFlow", False)
     if not isinstance(by_flow, bool):
-        raise Invalid(f"threshold {name!r}: attribute 'byFlow' is neither true nor false: {by_flow!r}")
+        raise InvalidDefinition(f"threshold {name!r}: attribute 'byFlow' is neither true nor false: {by_flow!r}")
     filled = {
         "metric": metric,
         "value": spec["value"],
@@ -64,14 +64,14 @@ def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
         filled["filter"] = spec["filter"]
     try:
         filters = parse_filters(spec.get("filter") or {})
-    except Invalid as error:
-        raise Invalid(f"threshold {name!r}: {error}") from None
+    except InvalidQuery as error:
+        raise InvalidDefinition(f"threshold {name!r}: {error}") from None
     return Threshold(name, metric, value, by_flow, timeout, filters, filled)
 
 
 def _number(name: str, word: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
-        raise Invalid(f"threshold {name!r}: attribute {word!r} is missing or no number: {value!r}")
+        raise InvalidDefinition(f"threshold {name!r}: attribute {word!r} is missing or no number: {value!r}")
     return float(value)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.events.thresholds import CounterWatch, Threshold
-from analytics.flows.keys import Invalid
+from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.metrics import Name, parse_name
 
 Place = tuple[str, str]  # agent, data source
@@ -81,7 +81,7 @@ class Watches:
         try:
             index = cache.add_limit(threshold.value, threshold.timeout, threshold.by_flow, watch.filtered)
         except OverflowError as error:
-            raise Invalid(f"threshold {threshold.name!r}: {error}") from None
+            raise InvalidDefinition(f"threshold {threshold.name!r}: {error}") from None
         watch.cache, watch.index, watch.counters = cache, index, None
         for source in range(len(self._places)):
             self._filter(watch, source)

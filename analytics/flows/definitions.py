@@ -15,7 +15,7 @@ from typing import Any
 from analytics.core.dissect.packet import ROOMS
 from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, judged_room
 from analytics.flows.filters import Filter, parse_filter
-from analytics.flows.keys import Expression, Invalid, Sample, parse, split
+from analytics.flows.keys import Expression, InvalidDefinition, Sample, parse, split
 from analytics.flows.texts import INJECTIVE, RENDER, number
 
 N_RANGE = (5, 20)
@@ -116,7 +116,7 @@ class Program:
 
 
 def compile_flow(name: str, spec: dict[str, Any]) -> Program:
-    """Check a definition and compile it; Invalid names the offending word."""
+    """Check a definition and compile it; InvalidDefinition names the offending word."""
     filled = fill(name, spec)
     keys = tuple(parse(text) for text in split(filled["keys"], ",")) if filled.get("keys") else ()
     filter_ = parse_filter(filled["filter"]) if filled.get("filter") else None
@@ -169,7 +169,9 @@ def _slices(program: Program) -> tuple[slice, ...]:
     judged = 8 * program.by_agent + sum(judged_room(ROOMS.get(FIELDS[name][-1], 4)) for name in program.judged)
     picks = len(program.judged) + sum(len(names) for names, _ in program.carried)
     if picks > MAX_PICKS or max(at, judged) > MAX_KEY_BYTES:
-        raise Invalid(f"flow {program.name!r}: too many keys (at most {MAX_PICKS} fields and {MAX_KEY_BYTES} bytes)")
+        raise InvalidDefinition(
+            f"flow {program.name!r}: too many keys (at most {MAX_PICKS} fields and {MAX_KEY_BYTES} bytes)"
+        )
     return tuple(slices)
 
 
@@ -177,13 +179,13 @@ def _value(text: str) -> str | None:
     """The numeric field that is added up; None for frames (1 per sample)."""
     prefix, _, name = text.rpartition(":")
     if prefix not in ("", "rate"):
-        raise Invalid(f"value prefix {prefix!r} is not served by this version")
+        raise InvalidDefinition(f"value prefix {prefix!r} is not served by this version")
     if name == "frames":
         return None
     if name not in FIELDS:
-        raise Invalid(f"unknown value {name!r}")
+        raise InvalidDefinition(f"unknown value {name!r}")
     if FIELDS[name][-1] != "number":
-        raise Invalid(f"value {name!r} is not a number")
+        raise InvalidDefinition(f"value {name!r} is not a number")
     return name
 
 
@@ -191,18 +193,18 @@ def fill(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The definition as it is echoed: checked, defaults filled in, n and t clamped, keys one comma-joined string."""
     check_name("flow", name, NAME_FORBIDS | {"."})
     if not isinstance(spec, dict):
-        raise Invalid(f"flow {name!r}: a definition is a JSON object, not {spec!r}")
+        raise InvalidDefinition(f"flow {name!r}: a definition is a JSON object, not {spec!r}")
     for word in spec:
         if word not in ATTRIBUTES:
-            raise Invalid(f"flow {name!r}: unknown attribute {word!r}")
+            raise InvalidDefinition(f"flow {name!r}: unknown attribute {word!r}")
     for word in UNSERVED:
         if spec.get(word):
-            raise Invalid(f"flow {name!r}: attribute {word!r} is not served by this version")
+            raise InvalidDefinition(f"flow {name!r}: attribute {word!r} is not served by this version")
     filled = {word: value for word, value in spec.items() if word not in UNSERVED and value is not None}
     for word in ("keys", "value", "filter", "fs"):
         filled[word] = _text(name, word, filled[word]) if word in filled else None
     if not filled["value"]:
-        raise Invalid(f"flow {name!r}: attribute 'value' is missing")
+        raise InvalidDefinition(f"flow {name!r}: attribute 'value' is missing")
     for word in ("n", "t", "activeTimeout"):
         filled[word] = _number(name, word, filled.get(word, DEFAULTS[word]))
     filled["n"] = int(min(max(filled["n"], N_RANGE[0]), N_RANGE[1]))
@@ -219,18 +221,20 @@ def check_name(what: str, name: str, forbids: frozenset[str] = NAME_FORBIDS) -> 
     """Names stand in URLs, a flow's also in `dataSource.metric`: refuse what would break them there."""
     bad = sorted(forbids & set(name))
     if not name or bad:
-        raise Invalid(f"{what} name {name!r}: " + (f"character {bad[0]!r} is not allowed" if bad else "is empty"))
+        raise InvalidDefinition(
+            f"{what} name {name!r}: " + (f"character {bad[0]!r} is not allowed" if bad else "is empty")
+        )
 
 
 def _text(name: str, word: str, value: object) -> str:
     if isinstance(value, list) and word == "keys" and all(isinstance(item, str) for item in value):
         return ",".join(value)
     if not isinstance(value, str):
-        raise Invalid(f"flow {name!r}: attribute {word!r} is no text: {value!r}")
+        raise InvalidDefinition(f"flow {name!r}: attribute {word!r} is no text: {value!r}")
     return value.strip() if word != "fs" else value
 
 
 def _number(name: str, word: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 (NaN)
-        raise Invalid(f"flow {name!r}: attribute {word!r} is no number: {value!r}")
+        raise InvalidDefinition(f"flow {name!r}: attribute {word!r} is no number: {value!r}")
     return value

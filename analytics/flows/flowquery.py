@@ -8,42 +8,36 @@ text is made only of what is answered.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
 from analytics.flows.definitions import Program
-from analytics.flows.keys import Invalid
 
-MODES = frozenset({"max", "sum", "avg", "edge", "core"})
 MANY = 10_000  # flows per data source looked at when a query cannot name them by value
 
 RawFlow = tuple[int, int, bytes, float]
 
 
-def pattern_test(pattern: str | None) -> Callable[[str], bool]:
-    """A test of key texts: a regular expression found anywhere in the key; Invalid if it is none."""
-    if pattern is None:
-        return lambda key: True
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise Invalid(f"filter {pattern!r}: bad regular expression: {error}") from None
-    return lambda key: compiled.search(key) is not None
+class Mode(Enum):
+    """How the values of one key on several data sources become one (sFlow-RT's aggMode)."""
+
+    MAX = "max"  # the largest
+    SUM = "sum"
+    AVG = "avg"  # the mean
+    EDGE = "edge"  # the sum over edge ports: each flow enters the fabric once
+    CORE = "core"  # the largest over ports that end a link
 
 
 def merge(
     found: list[RawFlow],
     program: Program,
     sources: Sequence[tuple[str, str]],
-    mode: str,
+    mode: Mode,
     most: int,
-    keep: Callable[[str], bool],
+    pattern: re.Pattern[str] | None,
 ) -> list[dict[str, Any]]:
-    """One element per key, largest first; agent and dataSource are those of the largest observation.
-
-    mode says how the values of one key on several data sources are joined: max and core the largest, sum and edge the
-    sum (at the edge each flow enters once), avg the mean. flowN is the number of data sources.
-    """
+    """At most `most` flows, one per key, largest first; those whose key text `pattern` finds something in."""
     merged: dict[tuple[int, bytes], list[Any]] = {}
     for source, verdict, carried, rate in found:
         entry = merged.setdefault((verdict, carried), [0.0, 0, 0.0, source])
@@ -53,7 +47,7 @@ def merge(
             entry[2], entry[3] = rate, source
     flows = []
     for raw, (total, count, largest, source) in merged.items():
-        value = total if mode in ("sum", "edge") else total / count if mode == "avg" else largest
+        value = total if mode in (Mode.SUM, Mode.EDGE) else total / count if mode is Mode.AVG else largest
         flows.append((value, raw, count, source))
     flows.sort(key=lambda flow: -flow[0])
     answer: list[dict[str, Any]] = []
@@ -61,7 +55,7 @@ def merge(
         if len(answer) >= most:
             break
         key = program.text(verdict, carried)
-        if keep(key):
+        if pattern is None or pattern.search(key):
             agent, data_source = sources[source]
             answer.append({"agent": agent, "dataSource": data_source, "flowN": count, "key": key, "value": value})
     return answer

@@ -37,7 +37,7 @@ PLAIN = struct.Struct(">12xHB5xHxB2x4s6xHH2x")  # Ethernet, IPv4 without options
 Packets = Iterator[tuple[float, int, bytes]]
 
 
-class Broken(ValueError):
+class MalformedCapture(ValueError):
     """A file that is no capture, or ends within a packet; the message names file and offset."""
 
 
@@ -65,8 +65,8 @@ class _Source:
             self._next = self.offset + PROGRESS_STEP
         return data
 
-    def broken(self, what: str, offset: int) -> Broken:
-        return Broken(f"{self.name}: offset {offset}: {what}")
+    def malformed(self, what: str, offset: int) -> MalformedCapture:
+        return MalformedCapture(f"{self.name}: offset {offset}: {what}")
 
 
 def datagrams(
@@ -75,7 +75,7 @@ def datagrams(
     """(capture time, source address, payload) of every UDP datagram to `port` in a capture file.
 
     `file` is read instead of opening `path`, which then only names it in errors; `told` hears the offset every
-    megabyte. Broken: no capture, or a broken one, when the fault is met; OSError: not to be read.
+    megabyte. MalformedCapture: no capture, or a broken one, when the fault is met; OSError: not to be read.
     """
     with Path(path).open("rb") if file is None else file as opened:
         source = _Source(str(path), opened, told)
@@ -101,10 +101,10 @@ def _packets(source: _Source) -> Packets:
     if magic == SECTION_MAGIC:
         return _pcapng(source)
     if magic not in MAGICS:
-        raise source.broken("not a pcap file", 0)
+        raise source.malformed("not a pcap file", 0)
     head = source.read(20)
     if len(head) < 20:
-        raise source.broken("not a pcap file", 0)
+        raise source.malformed("not a pcap file", 0)
     order, fraction = MAGICS[magic]
     link = _supported(struct.unpack(order + "I", head[16:20])[0] & 0xFFFF, source, 20)
     return _pcap(source, order, fraction, link)
@@ -115,13 +115,13 @@ def _pcap(source: _Source, order: str, fraction: float, link: int) -> Packets:
     while head := read(16):
         offset = source.offset - len(head)
         if len(head) < 16:
-            raise source.broken("ends within a packet's header", offset)
+            raise source.malformed("ends within a packet's header", offset)
         seconds, rest, length, _ = unpack(head)
         if length > MAX_PACKET:
-            raise source.broken(f"a packet of {length} bytes", offset)
+            raise source.malformed(f"a packet of {length} bytes", offset)
         packet = read(length)
         if len(packet) < length:
-            raise source.broken("ends within a packet", offset)
+            raise source.malformed("ends within a packet", offset)
         yield seconds + rest * fraction, link, packet
 
 
@@ -132,17 +132,17 @@ def _blocks(source: _Source) -> Iterator[tuple[int, int, str, bytes]]:
         offset = source.offset - len(start)
         head = source.read(8 if start == SECTION_MAGIC else 4)
         if len(start) < 4 or len(head) < (8 if start == SECTION_MAGIC else 4):
-            raise source.broken("ends within a block's header", offset)
+            raise source.malformed("ends within a block's header", offset)
         if start == SECTION_MAGIC:
             order = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}.get(head[4:], "")
             if not order:
-                raise source.broken("a section without byte order", offset)
+                raise source.malformed("a section without byte order", offset)
         kind, length = struct.unpack(order + "II", start + head[:4])
         if length % 4 or not 8 + len(head) - 4 + 4 <= length <= MAX_BLOCK:
-            raise source.broken(f"a block of {length} bytes", offset)
+            raise source.malformed(f"a block of {length} bytes", offset)
         body = source.read(length - len(head) - 4)
         if len(body) < length - len(head) - 4:
-            raise source.broken("ends within a block", offset)
+            raise source.malformed("ends within a block", offset)
         yield offset, kind, order, body[:-4]
         start = source.read(4)
 
@@ -164,14 +164,14 @@ def _pcapng(source: _Source) -> Packets:
                 length = min(struct.unpack(order + "I", body[:4])[0], len(body) - 4)
                 yield 0.0, _supported(interfaces[0].link, source, offset), body[4 : 4 + length]
         except struct.error:
-            raise source.broken("a block that is too short", offset) from None
+            raise source.malformed("a block that is too short", offset) from None
         except IndexError:
-            raise source.broken("a packet of an interface that was not described", offset) from None
+            raise source.malformed("a packet of an interface that was not described", offset) from None
 
 
 def _supported(link: int, source: _Source, offset: int) -> int:
     if link not in LINKS:
-        raise source.broken(f"link type {link} is not supported", offset)
+        raise source.malformed(f"link type {link} is not supported", offset)
     return link
 
 

@@ -12,13 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analytics.flows.keys import Invalid
 from analytics.metrics.directory import AGENT_WIDE
 
 STATISTICS = frozenset({"max", "min", "sum", "avg", "var", "sdev", "med", "q1", "q2", "q3", "iqr", "any"})
 QUARTILES = frozenset({"med", "q1", "q2", "q3", "iqr"})
 
 Filters = Mapping[str, tuple[str, ...]]
+
+
+class InvalidQuery(ValueError):
+    """A query or a filter that cannot be used; the message names the offending word."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,14 @@ def parse_name(text: str) -> Name:
 
 
 def parse_filters(spec: object) -> dict[str, tuple[str, ...]]:
-    """{attribute: value or [values]} -> {attribute: texts}; Invalid when it has another shape."""
+    """{attribute: value or [values]} -> {attribute: texts}; InvalidQuery when it has another shape."""
     if not isinstance(spec, Mapping):
-        raise Invalid(f"filter is no object of attribute: [values]: {spec!r}")
+        raise InvalidQuery(f"filter is no object of attribute: [values]: {spec!r}")
     filters = {}
     for attribute, values in spec.items():
         listed = values if isinstance(values, (list, tuple)) else [values]
         if not listed or not all(isinstance(value, (str, int, float)) for value in listed):
-            raise Invalid(f"filter attribute {attribute!r} has no list of texts or numbers: {values!r}")
+            raise InvalidQuery(f"filter attribute {attribute!r} has no list of texts or numbers: {values!r}")
         filters[str(attribute)] = tuple(as_text(value) for value in listed)
     return filters
 
@@ -204,7 +207,7 @@ def _columns(names: Sequence[str]) -> tuple[list[Name], tuple[int, int | None] |
             try:
                 order = (place, int(rows) if rows else None)
             except ValueError:
-                raise Invalid(f"table: {rows!r} in {text!r} is no number of rows") from None
+                raise InvalidQuery(f"table: {rows!r} in {text!r} is no number of rows") from None
         columns.append(parse_name(name))
     return columns, order
 

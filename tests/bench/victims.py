@@ -25,11 +25,12 @@ from starlette.requests import Request
 
 from analytics import topology
 from analytics.api import parameters, relaxed_json
-from analytics.engine import Engine, EngineSettings, Invalid
+from analytics.engine import Engine, EngineSettings
 from analytics.events.thresholds import parse_threshold
 from analytics.flows.definitions import compile_flow
+from analytics.flows.keys import InvalidDefinition
 from analytics.inputs import replay
-from analytics.inputs.capture import Broken, datagrams
+from analytics.inputs.capture import MalformedCapture, datagrams
 from tests.analytics.examples.inputs import CAPTURE, REQUEST, START
 
 FORMS = ("text", "json", "csv", "pcap")
@@ -175,10 +176,10 @@ class Victim:
         os.ftruncate(self.file, 0)
         os.pwrite(self.file, wire, 0)
         before = self.fed()
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(MalformedCapture):
             replay.replay(f"/proc/self/fd/{self.file}", self.engine)
         plain = [0, 0]
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(MalformedCapture):
             for _, _, payload in datagrams("-", 6343, file=io.BytesIO(wire)):
                 plain = [plain[0] + 1, plain[1] + len(payload)]
         native = [after - then for after, then in zip(self.fed(), before, strict=True)]
@@ -204,7 +205,7 @@ class Victim:
         with contextlib.suppress(topology.InvalidTopology):
             topology.parse(spec)
         for parse in (compile_flow, parse_threshold):
-            with contextlib.suppress(Invalid):
+            with contextlib.suppress(InvalidDefinition):
                 parse("name", spec)
 
     def end(self) -> Counter[str]:

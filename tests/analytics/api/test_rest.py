@@ -6,6 +6,7 @@ Requests go through the application in this process (no socket); test_server.py 
 import asyncio
 import json
 import time
+import warnings
 
 import httpx
 import pytest
@@ -300,6 +301,9 @@ def test_active_flows_can_be_limited_and_filtered(client):
     assert keys("") == ["10", "11", "20"]
     assert keys(f"minValue={2 * ONE_SAMPLE - 1}") == ["10", "11"]
     assert keys("filter=1.") == ["10", "11"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert keys("filter=[[1]0") == ["10"]  # Python warns of it: "Possible nested set"
     assert keys("n=1&timeout=10") == ["10", "11", "20"]
     assert client.get(f"/activeflows/{AGENT};10.9.9.9/f/json?maxFlows=1")[0]["value"] == pytest.approx(3 * ONE_SAMPLE)
     assert client.get("/activeflows/10.9.9.9/f/json") == []
@@ -351,6 +355,12 @@ def test_the_landing_page_and_the_description(client):
             "/activeflows/ALL/f/json?aggMode=most",
             "",
             (400, "aggMode 'most' is none of max, sum, avg, edge, core"),
+        ),
+        (
+            "GET",
+            "/activeflows/ALL/f/json?filter=[",
+            "",
+            (400, "filter '[' is not a pattern: unterminated character set at position 0"),
         ),
         ("GET", "/events/json?eventID=abc", "", (400, "eventID 'abc' is not an integer of at least -1")),
         ("GET", "/events/json?timeout=-1", "", (400, "timeout '-1' is not a number of at least 0")),

@@ -6,7 +6,7 @@ import pytest
 
 from analytics.events.log import EventLog
 from analytics.events.thresholds import CounterWatch, parse_threshold
-from analytics.flows.keys import Invalid
+from analytics.flows.keys import InvalidDefinition
 
 
 def test_defaults_are_filled_in():
@@ -41,7 +41,7 @@ def test_the_filter_is_kept():
     ],
 )
 def test_wrong_thresholds_are_named(spec, word):
-    with pytest.raises(Invalid) as error:
+    with pytest.raises(InvalidDefinition) as error:
         parse_threshold("t", spec)
     assert "'t'" in str(error.value)
     assert word in str(error.value)

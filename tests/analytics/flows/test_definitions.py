@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from analytics.flows.definitions import compile_flow
-from analytics.flows.keys import Invalid
+from analytics.flows.keys import InvalidDefinition
 
 TUPLE = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
 FILTER = "direction=ingress&(ipprotocol=6|ipprotocol=17)"
@@ -101,7 +101,7 @@ def test_what_is_carried(key, carried, judged):
     ],
 )
 def test_wrong_definitions_are_named(name, spec, word):
-    with pytest.raises(Invalid) as error:
+    with pytest.raises(InvalidDefinition) as error:
         compile_flow(name, spec)
     assert word in str(error.value)
 

@@ -14,7 +14,7 @@ import pytest
 
 from analytics.api.prometheus import analyzer_text
 from analytics.engine import Engine
-from analytics.inputs.capture import Broken
+from analytics.inputs.capture import MalformedCapture
 from analytics.inputs.collector import Collector, CollectorSettings
 from analytics.inputs.replay import replay
 from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
@@ -293,14 +293,14 @@ def test_an_event_wakes_whoever_waits(engine, collector):
 def test_a_bug_in_judging_is_logged_and_the_stream_goes_on(engine, collector, eventually, caplog, monkeypatch):
     engine.set_flow("linked", {"keys": "link:inputifindex", "value": "frames"})
 
-    class Broken:
+    class Faulty:
         def link_name(self, agent, port):
             raise ZeroDivisionError("a bug")
 
         def speed(self, agent, port):
             return None
 
-    engine.set_topology(Broken())
+    engine.set_topology(Faulty())
     send(collector.address, *stream(1))
     eventually(lambda: "a batch of sFlow was not fully counted" in caplog.text)
     send(collector.address, *stream(5)[1:])
@@ -356,6 +356,6 @@ def test_replay_expires_and_decays_by_capture_time(engine, tmp_path):
 def test_a_broken_capture_is_named_and_what_came_before_counts(engine, tmp_path):
     path = pcap_of(tmp_path, *stream(2))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(Broken, match=r"x\.pcap: offset"):
+    with pytest.raises(MalformedCapture, match=r"x\.pcap: offset"):
         replay(path, engine)
     assert samples(engine) == 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from analytics.flows.keys import Invalid
 from analytics.metrics.metrics import (
     Cell,
+    InvalidQuery,
     Name,
     matches,
     parse_filters,
@@ -117,7 +117,7 @@ def test_filters(filters, passes):
 
 @pytest.mark.parametrize("filters", ["x", 5, {"a": []}, {"a": [[]]}, {"a": {}}])
 def test_wrong_filters(filters):
-    with pytest.raises(Invalid, match="filter"):
+    with pytest.raises(InvalidQuery, match="filter"):
         parse_filters(filters)
 
 
@@ -148,5 +148,5 @@ def test_tables():
     assert rows("sort:ifinoctets:-1", "ifname") == [[9.0, "eth2"]]
     assert rows("sort:ifinoctets", "ifname") == [[5.0, "eth1"], [9.0, "eth2"]]
     assert rows("2.ifinoctets") == [[9.0], [9.0]]
-    with pytest.raises(Invalid, match="'many'"):
+    with pytest.raises(InvalidQuery, match="'many'"):
         rows("sort:ifname:many")
