@@ -13,9 +13,10 @@ held. `now` is epoch seconds and comes from the caller. Values are rates per sec
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, ip_address
@@ -24,26 +25,29 @@ from typing import Any
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.flows.flowkeys import FIELDS
 from analytics.core.pipeline import Pipeline
-from analytics.events.log import MAX_EVENTS, EventLog
-from analytics.events.thresholds import parse_threshold
+from analytics.events.log import MAX_EVENTS, Event, EventLog
+from analytics.events.thresholds import Threshold, parse_threshold
 from analytics.events.watches import Fire, Watches
 from analytics.flows import flowquery
-from analytics.flows.definitions import Program, compile_flow
-from analytics.flows.flowquery import Mode
+from analytics.flows.definitions import FlowDefinition, Program, compile_flow
+from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
 from analytics.metrics.directory import AGENT_WIDE, Directory, NoTopology, Topology
-from analytics.metrics.metrics import (
-    matches,
-    metric_object,
-    parse_filters,
-    parse_name,
-    statistic_object,
-    table_rows,
+from analytics.metrics.metrics import Cell, Statistic, matches, parse_filters, parse_name, summarise, table_rows
+from analytics.metrics.numbers import (
+    AgentNumbers,
+    EngineNumbers,
+    Receiving,
+    agent_numbers,
+    elapsed_ms,
+    engine_numbers,
 )
-from analytics.metrics.numbers import agent_numbers, analyzer_numbers, elapsed_ms
+from documents.faults import Faults
+
+log = logging.getLogger(__name__)
 
 TURN = 2000  # metrics of data sources looked up in one turn of the lock: some milliseconds
 
@@ -69,15 +73,15 @@ class Engine:
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
         self._topology: Topology = NoTopology()
-        directory, store = self._directory, self._pipeline.counters
-        self._counters = Counters(store, directory.sources, directory.index, self._speed)
+        self._counters = Counters(self._pipeline.counters, self._directory, self._speed)
         self._log = EventLog(settings.max_events)
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._cells = Cells(self._directory, self._counters, self._caches)
-        self._watches = Watches(self._directory.sources, partial(self._cells.attribute, None), self._emit)
+        self._watches = Watches(self._directory, self._cells, self._emit)
         self._headers: dict[int, float] = {}
         self._started: float | None = None
-        self.receiving: Callable[[], Mapping[str, int]] = dict  # Collector.numbers; set by the collector
+        self.receiving: Receiving | None = None  # set by the collector
+        self.faults = Faults(log)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -153,9 +157,9 @@ class Engine:
         """Limits of flows that were crossed."""
         self._watches.fired(fires)
 
-    def _emit(self, event: dict[str, Any]) -> None:
+    def _emit(self, event: Event) -> None:
         self._log.add(event)
-        with contextlib.suppress(BlockingIOError):  # nobody looked at the last 2^64 - 2 events
+        with contextlib.suppress(BlockingIOError):  # readable already, 2^64 - 2 events ago
             os.eventfd_write(self._event_fd, 1)
 
     def _watch_counters(self) -> None:
@@ -194,14 +198,14 @@ class Engine:
         self._watch_counters()
         return True
 
-    def flow(self, name: str) -> dict[str, Any] | None:
-        """A definition with its defaults, keys as one comma-joined text."""
+    def flow(self, name: str) -> FlowDefinition | None:
+        """A definition with its defaults; None if there is none of this name."""
         return self.flows().get(name)
 
-    def flows(self) -> dict[str, dict[str, Any]]:
+    def flows(self) -> dict[str, FlowDefinition]:
         """All definitions, by name."""
         with self._pipeline:
-            return {name: dict(cache.program.spec) for name, cache in self._caches.items()}
+            return {name: cache.program.definition for name, cache in self._caches.items()}
 
     # -- thresholds --
 
@@ -219,19 +223,19 @@ class Engine:
             self._watch_counters()
             return dropped
 
-    def threshold(self, name: str) -> dict[str, Any] | None:
-        """A threshold with its defaults."""
+    def threshold(self, name: str) -> Threshold | None:
+        """A threshold with its defaults; None if there is none of this name."""
         return self.thresholds().get(name)
 
-    def thresholds(self) -> dict[str, dict[str, Any]]:
+    def thresholds(self) -> dict[str, Threshold]:
         """All thresholds, by name."""
         with self._pipeline:
-            return self._watches.specs()
+            return self._watches.thresholds()
 
-    def events(self, after: int | None, max_events: int, threshold_id: str | None = None) -> list[dict[str, Any]]:
-        """Events newer than id `after` (None: the newest kept), newest first."""
+    def events(self, after: int | None, max_events: int, threshold: str | None = None) -> list[Event]:
+        """Events newer than id `after` (None: the newest kept), newest first, of one threshold if it is named."""
         with self._pipeline:
-            return self._log.after(after, max_events, threshold_id)
+            return self._log.after(after, max_events, threshold)
 
     def wait_fd(self) -> int:
         """An eventfd that is readable whenever there may be new events; whoever waits reads it empty."""
@@ -260,8 +264,8 @@ class Engine:
         min_value: float = 0.0,
         mode: Mode = Mode.MAX,
         pattern: re.Pattern[str] | None = None,
-    ) -> list[dict[str, Any]]:
-        """The largest flows over the data sources of `agents`, one element per key; see flowquery.merge."""
+    ) -> list[ActiveFlow]:
+        """The largest flows over the data sources of `agents`, one per key; see flowquery.merge."""
         with self._pipeline:
             cache = self._caches[name]
             wanted = self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
@@ -272,9 +276,9 @@ class Engine:
     def flow_value(self, agents: Sequence[str], data_source: str, name: str, key: str, now: float) -> float | None:
         """The value of one flow on one data source of the first of `agents` that sees it."""
         places = self.flow_locations(agents, name, key, now)
-        return next((place["value"] for place in places if place["dataSource"] == data_source), None)
+        return next((place.value for place in places if place.source == data_source), None)
 
-    def flow_locations(self, agents: Sequence[str], name: str, key: str, now: float) -> list[dict[str, Any]]:
+    def flow_locations(self, agents: Sequence[str], name: str, key: str, now: float) -> list[FlowLocation]:
         """Where a flow is seen, largest value first; looks among the flowquery.MANY largest of each data source."""
         with self._pipeline:
             cache = self._caches[name]
@@ -300,37 +304,34 @@ class Engine:
 
     def metric(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[dict[str, Any]]:
+    ) -> list[Statistic]:
         """One Statistic per name, in order."""
         with self._pipeline:
             places = self._places(agents, filters, now)
-            return [
-                statistic_object(name, list(self._cells.of(name, places, now)), now) for name in map(parse_name, names)
-            ]
+            return [summarise(name, list(self._cells.of(name, places, now))) for name in map(parse_name, names)]
 
     def table(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[list[dict[str, Any]]]:
-        """Rows of Metrics, see metrics.table_rows."""
+    ) -> list[list[Cell]]:
+        """Rows of cells, see metrics.table_rows."""
         with self._pipeline:
             places = self._places(agents, filters, now)
             return table_rows(names, places, partial(self._cells.one, now), now)
 
     def dump(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[dict[str, Any]]:
-        """Every Metric of these names (ALL: every name). Gives the lock away in between when there are many."""
+    ) -> list[Cell]:
+        """Every cell of these names (ALL: every name). Gives the lock away in between when there are many."""
         with self._pipeline:
             if "ALL" in names:
                 names = list(self._cells.ages(now))
             places = self._places(agents, filters, now)
-        found: list[dict[str, Any]] = []
+        found: list[Cell] = []
         wanted = [parse_name(name) for name in names]
         step = max(1, TURN // max(1, len(places)))
         for start in range(0, len(wanted), step):
             with self._pipeline:
-                cells = [cell for name in wanted[start : start + step] for cell in self._cells.of(name, places, now)]
-            found += [metric_object(cell, now) for cell in cells]
+                found += [cell for name in wanted[start : start + step] for cell in self._cells.of(name, places, now)]
         return found
 
     def metrics_of(self, agent: str, now: float) -> dict[str, Any] | None:
@@ -363,19 +364,22 @@ class Engine:
 
     # -- the engine about itself --
 
-    def agents(self, now: float) -> dict[str, dict[str, Any]]:
-        """Every agent and what is known of its stream (sflow-rt-api.md 1.3)."""
+    def agents(self) -> dict[str, AgentNumbers]:
+        """Every agent, by address, and what is known of its stream."""
         with self._pipeline:
             ledger = self._pipeline.ledger
             known = range(ledger.counts[0])
-            return {self._directory.agent(agent): agent_numbers(ledger.agent_values(agent), now) for agent in known}
+            return {self._directory.agent(agent): agent_numbers(ledger.agent_values(agent)) for agent in known}
 
-    def analyzer(self, now: float) -> dict[str, Any]:
-        """Cumulative numbers of the engine (sflow-rt-api.md 1.3), as far as they are its own."""
+    def numbers(self) -> EngineNumbers:
+        """Cumulative numbers of the engine."""
         with self._pipeline:
-            numbers = self._pipeline.numbers()
-            refused = {name: cache.numbers() for name, cache in self._caches.items()}
-            found = analyzer_numbers(
-                numbers, self._pipeline.ledger.counts[0], self._log.generated, self.receiving(), refused
+            return engine_numbers(
+                self._pipeline.numbers(),
+                [cache.numbers() for cache in self._caches.values()],
+                agents=self._pipeline.ledger.counts[0],
+                events=self._log.generated,
+                receiving=self.receiving,
+                faults=self.faults.counts(),
+                started=self._started,
             )
-            return found | ({} if self._started is None else {"uptime": elapsed_ms(now, self._started)})

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from analytics.metrics.metrics import Cell
+
 ANALYZER = (  # key of /analyzer/json, metric, type
     ("sFlowAgents", "agent_count", "gauge"),
     ("sFlowAgents", "agents", "gauge"),
@@ -45,24 +47,22 @@ def analyzer_text(statistics: Mapping[str, Any]) -> str:
     return "".join(out)
 
 
-def metrics_text(cells: Iterable[Mapping[str, Any]], naming: Iterable[Mapping[str, Any]]) -> str:
-    """One line per numeric metric and data source. `cells` and `naming` (LABEL_METRICS) are dump's Metric objects."""
+def metrics_text(cells: Iterable[Cell], naming: Iterable[Cell]) -> str:
+    """One line per numeric metric and data source. `cells` and `naming` (LABEL_METRICS) are those of Engine.dump."""
     ifnames, hosts = _names(naming)
     by_metric: dict[str, dict[str, Any]] = {}
     for cell in cells:
-        value = cell.get("metricValue")
-        if not _is_number(value):
+        if not _is_number(cell.value):
             continue
-        agent, source = cell["agent"], cell["dataSource"]
         labels = {
-            "agent": agent,
-            "datasource": source,
-            "ifname": ifnames.get((agent, source)),
-            "host": hosts.get(agent),
+            "agent": cell.agent,
+            "datasource": cell.source,
+            "ifname": ifnames.get((cell.agent, cell.source)),
+            "host": hosts.get(cell.agent),
         }
         shown = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items() if text)
-        name = "sflow_" + re.sub(r"[^a-zA-Z0-9_]", "_", cell["metricName"])
-        by_metric.setdefault(name, {})[shown] = value
+        name = "sflow_" + re.sub(r"[^a-zA-Z0-9_]", "_", cell.metric)
+        by_metric.setdefault(name, {})[shown] = cell.value
     out = []
     for name in sorted(by_metric):
         out.append(f"# TYPE {name} gauge\n")
@@ -70,15 +70,15 @@ def metrics_text(cells: Iterable[Mapping[str, Any]], naming: Iterable[Mapping[st
     return "".join(out)
 
 
-def _names(naming: Iterable[Mapping[str, Any]]) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
+def _names(naming: Iterable[Cell]) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
     """Interface names by (agent, data source); host names by agent, whichever of its data sources says it."""
     ifnames: dict[tuple[str, str], str] = {}
     hosts: dict[str, str] = {}
     for cell in naming:
-        if cell["metricName"] == "ifname":
-            ifnames[cell["agent"], cell["dataSource"]] = str(cell.get("metricValue") or "")
-        elif cell["metricName"] == "host_name":
-            hosts[cell["agent"]] = str(cell.get("metricValue") or "")
+        if cell.metric == "ifname":
+            ifnames[cell.agent, cell.source] = str(cell.value or "")
+        elif cell.metric == "host_name":
+            hosts[cell.agent] = str(cell.value or "")
     return ifnames, hosts
 
 

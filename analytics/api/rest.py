@@ -30,11 +30,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from analytics import topology
-from analytics.api import prometheus, relaxed_json
+from analytics.api import answers, prometheus, relaxed_json
 from analytics.api.longpoll import LongPolls, ShuttingDown
 from analytics.api.parameters import choice, number, pattern, required, spec_of, words
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
+from analytics.events.thresholds import Threshold
+from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.metrics import InvalidQuery
@@ -73,20 +75,20 @@ class Api:
 
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
-        return {**self.engine.analyzer(self.clock()), **self.vitals.read(), **own}
+        return answers.analyzer(self.engine.numbers(), self.clock()) | self.vitals.read() | own
 
     async def get_agents(self, request: Request) -> Response:
-        agents = self.engine.agents(self.clock())
-        wanted = request.query_params.getlist("agent")
-        return answer({name: agent for name, agent in agents.items() if not wanted or name in wanted})
+        now, wanted = self.clock(), request.query_params.getlist("agent")
+        agents = {name: agent for name, agent in self.engine.agents().items() if not wanted or name in wanted}
+        return answer({name: answers.agent(agent, now) for name, agent in agents.items()})
 
     # Flows
 
     async def get_flows(self, request: Request) -> Response:
-        return answer({name: shown(flow) for name, flow in self.engine.flows().items()})
+        return answer({name: answers.flow(flow) for name, flow in self.engine.flows().items()})
 
     async def get_flow(self, request: Request) -> Response:
-        return answer(shown(self.existing_flow(request)))
+        return answer(answers.flow(self.existing_flow(request)))
 
     async def put_flow(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -98,7 +100,7 @@ class Api:
         self.engine.clear_flow(request.path_params["name"])
         return NO_CONTENT
 
-    def existing_flow(self, request: Request) -> dict[str, Any]:
+    def existing_flow(self, request: Request) -> FlowDefinition:
         name = request.path_params["name"]
         flow = self.engine.flow(name)
         if flow is None:
@@ -117,7 +119,7 @@ class Api:
             mode=choice(request, "aggMode", Mode.MAX),
             pattern=pattern(request, "filter"),
         )
-        return answer(flows)
+        return answer([answers.active_flow(flow) for flow in flows])
 
     def note_n(self, request: Request) -> None:
         """A common slip, harmless to the client; said once so that it can be found."""
@@ -140,7 +142,8 @@ class Api:
     async def get_flow_locations(self, request: Request) -> Response:
         self.existing_flow(request)
         name, key = request.path_params["name"], required(request, "key")
-        return answer(self.engine.flow_locations(words(request, "agent"), name, key, self.clock()))
+        found = self.engine.flow_locations(words(request, "agent"), name, key, self.clock())
+        return answer([answers.location(place) for place in found])
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
@@ -158,13 +161,17 @@ class Api:
         return answer(metrics)
 
     async def get_metric(self, request: Request) -> Response:
-        return answer(self.engine.metric(*self.selection(request)))
+        agents, names, filters, now = self.selection(request)
+        return answer([answers.statistic(found, now) for found in self.engine.metric(agents, names, filters, now)])
 
     async def get_table(self, request: Request) -> Response:
-        return answer(self.engine.table(*self.selection(request)))
+        agents, names, filters, now = self.selection(request)
+        rows = self.engine.table(agents, names, filters, now)
+        return answer([[answers.metric(cell, now) for cell in row] for row in rows])
 
     async def get_dump(self, request: Request) -> Response:
-        return answer(self.engine.dump(*self.selection(request)))
+        agents, names, filters, now = self.selection(request)
+        return answer([answers.metric(cell, now) for cell in self.engine.dump(agents, names, filters, now)])
 
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
@@ -181,15 +188,15 @@ class Api:
     # Thresholds and events
 
     async def get_thresholds(self, request: Request) -> Response:
-        return answer(self.engine.thresholds())
+        return answer({name: answers.threshold(known) for name, known in self.engine.thresholds().items()})
 
     async def get_threshold(self, request: Request) -> Response:
-        return answer(self.existing_threshold(request))
+        return answer(answers.threshold(self.existing_threshold(request)))
 
     async def put_threshold(self, request: Request) -> Response:
         name = request.path_params["name"]
         self.engine.set_threshold(name, await spec_of(request, f"threshold '{name}'"))
-        metric = self.existing_threshold(request)["metric"]
+        metric = self.existing_threshold(request).metric
         if metric not in self.engine.flows() and metric not in self.engine.metric_names(self.clock()):
             log.warning("threshold '%s' is on metric '%s', which no flow and no counter provides so far", name, metric)
         return NO_CONTENT
@@ -199,7 +206,7 @@ class Api:
         self.engine.clear_threshold(request.path_params["name"])
         return NO_CONTENT
 
-    def existing_threshold(self, request: Request) -> dict[str, Any]:
+    def existing_threshold(self, request: Request) -> Threshold:
         name = request.path_params["name"]
         threshold = self.engine.threshold(name)
         if threshold is None:
@@ -213,7 +220,7 @@ class Api:
         only = request.query_params.get("thresholdID")
         await request.body()  # what is received after the body is the disconnection
         events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
-        return answer(events)
+        return answer([answers.event(event) for event in events])
 
     # Topology
 
@@ -236,11 +243,6 @@ class Api:
 def answer(value: object) -> Response:
     """JSON, indented by one: people read it with curl as often as programs do."""
     return Response(msgspec.json.format(msgspec.json.encode(value), indent=1), media_type="application/json")
-
-
-def shown(flow: dict[str, Any]) -> dict[str, Any]:
-    """A definition as clients read it: they expect `keys` even where there are none."""
-    return {"keys": "", **flow}
 
 
 NO_CONTENT = Response(status_code=204)

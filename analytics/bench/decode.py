@@ -142,9 +142,12 @@ def main() -> None:
     for name, definition in DEFINITIONS.items():
         engine.set_flow(name, definition)
     replay(sys.argv[1], engine, int(sys.argv[2]))
-    agents = engine.agents(time.time()).values()
-    counts = {"samples": "sFlowFlowSamples", "datagrams": "sFlowDatagramsReceived"}
-    print(json.dumps({name: sum(agent[key] for agent in agents) for name, key in counts.items()}))
+    agents = engine.agents().values()
+    counts = {
+        "samples": sum(agent.flows.received for agent in agents),
+        "datagrams": sum(agent.datagrams.received for agent in agents),
+    }
+    print(json.dumps(counts))
 
 
 if __name__ == "__main__":

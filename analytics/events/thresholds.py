@@ -7,7 +7,8 @@ for `timeout` seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,24 +17,28 @@ from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.metrics import Filters, InvalidQuery, matches, parse_filters
 
 DEFAULT_TIMEOUT_S = 1.0
+LARGEST = sys.float_info.max  # JSON has no bound for integers
 ATTRIBUTES = frozenset({"metric", "value", "filter", "byFlow", "timeout"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Threshold:
-    """A checked threshold; value in the metric's unit (bytes/s for bytes), timeout in seconds."""
+    """A checked threshold; value in the metric's unit (bytes/s for bytes), timeout in seconds.
+
+    `filter` is as it was given, `accepted` the same in texts: attributes of data sources and the values they may have.
+    """
 
     name: str
     metric: str
     value: float
     by_flow: bool
     timeout: float
-    filter: Filters
-    spec: dict[str, Any]
+    filter: Mapping[str, Any]
+    accepted: Filters
 
     def watches(self, attribute: Callable[[str], object]) -> bool:
         """Whether a data source with these attributes passes the filter."""
-        return matches(self.filter, attribute)
+        return matches(self.accepted, attribute)
 
 
 def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
@@ -54,25 +59,18 @@ def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
     by_flow = spec.get("byFlow", False)
     if not isinstance(by_flow, bool):
         raise InvalidDefinition(f"threshold {name!r}: attribute 'byFlow' is neither true nor false: {by_flow!r}")
-    filled = {
-        "metric": metric,
-        "value": spec["value"],
-        "byFlow": by_flow,
-        "timeout": spec.get("timeout", DEFAULT_TIMEOUT_S),
-    }
-    if spec.get("filter"):
-        filled["filter"] = spec["filter"]
+    filters = spec.get("filter") or {}
     try:
-        filters = parse_filters(spec.get("filter") or {})
+        accepted = parse_filters(filters)
     except InvalidQuery as error:
         raise InvalidDefinition(f"threshold {name!r}: {error}") from None
-    return Threshold(name, metric, value, by_flow, timeout, filters, filled)
+    return Threshold(name, metric, value, by_flow, timeout, filters, accepted)
 
 
 def _number(name: str, word: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
         raise InvalidDefinition(f"threshold {name!r}: attribute {word!r} is missing or no number: {value!r}")
-    return float(value)
+    return value
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -17,6 +18,34 @@ from analytics.flows.definitions import Program
 MANY = 10_000  # flows per data source looked at when a query cannot name them by value
 
 RawFlow = tuple[int, int, bytes, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveFlow:
+    """One key over `sources` data sources; agent and source are those of the largest observation. Rates per second."""
+
+    key: str
+    value: float
+    agent: str
+    source: str
+    sources: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLocation:
+    """Where one key is seen, and its rate there."""
+
+    agent: str
+    source: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TopFlow:
+    """One of the largest flows of a data source."""
+
+    key: str
+    value: float
 
 
 class Mode(Enum):
@@ -36,7 +65,7 @@ def merge(
     mode: Mode,
     most: int,
     pattern: re.Pattern[str] | None,
-) -> list[dict[str, Any]]:
+) -> list[ActiveFlow]:
     """At most `most` flows, one per key, largest first; those whose key text `pattern` finds something in."""
     merged: dict[tuple[int, bytes], list[Any]] = {}
     for source, verdict, carried, rate in found:
@@ -50,20 +79,18 @@ def merge(
         value = total if mode in (Mode.SUM, Mode.EDGE) else total / count if mode is Mode.AVG else largest
         flows.append((value, raw, count, source))
     flows.sort(key=lambda flow: -flow[0])
-    answer: list[dict[str, Any]] = []
+    answer: list[ActiveFlow] = []
     for value, (verdict, carried), count, source in flows:
         if len(answer) >= most:
             break
         key = program.text(verdict, carried)
         if pattern is None or pattern.search(key):
             agent, data_source = sources[source]
-            answer.append({"agent": agent, "dataSource": data_source, "flowN": count, "key": key, "value": value})
+            answer.append(ActiveFlow(key, value, agent, data_source, count))
     return answer
 
 
-def locate(
-    found: list[RawFlow], program: Program, sources: Sequence[tuple[str, str]], key: str
-) -> list[dict[str, Any]]:
+def locate(found: list[RawFlow], program: Program, sources: Sequence[tuple[str, str]], key: str) -> list[FlowLocation]:
     """The places of one key, largest value first."""
     texts: dict[tuple[int, bytes], bool] = {}
     places = []
@@ -72,14 +99,13 @@ def locate(
         if raw not in texts:
             texts[raw] = program.text(verdict, carried) == key
         if texts[raw]:
-            agent, data_source = sources[source]
-            places.append({"agent": agent, "dataSource": data_source, "value": rate})
-    return sorted(places, key=lambda place: -place["value"])
+            places.append(FlowLocation(*sources[source], rate))
+    return sorted(places, key=lambda place: -place.value)
 
 
-def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[dict[str, Any], ...]]:
-    """Per data source its flows as [{key, value}], largest first."""
-    by_source: dict[int, list[dict[str, Any]]] = {}
+def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
+    """Data source -> its flows, largest first."""
+    by_source: dict[int, list[TopFlow]] = {}
     for source, verdict, carried, rate in sorted(found, key=lambda flow: -flow[3]):
-        by_source.setdefault(source, []).append({"key": program.text(verdict, carried), "value": rate})
+        by_source.setdefault(source, []).append(TopFlow(program.text(verdict, carried), rate))
     return {source: tuple(flows) for source, flows in by_source.items()}

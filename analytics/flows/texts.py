@@ -137,7 +137,7 @@ def _transport(raw: bytes) -> str:
 
 RENDER: dict[str, Callable[[bytes], str]] = {
     "number": lambda raw: str(number(raw)),
-    "ip": lambda raw: str(IPv4Address(raw[:4])),
+    "ip": lambda raw: f"{raw[0]}.{raw[1]}.{raw[2]}.{raw[3]}",
     "ip6": lambda raw: str(IPv6Address(raw[:16])),
     "mac": lambda raw: raw[:6].hex().upper(),
     "isbroadcast": _flag(lambda raw: raw[:6] == b"\xff" * 6),

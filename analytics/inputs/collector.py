@@ -17,6 +17,7 @@ from ipaddress import ip_network
 
 from analytics.core.receive import Receiver
 from analytics.engine import Engine
+from analytics.metrics.numbers import ReceivingNumbers
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Collector:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.buffer_bytes = 0
-        engine.receiving = lambda: self.numbers
+        engine.receiving = self
 
     @property
     def address(self) -> tuple[str, int]:
@@ -67,18 +68,17 @@ class Collector:
         return host, port
 
     @property
-    def numbers(self) -> dict[str, int]:
-        """Of all sockets together: batches and datagrams received, datagrams the kernel dropped or we refused because
-        of their sender; the number of sockets and the granted receive buffer of one in bytes."""
+    def numbers(self) -> ReceivingNumbers:
+        """Of all sockets together, since the collector was made."""
         received = self._receivers
-        return {
-            "batches": sum(each.batches for each in received),
-            "datagrams": sum(each.datagrams for each in received),
-            "kernelDrops": sum(each.dropped for each in received),
-            "refused": sum(each.refused for each in received),
-            "sockets": len(self._sockets),
-            "bufferBytes": self.buffer_bytes,
-        }
+        return ReceivingNumbers(
+            batches=sum(each.batches for each in received),
+            datagrams=sum(each.datagrams for each in received),
+            kernel_drops=sum(each.dropped for each in received),
+            refused=sum(each.refused for each in received),
+            sockets=len(self._sockets),
+            buffer_bytes=self.buffer_bytes,
+        )
 
     def start(self) -> None:
         """Bind and begin to receive. OSError names the address that could not be bound."""

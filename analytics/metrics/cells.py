@@ -80,4 +80,4 @@ class Cells:
         for source, updated in fresh.items():
             keys = top.get(source, ())
             agent, data_source = self._directory.sources[source]
-            yield Cell(agent, data_source, name, keys[0]["value"] if keys else 0.0, updated, keys)
+            yield Cell(agent, data_source, name, keys[0].value if keys else 0.0, updated, keys)

@@ -11,7 +11,7 @@ Only rtmetric samples, which name their metrics themselves, are taken apart when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from analytics.core.wire.rows import decode_record
 from analytics.core.wire.structures import Tag
 from analytics.metrics.countershares import SHARES
 from analytics.metrics.countertable import HOST_TEXTS, WORD, gauges, growth, rates, tags_of
+from analytics.metrics.directory import Directory
 
 STALE_NAMED_S = 120.0  # without an update; no interval is known of rtmetric samples
 MOST_NAMED = 1000  # metrics of one named data source; others are left out
@@ -63,14 +64,12 @@ class _Named:
 class Counters:
     """The counter metrics of all data sources.
 
-    `places` and `index` are directory.Directory's: data source index -> (agent, data source) and back.
-    `speed(agent, source)`: a port's rate in the topology, bits/s.
+    `speed(agent, source)`: a port's rate in the topology in use, bits/s.
     """
 
-    def __init__(self, store: CounterStore, places: Sequence[Place], index: Mapping[Place, int], speed: Speed) -> None:
+    def __init__(self, store: CounterStore, directory: Directory, speed: Speed) -> None:
         self._store = store
-        self._places = places
-        self._index = index
+        self._directory = directory
         self._speed = speed
         self._read: dict[int, _Read] = {}
         self._named: dict[Place, _Named] = {}
@@ -99,7 +98,7 @@ class Counters:
 
     def sources(self) -> list[Place]:
         """Every (agent, data source) that sent counters."""
-        return [self._places[source] for source in self._store.sources()] + list(self._named)
+        return [self._directory.sources[source] for source in self._store.sources()] + list(self._named)
 
     def metrics(self, agent: str, source: str, now: float) -> Metrics:
         """The live metrics of a data source: name -> (value, time of the last update). The topology's speed wins."""
@@ -144,7 +143,7 @@ class Counters:
 
     def _held(self, place: Place, tags: frozenset[Tag] | None) -> Iterator[tuple[Metrics, float]]:
         """(metrics, seconds after which they are stale) of the records with these tags (None: all)."""
-        source = self._index.get(place)
+        source = self._directory.index.get(place)
         read = None if source is None else self._read_anew(source)
         if read is not None:
             for number, entry in enumerate(read.entries):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from analytics.flows.definitions import compile_flow
+from analytics.flows.definitions import FlowDefinition, compile_flow
 from analytics.flows.keys import InvalidDefinition
 
 TUPLE = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
@@ -14,28 +14,33 @@ FILTER = "direction=ingress&(ipprotocol=6|ipprotocol=17)"
 
 
 def test_defaults_are_filled_in():
-    assert compile_flow("f", {"value": "bytes"}).spec == {
-        "value": "bytes",
-        "n": 5,
-        "t": 2,
-        "fs": ",",
-        "log": False,
-        "flowStart": False,
-        "activeTimeout": 60,
-        "dropped": False,
-    }
+    assert compile_flow("f", {"value": "bytes"}).definition == FlowDefinition(
+        "f",
+        "bytes",
+        keys="",
+        filter=None,
+        n=5,
+        t=2,
+        fs=",",
+        log=False,
+        flow_start=False,
+        active_timeout=60,
+        dropped=False,
+    )
+    empty = {"value": "bytes", "keys": None, "filter": None, "fs": "", "n": None, "aggMode": None, "values": []}
+    assert compile_flow("f", empty).definition == FlowDefinition("f", "bytes")
 
 
-def test_what_was_given_is_echoed():
+def test_what_was_given_is_kept():
     spec = {"keys": ["ipsource", "null:vlan"], "value": "frames", "filter": "vlan!=null", "fs": "_SEP_", "log": True}
-    echoed = compile_flow("f", spec).spec
-    assert echoed["keys"] == "ipsource,null:vlan"
-    assert (echoed["filter"], echoed["fs"], echoed["log"], echoed["value"]) == ("vlan!=null", "_SEP_", True, "frames")
+    kept = compile_flow("f", spec).definition
+    assert kept.keys == "ipsource,null:vlan"
+    assert (kept.filter, kept.fs, kept.log, kept.value) == ("vlan!=null", "_SEP_", True, "frames")
 
 
 @pytest.mark.parametrize(("given", "n"), [(1, 5), (5, 5), (10, 10), (1000, 20), (7.9, 7)])
 def test_n_is_clamped(given, n):
-    assert compile_flow("f", {"value": "bytes", "n": given}).spec["n"] == n
+    assert compile_flow("f", {"value": "bytes", "n": given}).n == n
 
 
 @pytest.mark.parametrize(("given", "t"), [(0.1, 0.2), (0, 0.2), (3.5, 3.5), (1e9, 600)])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from analytics.api import answers
 from analytics.api.prometheus import analyzer_text
 from analytics.engine import Engine
 from analytics.inputs.capture import MalformedCapture
@@ -53,24 +54,25 @@ def send(to: tuple[str, int], *datagrams: bytes) -> None:
 
 
 def samples(engine: Engine, agent: str = "10.0.0.1") -> int:
-    return engine.agents(time.time()).get(agent, {}).get("sFlowFlowSamples", 0)
+    known = engine.agents()
+    return known[agent].flows.received if agent in known else 0
 
 
 def test_datagrams_arrive_and_are_counted(engine, collector, eventually):
     send(collector.address, *stream(500), b"no sflow", b"")
-    eventually(lambda: engine.analyzer(time.time())["sFlowDatagramsReceived"] == 502)
-    numbers = engine.agents(time.time())["10.0.0.1"]
-    assert (numbers["sFlowDatagramsReceived"], numbers["sFlowFlowSamples"]) == (500, 500)
-    assert numbers["sFlowDatagramsLost"] == numbers["sFlowDatagramsOutOfOrder"] == 0
-    assert numbers["sFlowDatagramSource"] == ["127.0.0.1"]
-    assert numbers["lastSeen"] < 60_000
+    eventually(lambda: engine.numbers().datagrams == 502)
+    numbers = engine.agents()["10.0.0.1"]
+    assert (numbers.datagrams.received, numbers.flows.received) == (500, 500)
+    assert numbers.datagrams.lost == numbers.datagrams.out_of_order == 0
+    assert numbers.senders == ("127.0.0.1",)
+    assert time.time() - numbers.last_seen < 60
     [flow] = engine.active_flows(["ALL"], "f", time.time())
-    assert flow["value"] * 600 == pytest.approx(500 * 1518 * 100, rel=0.02)
-    analyzer = engine.analyzer(time.time())
-    assert (analyzer["sFlowDatagramsReceived"], analyzer["sFlowParseErrors"]) == (502, 2)
-    assert analyzer["sFlowDatagramsDiscarded"] == 0
-    assert collector.numbers["datagrams"] == 502
-    assert collector.numbers["bufferBytes"] == collector.buffer_bytes > 0
+    assert flow.value * 600 == pytest.approx(500 * 1518 * 100, rel=0.02)
+    numbers = engine.numbers()
+    assert (numbers.datagrams, numbers.not_sflow) == (502, 2)
+    assert numbers.overflow == 0
+    assert collector.numbers.datagrams == 502
+    assert collector.numbers.buffer_bytes == collector.buffer_bytes > 0
 
 
 def test_ipv6(engine, eventually):
@@ -82,7 +84,7 @@ def test_ipv6(engine, eventually):
     try:
         send(collector.address, *stream(1))
         eventually(lambda: samples(engine) == 1)
-        assert engine.agents(time.time())["10.0.0.1"]["sFlowDatagramSource"] == ["::1"]
+        assert engine.agents()["10.0.0.1"].senders == ("::1",)
     finally:
         collector.stop()
 
@@ -120,7 +122,7 @@ def test_both_families_on_one_socket(engine, listening, eventually):
     eventually(lambda: samples(engine) == 1)
     send_from("127.0.0.9", ("127.0.0.1", port), second)
     eventually(lambda: samples(engine) == 2)
-    assert engine.agents(time.time())["10.0.0.1"]["sFlowDatagramSource"] == ["::1", "127.0.0.9"]
+    assert engine.agents()["10.0.0.1"].senders == ("::1", "127.0.0.9")
 
 
 def test_several_sockets_share_a_port_and_keep_each_sender_in_order(engine, listening, eventually):
@@ -129,19 +131,19 @@ def test_several_sockets_share_a_port_and_keep_each_sender_in_order(engine, list
         agent = f"10.0.1.{number}"
         sent = [datagram(flow_sample(sequence=each), agent=agent, sequence=each) for each in range(1, 26)]
         send_from(f"127.0.0.{number}", collector.address, *sent)
-    eventually(lambda: collector.numbers["datagrams"] == 1000)
-    agents = engine.agents(time.time())
+    eventually(lambda: collector.numbers.datagrams == 1000)
+    agents = engine.agents()
     assert len(agents) == 40
     for each in agents.values():
-        assert (each["sFlowDatagramsReceived"], each["sFlowDatagramsLost"], each["sFlowDatagramsOutOfOrder"]) == (
+        assert (each.datagrams.received, each.datagrams.lost, each.datagrams.out_of_order) == (
             25,
             0,
             0,
         )
     assert sum(receiver.datagrams > 0 for receiver in collector._receivers) > 1
     assert len([thread for thread in threading.enumerate() if thread.name == "sflow"]) == 4
-    analyzer = engine.analyzer(time.time())
-    assert (analyzer["sFlowSockets"], analyzer["sFlowReceiveBuffer"]) == (4, collector.buffer_bytes)
+    numbers = engine.numbers()
+    assert (numbers.receiving.sockets, numbers.receiving.buffer_bytes) == (4, collector.buffer_bytes)
     collector.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "sflow"]
 
@@ -170,10 +172,10 @@ def test_several_sockets_do_not_join_the_port_of_another(engine, listening):
 def test_only_listed_sources_are_read(engine, listening, eventually, sources, source, welcome):
     collector = listening(sources=sources)
     send_from(source, collector.address, *stream(3))
-    eventually(lambda: collector.numbers["datagrams"] + collector.numbers["refused"] == 3)
-    assert collector.numbers["refused"] == (0 if welcome else 3)
-    analyzer = engine.analyzer(time.time())
-    assert (analyzer["sFlowDatagramsReceived"], analyzer["sFlowSourcesRefused"]) == ((3, 0) if welcome else (0, 3))
+    eventually(lambda: collector.numbers.datagrams + collector.numbers.refused == 3)
+    assert collector.numbers.refused == (0 if welcome else 3)
+    numbers = engine.numbers()
+    assert (numbers.datagrams, numbers.receiving.refused) == ((3, 0) if welcome else (0, 3))
     assert samples(engine) == (3 if welcome else 0)
 
 
@@ -187,7 +189,7 @@ def test_listed_sources_of_the_sixth_version(engine, listening, eventually):
     send_from("::1", ("::1", port), first)
     send_from("127.0.0.2", ("127.0.0.1", port), second)
     send_from("127.0.0.3", ("127.0.0.1", port), third)
-    eventually(lambda: (collector.numbers["datagrams"], collector.numbers["refused"]) == (2, 1))
+    eventually(lambda: (collector.numbers.datagrams, collector.numbers.refused) == (2, 1))
 
 
 @pytest.mark.parametrize("source", ["", "10.0.0.0/33", "host", "10.0.0.0/8/8"])
@@ -207,23 +209,23 @@ def test_what_the_kernel_drops_is_counted(engine, listening, eventually):
     sent = stream(2000)
     with engine.pipeline:  # the receive thread waits here, and the socket's buffer overflows
         send(collector.address, *sent)
-    eventually(lambda: collector.numbers["datagrams"] > 0)
+    eventually(lambda: collector.numbers.datagrams > 0)
     eventually(lambda: waiting(collector.address[1]) == 0)
     send(collector.address, sent[-1])  # brings the news
-    eventually(lambda: collector.numbers["datagrams"] + collector.numbers["kernelDrops"] == 2001)
-    analyzer = engine.analyzer(time.time())
-    assert (
-        analyzer["sFlowKernelDrops"] == analyzer["sFlowDatagramsDiscarded"] == collector.numbers["kernelDrops"] > 1000
-    )
+    eventually(lambda: collector.numbers.datagrams + collector.numbers.kernel_drops == 2001)
+    numbers = engine.numbers()
+    assert numbers.receiving.kernel_drops == collector.numbers.kernel_drops > 1000
+    analyzer = answers.analyzer(numbers, time.time())
+    assert analyzer["sFlowDatagramsDiscarded"] == analyzer["sFlowKernelDrops"] == collector.numbers.kernel_drops
     text = analyzer_text(analyzer)
-    assert f"sflow_analyzer_kernel_dropped_datagrams {collector.numbers['kernelDrops']}\n" in text
+    assert f"sflow_analyzer_kernel_dropped_datagrams {collector.numbers.kernel_drops}\n" in text
     assert f"sflow_analyzer_receive_buffer_bytes {collector.buffer_bytes}\n" in text
-    drops = collector.numbers["kernelDrops"]
+    drops = collector.numbers.kernel_drops
     collector.stop()
     collector.start()  # another socket counts its own drops from 0
     send(collector.address, sent[0])
-    eventually(lambda: collector.numbers["datagrams"] + drops == 2002)
-    assert collector.numbers["kernelDrops"] == drops
+    eventually(lambda: collector.numbers.datagrams + drops == 2002)
+    assert collector.numbers.kernel_drops == drops
 
 
 def test_start_and_stop_again(engine, eventually):
@@ -236,7 +238,7 @@ def test_start_and_stop_again(engine, eventually):
         with pytest.raises(RuntimeError):
             collector.start()
         send(collector.address, *stream(3))
-        eventually(lambda wanted=round_: engine.analyzer(time.time())["sFlowDatagramsReceived"] == 3 * wanted)
+        eventually(lambda wanted=round_: engine.numbers().datagrams == 3 * wanted)
         collector.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "sflow"]
 
@@ -254,7 +256,7 @@ def flooded(engine, collector, eventually):
     thread = threading.Thread(target=flood)
     thread.start()
     try:
-        eventually(lambda: engine.analyzer(time.time())["sFlowDatagramsReceived"] > 1000)
+        eventually(lambda: engine.numbers().datagrams > 1000)
         yield
     finally:
         running = False
@@ -286,7 +288,7 @@ def test_an_event_wakes_whoever_waits(engine, collector):
     send(collector.address, *stream(1))
     assert select.select([engine.wait_fd()], [], [], 10)[0] == [engine.wait_fd()]
     os.read(engine.wait_fd(), 8)
-    assert [event["thresholdID"] for event in engine.events(None, 10)] == ["any"]
+    assert [event.threshold for event in engine.events(None, 10)] == ["any"]
     assert select.select([engine.wait_fd()], [], [], 0)[0] == []
 
 
@@ -318,10 +320,10 @@ def test_a_capture_of_open_vswitch_is_replayed_at_its_own_time(engine):
     assert replay(CAPTURES / "ovs_flows.pcap", engine, progress=times.append) == 1
     [now] = times
     assert now > 1.7e9
-    assert {flow["key"]: round(flow["value"] * 600) for flow in engine.active_flows(["ALL"], "f", now)} == {
+    assert {flow.key: round(flow.value * 600) for flow in engine.active_flows(["ALL"], "f", now)} == {
         "10.0.1.1": 2 * 304 + 3 * 1004
     }
-    assert engine.agents(now)["127.0.0.1"]["firstSeen"] == 0
+    assert engine.agents()["127.0.0.1"].first_seen == now
 
 
 def test_counters_of_open_vswitch_are_replayed(engine):
@@ -349,7 +351,7 @@ def test_replay_expires_and_decays_by_capture_time(engine, tmp_path):
     path = pcap_of(tmp_path, *stream(3))
     assert replay(path, engine) == 3
     [flow] = engine.active_flows(["ALL"], "short", 1002)
-    assert flow["value"] == pytest.approx(100 * (1 + 0.36788 + 0.13534), rel=1e-3)
+    assert flow.value == pytest.approx(100 * (1 + 0.36788 + 0.13534), rel=1e-3)
     assert replay(path, engine, port=9999) == 0
 
 

@@ -46,9 +46,9 @@ def lying(sequence: int, length: int) -> bytes:
 
 
 def numbers(engine: Engine, now: float) -> object:
-    agent = engine.agents(now).get("10.0.0.9")
-    rates = [(flow["key"], round(flow["value"], 6)) for flow in engine.active_flows(["ALL"], "f", now)]
-    return agent and (agent["sFlowDatagramsReceived"], agent["sFlowFlowSamples"], agent["sFlowDatagramSource"]), rates
+    agent = engine.agents().get("10.0.0.9")
+    rates = [(flow.key, round(flow.value, 6)) for flow in engine.active_flows(["ALL"], "f", now)]
+    return agent and (agent.datagrams.received, agent.flows.received, agent.senders), rates
 
 
 def both(path) -> tuple[object, object]:
@@ -117,7 +117,7 @@ def test_a_cut_capture_is_named_and_what_came_before_counts(tmp_path, cut):
     engine = Engine()
     with pytest.raises(MalformedCapture, match=r"x\.pcap: offset \d+: ends within a packet"):
         replay(path, engine)
-    assert engine.agents(101.0)["10.0.0.9"]["sFlowDatagramsReceived"] == 1
+    assert engine.agents()["10.0.0.9"].datagrams.received == 1
 
 
 def test_an_impossible_length_is_named_with_its_place(tmp_path):
