@@ -32,6 +32,7 @@ from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
 from analytics.inputs import capture
 from analytics.inputs.collector import SFLOW_PORT, Collector, CollectorSettings
+from documents.faults import Faults
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         app = rest.build(engine, version=version(), token=settings.token)
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
         server = HttpServer(app, on_ready=functools.partial(begin, ready))
-        asyncio.run(serve(server, http, tasks, parent_pid))
+        asyncio.run(serve(server, http, tasks, parent_pid, engine.faults))
 
 
 def begin(ready: str) -> None:
@@ -144,13 +145,19 @@ def listen(host: str, port: int) -> socket.socket:
     return http
 
 
-async def serve(server: HttpServer, http: socket.socket, tasks: Sequence[Task], parent_pid: int | None) -> None:
+async def serve(
+    server: HttpServer, http: socket.socket, tasks: Sequence[Task], parent_pid: int | None, faults: Faults
+) -> None:
     """HTTP and the tasks beside it, until a signal or the parent's end. A task that fails ends everything."""
 
     def stop() -> None:
         server.should_exit = True
 
+    def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        faults.note("event loop", context.get("exception") or RuntimeError(context["message"]), time.monotonic())
+
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(note)
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop)
     if parent_pid is not None:
@@ -171,7 +178,10 @@ async def serve(server: HttpServer, http: socket.socket, tasks: Sequence[Task], 
 async def tick(engine: Engine) -> None:
     """In a thread: its many turns of the engine's lock would keep requests waiting."""
     while True:
-        await asyncio.to_thread(engine.tick, time.time())
+        try:
+            await asyncio.to_thread(engine.tick, time.time())
+        except Exception as error:
+            engine.faults.note("tick", error, time.monotonic())
         await asyncio.sleep(TICK_S)
 
 
@@ -187,7 +197,10 @@ def played(path: str, engine: Engine) -> Task:
         try:
             for when, source, payload in itertools.chain([first], datagrams):
                 await asyncio.sleep(max(0.0, when + offset - time.time()))
-                engine.feed([payload], time.time(), source)
+                try:
+                    engine.feed([payload], time.time(), source)
+                except Exception as error:
+                    engine.faults.note("replay", error, time.monotonic())
         except capture.MalformedCapture as fault:  # what came before it was played; the answers stay
             log.error("%s", fault)
 

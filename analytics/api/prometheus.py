@@ -44,6 +44,9 @@ def analyzer_text(statistics: Mapping[str, Any]) -> str:
     for key, name, kind in ANALYZER:
         if _is_number(statistics.get(key)):
             out.append(f"# TYPE sflow_analyzer_{name} {kind}\nsflow_analyzer_{name} {statistics[key]}\n")
+    if faults := statistics.get("faults"):
+        out.append("# TYPE sflow_analyzer_faults counter\n")
+        out.extend(f'sflow_analyzer_faults{{kind="{_escaped(kind)}"}} {count}\n' for kind, count in faults.items())
     return "".join(out)
 
 

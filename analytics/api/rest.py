@@ -27,7 +27,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analytics import topology
 from analytics.api import answers, prometheus, relaxed_json
@@ -40,6 +40,7 @@ from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.metrics import InvalidQuery
+from documents.faults import Faults
 
 log = logging.getLogger(__name__)
 
@@ -251,6 +252,30 @@ NO_CONTENT = Response(status_code=204)
 # The application
 
 
+def noted(app: ASGIApp, faults: Faults) -> ASGIApp:
+    """The same application; a bug in a handler is a fault and the answer 500."""
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sending)
+        except Exception as fault:
+            faults.note("http", fault, time.monotonic())
+            if not started:
+                await PlainTextResponse("internal error", status_code=500)(scope, receive, send)
+
+    return noting
+
+
 def guarded(app: ASGIApp, token: str | None) -> ASGIApp:
     """The same application; with a token set, writing needs it (Authorization: Bearer)."""
     if token is None:
@@ -309,7 +334,7 @@ def build(
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(guarded, token)],
+        middleware=[Middleware(api.vitals.counted), Middleware(noted, engine.faults), Middleware(guarded, token)],
         exception_handlers={
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,

@@ -7,8 +7,8 @@ over them (SO_REUSEPORT), one sender always to the same, so that its datagrams s
 
 from __future__ import annotations
 
-import logging
 import os
+import select
 import socket
 import threading
 import time
@@ -18,11 +18,10 @@ from ipaddress import ip_network
 from analytics.core.receive import Receiver
 from analytics.engine import Engine
 from analytics.metrics.numbers import ReceivingNumbers
-
-log = logging.getLogger(__name__)
+from documents.faults import Faults
 
 SFLOW_PORT = 6343
-LOG_EVERY_S = 10.0  # at most one line about failures of the receive thread in this time
+RETRY_S = 1.0  # after the socket failed
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ class Collector:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.buffer_bytes = 0
+        self._faults = engine.faults
         engine.receiving = self
 
     @property
@@ -88,7 +88,7 @@ class Collector:
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
         for receiver, made in zip(self._receivers, self._sockets, strict=True):
             receiver.new_socket()
-            sockets = (receiver, made.fileno(), self._stop_fd)
+            sockets = (receiver, made.fileno(), self._stop_fd, self._faults)
             self._threads.append(threading.Thread(target=_run, args=sockets, name="sflow", daemon=True))
         for thread in self._threads:
             thread.start()
@@ -139,19 +139,18 @@ def _socket(family: int, shared: bool) -> socket.socket:
     return made
 
 
-def _run(receiver: Receiver, fd: int, stop: int) -> None:
-    quiet_until = 0.0
-    while True:
+def _run(receiver: Receiver, fd: int, stop: int, faults: Faults) -> None:
+    """Receive until `stop` is readable, whatever goes wrong."""
+    stopped = False
+    while not stopped:
         try:
             receiver.run(fd, stop)
-            return
-        except OSError:
-            log.exception("receiving sFlow ended")
-            return
-        except Exception:  # a bug in judging a sample: the stream must go on
-            if time.monotonic() >= quiet_until:
-                log.exception("a batch of sFlow was not fully counted")
-                quiet_until = time.monotonic() + LOG_EVERY_S
+            stopped = True
+        except OSError as error:
+            faults.note("sflow socket", error, time.monotonic())
+            stopped = bool(select.select([stop], [], [], RETRY_S)[0])
+        except Exception as error:  # a bug in what a batch needs Python for; the batch was not fully counted
+            faults.note("sflow batch", error, time.monotonic())
 
 
 def _enlarge(made: socket.socket, wanted: int) -> int:

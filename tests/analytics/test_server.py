@@ -1,5 +1,6 @@
 """analytics.server and cli: the real program in processes of its own, on ports the kernel chose."""
 
+import asyncio
 import os
 import re
 import signal
@@ -17,7 +18,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from analytics import cli
+from analytics import cli, server
+from analytics.engine import Engine
 from tests.analytics.examples import wire
 
 ROOT = Path(__file__).parents[2]
@@ -252,6 +254,26 @@ def test_it_ends_with_its_parent(eventually):
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def test_a_tick_that_fails_is_counted_and_logged_once(caplog, monkeypatch):
+    monkeypatch.setattr(server, "TICK_S", 0.0)
+    engine = Engine()
+
+    def tick(now):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(engine, "tick", tick)
+
+    async def some_ticks():
+        ticking = asyncio.create_task(server.tick(engine))
+        while engine.faults.counts().get("tick", 0) < 5:
+            await asyncio.sleep(0)
+        ticking.cancel()
+
+    asyncio.run(asyncio.wait_for(some_ticks(), TIMEOUT))
+    assert caplog.text.count("Traceback") == caplog.text.count("tick: a bug") == 1
+    engine.close()
 
 
 def test_ports_in_use_are_named():

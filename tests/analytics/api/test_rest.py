@@ -407,6 +407,26 @@ def test_a_body_beyond_the_limit_is_refused(client):
     assert answer.status_code == 413
 
 
+def test_a_bug_in_a_handler_is_counted_and_logged_once(client, caplog, monkeypatch):
+    def flows():
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(client.engine, "flows", flows)
+    for _ in range(3):
+        assert client.refusal("GET", "/flow/json") == (500, "internal error")
+    assert client.get("/analyzer/json")["faults"] == {"http": 3}
+    assert 'sflow_analyzer_faults{kind="http"} 3\n' in client.text("/prometheus/analyzer/txt")
+    assert caplog.text.count("Traceback") == caplog.text.count("http: a bug") == 1
+
+
+def test_a_bug_while_a_poll_waits_is_an_answer(client, monkeypatch):
+    def events(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(client.engine, "events", events)
+    assert client.refusal("GET", "/events/json?timeout=5") == (500, "internal error")
+
+
 def test_a_token_guards_writing_only():
     client = Client(token="s3cret")
     body = json.dumps({"value": "bytes"})

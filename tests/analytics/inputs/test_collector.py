@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -292,7 +293,7 @@ def test_an_event_wakes_whoever_waits(engine, collector):
     assert select.select([engine.wait_fd()], [], [], 0)[0] == []
 
 
-def test_a_bug_in_judging_is_logged_and_the_stream_goes_on(engine, collector, eventually, caplog, monkeypatch):
+def test_a_bug_in_computing_keys_is_counted_logged_once_and_the_stream_goes_on(engine, collector, eventually, caplog):
     engine.set_flow("linked", {"keys": "link:inputifindex", "value": "frames"})
 
     class Faulty:
@@ -303,10 +304,42 @@ def test_a_bug_in_judging_is_logged_and_the_stream_goes_on(engine, collector, ev
             return None
 
     engine.set_topology(Faulty())
-    send(collector.address, *stream(1))
-    eventually(lambda: "a batch of sFlow was not fully counted" in caplog.text)
-    send(collector.address, *stream(5)[1:])
-    eventually(lambda: samples(engine) == 5)
+    sent = stream(5)
+    for number, each in enumerate(sent, 1):
+        send(collector.address, each)
+        eventually(lambda wanted=number: engine.numbers().faults == {"sflow batch": wanted})
+    assert samples(engine) == 5
+    assert caplog.text.count("Traceback") == caplog.text.count("sflow batch: a bug") == 1
+
+
+def test_a_socket_that_fails_is_counted_logged_once_and_tried_again(engine, eventually, caplog, monkeypatch):
+    class Failing:
+        """A receiver whose socket fails three times, then it receives until `stop`."""
+
+        tried = batches = datagrams = dropped = refused = 0
+
+        def __init__(self, pipeline, senders):
+            pass
+
+        def new_socket(self):
+            pass
+
+        def run(self, fd, stop):
+            self.tried += 1
+            if self.tried <= 3:
+                raise OSError(errno.ENOBUFS, "No buffer space available")
+            select.select([stop], [], [])
+
+    monkeypatch.setattr("analytics.inputs.collector.Receiver", Failing)
+    monkeypatch.setattr("analytics.inputs.collector.RETRY_S", 0.01)
+    collector = Collector(engine, CollectorSettings(port=0))
+    collector.start()
+    try:
+        eventually(lambda: collector._receivers[0].tried == 4)
+    finally:
+        collector.stop()
+    assert engine.numbers().faults == {"sflow socket": 3}
+    assert caplog.text.count("Traceback") == caplog.text.count("sflow socket: ") == 1
 
 
 def test_queries_are_answered_while_datagrams_pour_in(engine, collector, eventually):
