@@ -20,6 +20,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from analytics.inputs import capture
+from analytics.inputs.settings import SFLOW_PORT
 
 PIECE = 1 << 18  # bytes written at once
 LONG_FILE = 16 << 20  # bytes from which a progress bar is worth its place
@@ -36,7 +37,7 @@ def decode(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per datagram, as sflowtool -J.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One line per sample, as sflowtool -l.")] = False,
     pcap: Annotated[str | None, typer.Option(help="Write the sampled packets to this capture file (pcapng).")] = None,
-    port: Annotated[int, typer.Option(help="UDP port of sFlow.", min=0, max=65535)] = 6343,
+    port: Annotated[int, typer.Option(help="UDP port of sFlow.", min=0, max=65535)] = SFLOW_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on; :: for all.")] = "127.0.0.1",
     agent: Annotated[str | None, typer.Option(help="Only datagrams of this agent.")] = None,
     count: Annotated[int | None, typer.Option(help="End after so many datagrams.", min=1)] = None,

@@ -31,7 +31,8 @@ from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
 from analytics.inputs import capture
-from analytics.inputs.collector import SFLOW_PORT, Collector, CollectorSettings
+from analytics.inputs.collector import Collector
+from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
 from documents.faults import Faults
 
 log = logging.getLogger(__name__)

@@ -12,43 +12,20 @@ import select
 import socket
 import threading
 import time
-from dataclasses import dataclass
-from ipaddress import ip_network
 
 from analytics.core.receive import Receiver
 from analytics.engine import Engine
+from analytics.inputs.settings import CollectorSettings, prefix
 from analytics.metrics.numbers import ReceivingNumbers
 from documents.faults import Faults
 
-SFLOW_PORT = 6343
 RETRY_S = 1.0  # after the socket failed
-
-
-@dataclass(frozen=True)
-class CollectorSettings:
-    """Where to listen; `::` is IPv4 too. `buffer_bytes` is asked of the kernel for each socket, Collector.buffer_bytes
-    says what was granted. `sources`: addresses and prefixes that may send, none for everybody.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = SFLOW_PORT
-    buffer_bytes: int = 16 << 20
-    sockets: int = 1
-    sources: tuple[str, ...] = ()
-
-
-def prefix(text: str) -> tuple[bytes, int]:
-    """A CIDR prefix or an address -> (16 bytes with IPv4 as ::ffff:a.b.c.d, bits that count). ValueError: neither."""
-    network = ip_network(text, strict=False)
-    if network.version == 4:
-        return bytes(10) + b"\xff\xff" + network.network_address.packed, 96 + network.prefixlen
-    return network.network_address.packed, network.prefixlen
 
 
 class Collector:
     """Inert until `start`; `stop` returns when the threads have ended. May be started again."""
 
-    def __init__(self, engine: Engine, settings: CollectorSettings = CollectorSettings()) -> None:
+    def __init__(self, engine: Engine, settings: CollectorSettings) -> None:
         self._settings = settings
         senders = [prefix(source) for source in settings.sources]
         self._receivers = [Receiver(engine.pipeline, senders) for _ in range(settings.sockets)]

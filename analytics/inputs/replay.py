@@ -14,10 +14,10 @@ from typing import BinaryIO
 from analytics.core.capfile import play
 from analytics.engine import Engine
 from analytics.inputs.capture import LINKS, MAGICS, MalformedCapture, datagrams
+from analytics.inputs.settings import SFLOW_PORT
 
 CHUNK = 4 << 20
 HEADER = 24
-SFLOW_PORT = 6343
 
 
 class _Clock:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from analytics.engine import Engine
-from analytics.inputs.collector import Collector, CollectorSettings
+from analytics.inputs.collector import Collector
+from analytics.inputs.settings import CollectorSettings
 
 CAPTURES = Path(__file__).parents[1] / "analytics/examples/captures"
 TCP = "eth_type(0x0800),ipv4(src=10.0.1.1,dst=10.0.2.2,proto=6,tos=0,ttl=64,frag=no),tcp(src=40000,dst=5001)"

@@ -17,8 +17,9 @@ from analytics.api import answers
 from analytics.api.prometheus import analyzer_text
 from analytics.engine import Engine
 from analytics.inputs.capture import MalformedCapture
-from analytics.inputs.collector import Collector, CollectorSettings
+from analytics.inputs.collector import Collector
 from analytics.inputs.replay import replay
+from analytics.inputs.settings import CollectorSettings
 from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
 
 CAPTURES = Path(__file__).parents[1] / "examples/captures"
