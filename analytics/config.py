@@ -57,7 +57,7 @@ class Settings:
                 prefix(source)
             except ValueError:
                 raise ValueError(
-                    f"sflow_sources: {source!r} is no address and no prefix such as 192.0.2.0/24"
+                    f"sflow_sources: {source!r} is neither an address nor a prefix such as 192.0.2.0/24"
                 ) from None
         if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or " " in self.token):
             raise ValueError("token must be printable ASCII without spaces")

@@ -35,7 +35,7 @@ from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
-from analytics.metrics.directory import AGENT_WIDE, Directory, NoTopology, Topology
+from analytics.metrics.directory import AGENT_WIDE, DataSource, Directory, NoTopology, Topology
 from analytics.metrics.metrics import Cell, Statistic, matches, parse_filters, parse_name, summarise, table_rows
 from analytics.metrics.numbers import (
     AgentNumbers,
@@ -110,12 +110,12 @@ class Engine:
             caches = list(self._caches.values())
             self._counters.expire(now)
             self._note_headers(now)
-        for room in (*caches, self._pipeline.counters):
-            place = 0
+        for part in (*caches, self._pipeline.counters):
+            position = 0
             while True:
                 with self._pipeline:
-                    place = room.expire(place, now)
-                if not place:
+                    position = part.expire(position, now)
+                if not position:
                     break
 
     def _note_headers(self, now: float) -> None:
@@ -128,7 +128,7 @@ class Engine:
 
     def meet(self, source: int) -> None:
         """A data source that was never seen before."""
-        self._directory.meet(source)
+        self._directory.add(source)
         self._watches.source_changed(source)
 
     def counted(self, source: int, now: float) -> None:
@@ -163,7 +163,7 @@ class Engine:
             os.eventfd_write(self._event_fd, 1)
 
     def _watch_counters(self) -> None:
-        """Have the pipeline tell of the counter records that the thresholds look at, and of no others."""
+        """Have the pipeline report the counter records that the thresholds need, and no others."""
         names = self._watches.counter_names()
         self._pipeline.counters.watch(set().union(*map(tags_of, names)))
 
@@ -238,7 +238,7 @@ class Engine:
             return self._log.after(after, max_events, threshold)
 
     def wait_fd(self) -> int:
-        """An eventfd that is readable whenever there may be new events; whoever waits reads it empty."""
+        """An eventfd that is readable whenever there may be new events; its reader empties it."""
         return self._event_fd
 
     # -- topology --
@@ -275,8 +275,8 @@ class Engine:
 
     def flow_value(self, agents: Sequence[str], data_source: str, name: str, key: str, now: float) -> float | None:
         """The value of one flow on one data source of the first of `agents` that sees it."""
-        places = self.flow_locations(agents, name, key, now)
-        return next((place.value for place in places if place.source == data_source), None)
+        locations = self.flow_locations(agents, name, key, now)
+        return next((found.value for found in locations if found.source == data_source), None)
 
     def flow_locations(self, agents: Sequence[str], name: str, key: str, now: float) -> list[FlowLocation]:
         """Where a flow is seen, largest value first; looks among the flowquery.MANY largest of each data source."""
@@ -307,16 +307,16 @@ class Engine:
     ) -> list[Statistic]:
         """One Statistic per name, in order."""
         with self._pipeline:
-            places = self._places(agents, filters, now)
-            return [summarise(name, list(self._cells.of(name, places, now))) for name in map(parse_name, names)]
+            sources = self._chosen(agents, filters, now)
+            return [summarise(name, list(self._cells.of(name, sources, now))) for name in map(parse_name, names)]
 
     def table(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
     ) -> list[list[Cell]]:
         """Rows of cells, see metrics.table_rows."""
         with self._pipeline:
-            places = self._places(agents, filters, now)
-            return table_rows(names, places, partial(self._cells.one, now), now)
+            sources = self._chosen(agents, filters, now)
+            return table_rows(names, sources, partial(self._cells.one, now), now)
 
     def dump(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
@@ -325,28 +325,30 @@ class Engine:
         with self._pipeline:
             if "ALL" in names:
                 names = list(self._cells.ages(now))
-            places = self._places(agents, filters, now)
+            sources = self._chosen(agents, filters, now)
         found: list[Cell] = []
         wanted = [parse_name(name) for name in names]
-        step = max(1, TURN // max(1, len(places)))
+        step = max(1, TURN // max(1, len(sources)))
         for start in range(0, len(wanted), step):
             with self._pipeline:
-                found += [cell for name in wanted[start : start + step] for cell in self._cells.of(name, places, now)]
+                found += [cell for name in wanted[start : start + step] for cell in self._cells.of(name, sources, now)]
         return found
 
     def metrics_of(self, agent: str, now: float) -> dict[str, Any] | None:
         """`<data source>.<metric>` -> latest value of one agent; None if it is unknown."""
         with self._pipeline:
-            places = [place for place in self._directory.sources if place[0] == agent]
-            if not places:
+            sources = [source for source in self._directory.sources if source[0] == agent]
+            if not sources:
                 return None
             found = {
                 f"{source}.{name}": held[0]
-                for _, source in places
+                for _, source in sources
                 for name, held in self._counters.metrics(agent, source, now).items()
             }
             for name in self._caches:
-                found |= {f"{cell.source}.{name}": cell.value for cell in self._cells.of(parse_name(name), places, now)}
+                found |= {
+                    f"{cell.source}.{name}": cell.value for cell in self._cells.of(parse_name(name), sources, now)
+                }
             return found
 
     def metric_names(self, now: float) -> dict[str, int]:
@@ -354,12 +356,14 @@ class Engine:
         with self._pipeline:
             return self._cells.ages(now)
 
-    def _places(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[tuple[str, str]]:
+    def _chosen(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[DataSource]:
         wanted = self._wanted(agents)
         checked = parse_filters(filters)
-        places = (place for place, want in zip(self._directory.sources, wanted, strict=True) if want)
+        sources = (source for source, want in zip(self._directory.sources, wanted, strict=True) if want)
         return [
-            place for place in places if not checked or matches(checked, partial(self._cells.attribute, now, *place))
+            source
+            for source in sources
+            if not checked or matches(checked, partial(self._cells.attribute, now, *source))
         ]
 
     # -- the engine about itself --

@@ -1,9 +1,9 @@
-"""Builds and joins the parts, and nothing else: settings -> engine, source of sFlow, HTTP; then waits for the end.
+"""Builds and connects the parts: settings -> engine, source of sFlow, HTTP; then waits for the end of the program.
 
 One process: the HTTP server's event loop in the main thread, the receive thread beside it, the engine between them.
 Both sockets are open before the ready line is printed. A capture is played in the event loop, at the pace at which it
 was taken and as if it arrived now, so thresholds and answers behave as they would have then. SIGTERM, SIGINT and the
-end of the parent that supervises us all stop the loop, which ends waiting long polls and returns.
+end of the supervising parent process stop the loop, which ends waiting long polls and returns.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0
 KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
 GRACE_S = 2  # what a running request gets when the program ends
-SWITCH_S = 0.0005  # so long a batch with counters waits for the GIL of a request that is being answered
+SWITCH_S = 0.0005  # how long a batch with counters waits for the GIL while a request is answered
 
 Task = Callable[[], Coroutine[Any, Any, None]]
 
-FLOWS = {  # names that users' scripts ask for; sFlow-RT's mininet-dashboard defines them so
+FLOWS = {  # published scripts ask for these; as sFlow-RT's mininet-dashboard defines them
     "mn_bytes": {"value": "bytes"},
     "mn_flow": {
         "keys": "ipsource,ipdestination,ipprotocol,"
@@ -55,7 +55,7 @@ FLOWS = {  # names that users' scripts ask for; sFlow-RT's mininet-dashboard def
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn on a socket of ours, without its signal handlers: tells when it serves, and ends long polls first."""
+    """uvicorn without its signal handlers: calls `on_ready` when it serves, and ends long polls before it stops."""
 
     def __init__(self, app: Starlette, on_ready: Callable[[], None]) -> None:
         super().__init__(
@@ -82,7 +82,7 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._polls.close()
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # half-sent requests are cut off: no news
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests cut off are no error
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -91,7 +91,7 @@ class HttpServer(uvicorn.Server):
 
 
 def run(settings: Settings, parent_pid: int | None = None) -> None:
-    """Serve until told to end. OSError or ValueError with one line if something cannot be opened."""
+    """Serve until a signal or the end of the parent. OSError or ValueError, one line: something cannot be opened."""
     logging.basicConfig(level=logging.WARNING, format="howdah analytics: %(message)s")
     sys.setswitchinterval(SWITCH_S)
     with contextlib.ExitStack() as closing:
@@ -116,7 +116,8 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
 
 
 def begin(ready: str) -> None:
-    """Say so. What is there from the start is no garbage: looking through it once a second held up every answer."""
+    """Print the ready line. What exists now lives as long as the program: the garbage collector shall skip it, because
+    going through it once a second delayed every answer."""
     gc.freeze()
     print(ready, flush=True)
 
@@ -171,8 +172,8 @@ async def serve(
         await beside
     except asyncio.CancelledError:
         return
-    except Exception:  # a bug; whoever supervises us starts us again
-        log.exception("ended by a fault of its own")
+    except Exception:  # a bug; a supervisor restarts the program
+        log.exception("ended by a bug")
         raise SystemExit(1) from None
 
 
@@ -209,7 +210,7 @@ def played(path: str, engine: Engine) -> Task:
 
 
 def watched(pid: int) -> int:
-    """A descriptor that becomes readable when the process has ended (pidfd_open(2)): no polling, nobody is missed."""
+    """A descriptor that becomes readable when the process has ended (pidfd_open(2)), without polling."""
     try:
         return os.pidfd_open(pid)
     except OSError as fault:

@@ -1,4 +1,4 @@
-"""What a request says: the parts of its path, its query parameters and its body, checked.
+"""Reading requests: the parts of a path, query parameters and bodies, checked.
 
 sFlow-RT's rules: lists are separated by ',' or, in its older documents, ';'; unknown query parameters are ignored;
 the body is JSON whatever its Content-Type, and may be relaxed (relaxed_json.py). Whatever is wrong becomes a 400 whose

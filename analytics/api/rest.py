@@ -1,11 +1,12 @@
-"""The HTTP border: sFlow-RT's URLs and JSON words on one side, the engine's plain values on the other.
+"""The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
-Each handler is a few lines: read the path and query, ask the engine, answer. It holds no state but the topology
-version; what to count, when to fire and how to merge is the engine's business. Handlers run in the event loop, one at
-a time, so a name that was looked up still exists in the next line. Only /events/json waits (longpoll.py).
+Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py). It
+keeps no state but the topology version. Handlers run in the event loop, one at a time, so a name that was looked up
+still exists in the next line. Only /events/json waits (longpoll.py).
 
-Errors are one line of text that quotes the offending word: 400 for what the client sent, 404 for a name that does not
-exist, 401 for a write without the token. The table ROUTES at the end is the whole interface; openapi.yaml describes it.
+Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
+401 for a write without the token. A bug in a handler is a fault (documents.faults), answered 500. The table in `routes`
+is the whole interface; openapi.yaml describes it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 MAX_BODY = 16 * 1024 * 1024  # bytes; a topology of 100,000 ports has about 10 MB
-MAX_POLL_S = 3600.0  # a forgotten client holds its connection no longer than this
+MAX_POLL_S = 3600.0  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 
 
@@ -123,7 +124,7 @@ class Api:
         return answer([answers.active_flow(flow) for flow in flows])
 
     def note_n(self, request: Request) -> None:
-        """A common slip, harmless to the client; said once so that it can be found."""
+        """A common mistake, which changes nothing; logged once so that it can be found."""
         if "n" in request.query_params and not self._warned_of_n:
             self._warned_of_n = True
             log.warning("activeflows was asked with n=; the parameter is called maxFlows")
@@ -303,7 +304,7 @@ async def bad_request(request: Request, fault: Exception) -> Response:
 
 
 async def gone(request: Request, fault: Exception) -> Response:
-    """The client left before its body was complete; this goes to nobody."""
+    """The client disconnected before its body was complete: no one reads this."""
     return Response(status_code=400)
 
 

@@ -1,8 +1,8 @@
 """Thresholds (sflow-rt-api.md 3): what they say, which data sources they watch, and their state for counter metrics.
 
-On flow metrics the native core judges every update (core/flowcache.pyx). Counter metrics change seldom, so
-CounterWatch does the same in Python: fire above the value, once; again only after the metric stayed at or below it
-for `timeout` seconds.
+On flow metrics the native core checks every update (core/flows/flowcache.pyx). Counter metrics change seldom, so
+CounterWatch does the same in Python: one event when the metric rises above the value, the next only after it stayed at
+or below the value for `timeout` seconds.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
             raise InvalidDefinition(f"threshold {name!r}: unknown attribute {word!r}")
     metric = spec.get("metric")
     if not isinstance(metric, str) or not metric:
-        raise InvalidDefinition(f"threshold {name!r}: attribute 'metric' is missing or no text: {metric!r}")
+        raise InvalidDefinition(f"threshold {name!r}: attribute 'metric' is missing or not text: {metric!r}")
     value = _number(name, "value", spec.get("value"))
     timeout = _number(name, "timeout", spec.get("timeout", DEFAULT_TIMEOUT_S))
     if timeout < 0:
@@ -69,7 +69,7 @@ def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
 
 def _number(name: str, word: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
-        raise InvalidDefinition(f"threshold {name!r}: attribute {word!r} is missing or no number: {value!r}")
+        raise InvalidDefinition(f"threshold {name!r}: attribute {word!r} is missing or not a number: {value!r}")
     return value
 
 
@@ -78,16 +78,16 @@ class CounterWatch:
     """The state of one threshold over counter metrics, per (agent, data source)."""
 
     threshold: Threshold
-    _below_since: dict[tuple[str, str], float | None] = field(default_factory=dict)  # fired; None: still above
+    _below_since: dict[tuple[str, str], float | None] = field(default_factory=dict)  # None: still above
 
     def update(self, agent: str, source: str, value: float, now: float) -> bool:
-        """A new value; True when it fires."""
-        place = (agent, source)
+        """A new value; True when it makes an event."""
+        where = (agent, source)
         if value <= self.threshold.value:
-            if place in self._below_since and self._below_since[place] is None:
-                self._below_since[place] = now
+            if where in self._below_since and self._below_since[where] is None:
+                self._below_since[where] = now
             return False
-        since = self._below_since.get(place)
-        armed = place not in self._below_since or (since is not None and now - since >= self.threshold.timeout)
-        self._below_since[place] = None
+        since = self._below_since.get(where)
+        armed = where not in self._below_since or (since is not None and now - since >= self.threshold.timeout)
+        self._below_since[where] = None
         return armed

@@ -1,7 +1,7 @@
 """Thresholds at work: each is a limit of a flow's cache in the native core, or a CounterWatch; crossings become events.
 
-The engine calls everything here with the pipeline's lock held. A threshold whose metric is no flow waits for counters
-of that name; when a flow of that name is defined, it becomes a limit, armed.
+The engine calls everything here with the pipeline's lock held. A threshold whose metric is not a flow waits for
+counters of that name; when a flow of that name is defined, it becomes a limit of it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from analytics.events.log import Event
 from analytics.events.thresholds import CounterWatch, Threshold
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
-from analytics.metrics.directory import Directory
+from analytics.metrics.directory import DataSource, Directory
 from analytics.metrics.metrics import Name, parse_name
 
-Place = tuple[str, str]  # agent, data source
 Fire = tuple[FlowCache, int, int, int, bytes, float, float]  # cache, limit, source, verdict, carried bytes, value, now
 
 
@@ -129,5 +128,5 @@ class Watches:
             self._emit(_event(thresholds[id(cache), index], value, self._directory.sources[source], now, key))
 
 
-def _event(threshold: Threshold, value: float, place: Place, now: float, key: str | None = None) -> Event:
-    return Event(threshold.name, threshold.metric, float(threshold.value), value, *place, now, key)
+def _event(threshold: Threshold, value: float, data_source: DataSource, now: float, key: str | None = None) -> Event:
+    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key)

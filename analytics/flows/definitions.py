@@ -230,7 +230,7 @@ def check_name(what: str, name: str, forbids: frozenset[str] = NAME_FORBIDS) -> 
 
 def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
-        raise InvalidDefinition(f"{what} is no text: {value!r}")
+        raise InvalidDefinition(f"{what} is not text: {value!r}")
     return value
 
 
@@ -242,7 +242,7 @@ def _keys(what: str, value: object) -> str:
 
 def _number(what: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 (NaN)
-        raise InvalidDefinition(f"{what} is no number: {value!r}")
+        raise InvalidDefinition(f"{what} is not a number: {value!r}")
     return value
 
 

@@ -32,7 +32,7 @@ class Filter:
 
 
 class _Reader:
-    """The text, a place in it, and what the keys met so far read."""
+    """The text, a position in it, and the keys read so far."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -1,8 +1,7 @@
-"""From the native core's raw flows to answers: [(source, verdict, carried bytes, rate)] -> keys, merged or per data
-source.
+"""From the native core's raw flows to values: (source, key id, carried bytes, rate) -> keys, merged or per data source.
 
-Raw keys (verdict, carried) and key texts are one to one within a definition, so merging works on the raw ones and
-text is made only of what is answered.
+Raw keys (key id, carried bytes) and key texts are one to one within a definition, so merging works on the raw keys and
+texts are made of the result only.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import Any
 
 from analytics.flows.definitions import Program
 
-MANY = 10_000  # flows per data source looked at when a query cannot name them by value
+MANY = 10_000  # flows per data source that are read when a query selects by key
 
-RawFlow = tuple[int, int, bytes, float]
+RawFlow = tuple[int, int, bytes, float]  # source index, key id, carried bytes, rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,8 @@ def merge(
 ) -> list[ActiveFlow]:
     """At most `most` flows, one per key, largest first; those whose key text `pattern` finds something in."""
     merged: dict[tuple[int, bytes], list[Any]] = {}
-    for source, verdict, carried, rate in found:
-        entry = merged.setdefault((verdict, carried), [0.0, 0, 0.0, source])
+    for source, key_id, carried, rate in found:
+        entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
         entry[0] += rate
         entry[1] += 1
         if rate > entry[2]:
@@ -80,10 +79,10 @@ def merge(
         flows.append((value, raw, count, source))
     flows.sort(key=lambda flow: -flow[0])
     answer: list[ActiveFlow] = []
-    for value, (verdict, carried), count, source in flows:
+    for value, (key_id, carried), count, source in flows:
         if len(answer) >= most:
             break
-        key = program.text(verdict, carried)
+        key = program.text(key_id, carried)
         if pattern is None or pattern.search(key):
             agent, data_source = sources[source]
             answer.append(ActiveFlow(key, value, agent, data_source, count))
@@ -91,21 +90,21 @@ def merge(
 
 
 def locate(found: list[RawFlow], program: Program, sources: Sequence[tuple[str, str]], key: str) -> list[FlowLocation]:
-    """The places of one key, largest value first."""
+    """Where one key is seen, largest value first."""
     texts: dict[tuple[int, bytes], bool] = {}
-    places = []
-    for source, verdict, carried, rate in found:
-        raw = (verdict, carried)
+    locations = []
+    for source, key_id, carried, rate in found:
+        raw = (key_id, carried)
         if raw not in texts:
-            texts[raw] = program.text(verdict, carried) == key
+            texts[raw] = program.text(key_id, carried) == key
         if texts[raw]:
-            places.append(FlowLocation(*sources[source], rate))
-    return sorted(places, key=lambda place: -place.value)
+            locations.append(FlowLocation(*sources[source], rate))
+    return sorted(locations, key=lambda location: -location.value)
 
 
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
     """Data source -> its flows, largest first."""
     by_source: dict[int, list[TopFlow]] = {}
-    for source, verdict, carried, rate in sorted(found, key=lambda flow: -flow[3]):
-        by_source.setdefault(source, []).append(TopFlow(program.text(verdict, carried), rate))
+    for source, key_id, carried, rate in sorted(found, key=lambda flow: -flow[3]):
+        by_source.setdefault(source, []).append(TopFlow(program.text(key_id, carried), rate))
     return {source: tuple(flows) for source, flows in by_source.items()}

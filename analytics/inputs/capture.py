@@ -6,7 +6,7 @@
 
 Link types: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback. Carriers: IPv4, and IPv6 with
 extension headers; fragments are left out. Reading is lazy and sequential, so a pipe will do, and memory does not grow
-with the file. What is broken is told with its offset.
+with the file. Damage is reported with its offset.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAGICS = {
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, PACKET = 0x0A0D0D0A, 1, 2, 3, 6  # pcapng block types
 SECTION_MAGIC = b"\x0a\x0d\x0d\x0a"
 RESOLUTION, TIME_OFFSET = 9, 14  # options of an interface block
-MAX_PACKET = 1 << 18  # larger than any link's packets: the file is broken
+MAX_PACKET = 1 << 18  # larger than any link's packets: the file is damaged
 MAX_BLOCK = 1 << 24  # of pcapng; names and comments are small too
 ETHERNET, RAW, LOOPBACK, COOKED, COOKED_2 = (1,), (12, 14, 101, 228, 229), (0, 108), (113,), (276,)
 LINKS = (*ETHERNET, *RAW, *LOOPBACK, *COOKED, *COOKED_2)
@@ -38,7 +38,7 @@ Packets = Iterator[tuple[float, int, bytes]]
 
 
 class MalformedCapture(ValueError):
-    """A file that is no capture, or ends within a packet; the message names file and offset."""
+    """The file is not a capture, or ends within a packet; the message names file and offset."""
 
 
 class Interface(NamedTuple):
@@ -50,18 +50,18 @@ class Interface(NamedTuple):
 
 
 class _Source:
-    """A file read in order, which knows where it stands; `told` hears of it every megabyte."""
+    """A file read in order, with its offset; `progress` is called with it every megabyte."""
 
-    def __init__(self, name: str, file: BinaryIO, told: Callable[[int], None] | None) -> None:
+    def __init__(self, name: str, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
         self.name, self.offset = name, 0
-        self._file, self._told, self._next = file, told, PROGRESS_STEP
+        self._file, self._progress, self._next = file, progress, PROGRESS_STEP
 
     def read(self, length: int) -> bytes:
         """Up to `length` bytes, fewer only at the end."""
         data = self._file.read(length)
         self.offset += len(data)
-        if self._told is not None and self.offset >= self._next:
-            self._told(self.offset)
+        if self._progress is not None and self.offset >= self._next:
+            self._progress(self.offset)
             self._next = self.offset + PROGRESS_STEP
         return data
 
@@ -70,15 +70,15 @@ class _Source:
 
 
 def datagrams(
-    path: str | Path, port: int, file: BinaryIO | None = None, told: Callable[[int], None] | None = None
+    path: str | Path, port: int, file: BinaryIO | None = None, progress: Callable[[int], None] | None = None
 ) -> Iterator[tuple[float, str, bytes]]:
     """(capture time, source address, payload) of every UDP datagram to `port` in a capture file.
 
-    `file` is read instead of opening `path`, which then only names it in errors; `told` hears the offset every
-    megabyte. MalformedCapture: no capture, or a broken one, when the fault is met; OSError: not to be read.
+    `file` is read instead of opening `path`, which then only names it in errors; `progress` is called with the offset
+    every megabyte. Raises OSError, and MalformedCapture when the damage is reached or the file is not a capture.
     """
     with Path(path).open("rb") if file is None else file as opened:
-        source = _Source(str(path), opened, told)
+        source = _Source(str(path), opened, progress)
         for now, link, packet in _packets(source):
             if link == 1 and len(packet) > PLAIN.size:
                 kind, version, fragment, protocol, sender, to, length = PLAIN.unpack_from(packet)
@@ -229,7 +229,7 @@ def _udp(packet: bytes, port: int) -> tuple[str, bytes] | None:
 
 
 def _payload(data: bytes, at: int, length: int) -> bytes:
-    """What a UDP header that ends at `at` announces; all there is if its length cannot be."""
+    """The payload that a UDP header which ends at `at` announces; all that follows if its length is impossible."""
     return data[at : at - 8 + length if length >= 8 else None]
 
 

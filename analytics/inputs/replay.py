@@ -1,4 +1,4 @@
-"""Captures played into the engine as fast as they can be read, at the times of the capture.
+"""Captures fed to the engine as fast as they can be read, at the times of the capture.
 
 Classic pcap goes through core/capfile.pyx in large pieces of a mapped file; pcapng, which is rarer, datagram by
 datagram through capture.py. Both tick the engine once a second of capture time, so flows expire as they did live.

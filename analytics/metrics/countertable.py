@@ -8,8 +8,8 @@ A row names the fields of analytics/structures.py in wire order, one word each:
     -         no metric
 
 Names that sflow-rt-api.md does not list follow its manner: Ganglia's names for hosts, the MIB's in lower case. Each
-queue of a port (0:1003) has its own, with its index behind: `queue_dropped_3`. 0:2001 only tells how many adapters a
-host has: their addresses are no measures. 4300:2 has no row, its fields are not known: it makes no metrics.
+queue of a port (0:1003) has its own, with its index behind: `queue_dropped_3`. Of 0:2001 only the
+number of adapters is a metric, their addresses are not. 4300:2 has no row: its fields are not known.
 What follows from the metrics of a record stands in countershares.py.
 """
 

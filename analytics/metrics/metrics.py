@@ -85,12 +85,12 @@ def parse_name(text: str) -> Name:
 def parse_filters(spec: object) -> dict[str, tuple[str, ...]]:
     """{attribute: value or [values]} -> {attribute: texts}; InvalidQuery when it has another shape."""
     if not isinstance(spec, Mapping):
-        raise InvalidQuery(f"filter is no object of attribute: [values]: {spec!r}")
+        raise InvalidQuery(f"filter is not an object of attribute: [values]: {spec!r}")
     filters = {}
     for attribute, values in spec.items():
         listed = values if isinstance(values, (list, tuple)) else [values]
         if not listed or not all(isinstance(value, (str, int, float)) for value in listed):
-            raise InvalidQuery(f"filter attribute {attribute!r} has no list of texts or numbers: {values!r}")
+            raise InvalidQuery(f"filter attribute {attribute!r} needs a list of texts or numbers: {values!r}")
         filters[str(attribute)] = tuple(as_text(value) for value in listed)
     return filters
 
@@ -204,14 +204,14 @@ def table_rows(
 
 def _columns(names: Sequence[str]) -> tuple[list[Name], tuple[int, int | None] | None]:
     columns, order = [], None
-    for place, text in enumerate(names):
+    for column, text in enumerate(names):
         name = text
         if text.startswith("sort:"):
             name, _, rows = text[5:].partition(":")
             try:
-                order = (place, int(rows) if rows else None)
+                order = (column, int(rows) if rows else None)
             except ValueError:
-                raise InvalidQuery(f"table: {rows!r} in {text!r} is no number of rows") from None
+                raise InvalidQuery(f"table: {rows!r} in {text!r} is not a number of rows") from None
         columns.append(parse_name(name))
     return columns, order
 

@@ -134,12 +134,12 @@ def test_an_interface_option_without_its_value_is_passed_over(tmp_path):
 
 
 def test_a_file_object_and_progress(tmp_path):
-    """A pipe is read in order; offsets are told once a megabyte."""
-    data, told = pcap() + pcap(ethernet(FOUR))[24:] * 30000, []
-    found = list(datagrams("-", 6343, file=io.BytesIO(data), told=told.append))
+    """A pipe is read in order; progress is reported once a megabyte."""
+    data, offsets = pcap() + pcap(ethernet(FOUR))[24:] * 30000, []
+    found = list(datagrams("-", 6343, file=io.BytesIO(data), progress=offsets.append))
     assert len(found) == 30000
-    assert len(told) == len(data) >> 20
-    assert all(1 << 20 <= after - before < (1 << 20) + 200 for before, after in itertools.pairwise([0, *told]))
+    assert len(offsets) == len(data) >> 20
+    assert all(1 << 20 <= after - before < (1 << 20) + 200 for before, after in itertools.pairwise([0, *offsets]))
 
 
 def test_everything_else_is_passed_over(tmp_path):
