@@ -221,7 +221,7 @@ def test_a_signal_ends_it_quickly_and_quietly_under_hanging_polls(start, eventua
     assert poll.answer.status_code == 503
 
 
-def test_broken_requests_disturb_nobody(start, eventually):
+def test_incomplete_requests_leave_nothing_behind(start, eventually):
     program = start()
     program.http.get("/version")
     descriptors = Path(f"/proc/{program.process.pid}/fd")

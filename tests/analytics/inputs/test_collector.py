@@ -157,7 +157,7 @@ def test_several_sockets_do_not_join_the_port_of_another(engine, listening):
 
 
 @pytest.mark.parametrize(
-    ("sources", "source", "welcome"),
+    ("sources", "source", "allowed"),
     [
         ((), "127.0.0.1", True),
         (("127.0.0.1",), "127.0.0.1", True),
@@ -171,14 +171,14 @@ def test_several_sockets_do_not_join_the_port_of_another(engine, listening):
         (("::ffff:127.0.0.0/104",), "127.3.0.1", True),
     ],
 )
-def test_only_listed_sources_are_read(engine, listening, eventually, sources, source, welcome):
+def test_only_listed_sources_are_read(engine, listening, eventually, sources, source, allowed):
     collector = listening(sources=sources)
     send_from(source, collector.address, *stream(3))
     eventually(lambda: collector.numbers.datagrams + collector.numbers.refused == 3)
-    assert collector.numbers.refused == (0 if welcome else 3)
+    assert collector.numbers.refused == (0 if allowed else 3)
     numbers = engine.numbers()
-    assert (numbers.datagrams, numbers.receiving.refused) == ((3, 0) if welcome else (0, 3))
-    assert samples(engine) == (3 if welcome else 0)
+    assert (numbers.datagrams, numbers.receiving.refused) == ((3, 0) if allowed else (0, 3))
+    assert samples(engine) == (3 if allowed else 0)
 
 
 def test_listed_sources_of_the_sixth_version(engine, listening, eventually):
@@ -284,7 +284,7 @@ def test_an_address_that_is_not_ours_is_one_clear_error(engine):
         Collector(engine, CollectorSettings("no.such.host.invalid")).start()
 
 
-def test_an_event_wakes_whoever_waits(engine, collector):
+def test_an_event_wakes_its_waiters(engine, collector):
     engine.set_threshold("any", {"metric": "f", "value": 1, "byFlow": True})
     assert select.select([engine.wait_fd()], [], [], 0)[0] == []
     send(collector.address, *stream(1))

@@ -322,8 +322,8 @@ def test_the_newest_body_of_every_record_is_what_is_shown(noise, gap):
         faults += not whole
         if values:
             newest[tag] = values
-    told = sum(agent.send(1000 + gap, record(tag[0] << 12 | tag[1], body)) for tag, body in noise)
-    assert told == faults
+    counted = sum(agent.send(1000 + gap, record(tag[0] << 12 | tag[1], body)) for tag, body in noise)
+    assert counted == faults
     shown = {entry[0]: decode_record(entry[0], entry[2])[0] for entry in agent.engine.pipeline.counters.read(0)[1]}
     queue = newest.pop((0, 1003), {})
     assert {tag: shown[tag] for tag in newest} == newest
