@@ -155,11 +155,8 @@ async def serve(
     def stop() -> None:
         server.should_exit = True
 
-    def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        faults.note("event loop", context.get("exception") or RuntimeError(context["message"]), time.monotonic())
-
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(note)
+    loop.set_exception_handler(functools.partial(note, faults))
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop)
     if parent_pid is not None:
@@ -175,6 +172,11 @@ async def serve(
     except Exception:  # a bug; a supervisor restarts the program
         log.exception("ended by a bug")
         raise SystemExit(1) from None
+
+
+def note(faults: Faults, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What went wrong in a callback or a task that nothing waits for."""
+    faults.note("event loop", context.get("exception") or RuntimeError(context["message"]), time.monotonic())
 
 
 async def tick(engine: Engine) -> None:

@@ -1,6 +1,8 @@
 """analytics.server and cli: the real program in processes of its own, on ports the kernel chose."""
 
 import asyncio
+import functools
+import logging
 import os
 import re
 import signal
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 
 from analytics import cli, server
 from analytics.engine import Engine
+from documents.faults import Faults
 from tests.analytics.examples import wire
 
 ROOT = Path(__file__).parents[2]
@@ -273,6 +276,36 @@ def test_a_tick_that_fails_is_counted_and_logged_once(caplog, monkeypatch):
 
     asyncio.run(asyncio.wait_for(some_ticks(), TIMEOUT))
     assert caplog.text.count("Traceback") == caplog.text.count("tick: a bug") == 1
+    engine.close()
+
+
+def test_a_callback_that_fails_is_counted_and_logged_once(caplog):
+    faults = Faults(logging.getLogger("test"))
+
+    async def failing_callbacks():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(functools.partial(server.note, faults))
+        for _ in range(3):
+            loop.call_soon(lambda: 1 / 0)
+        await asyncio.sleep(0)
+
+    asyncio.run(failing_callbacks())
+    assert faults.counts() == {"event loop": 3}
+    assert caplog.text.count("Traceback") == caplog.text.count("event loop: division by zero") == 1
+
+
+def test_a_bug_in_the_engine_does_not_end_a_replay(tmp_path, caplog, monkeypatch):
+    path = tmp_path / "three.pcap"
+    pcap(path, [datagram(sequence) for sequence in (1, 2, 3)])
+    engine = Engine()
+
+    def feed(datagrams, now, source):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(engine, "feed", feed)
+    asyncio.run(server.played(str(path), engine)())
+    assert engine.numbers().faults == {"replay": 3}
+    assert caplog.text.count("Traceback") == caplog.text.count("replay: a bug") == 1
     engine.close()
 
 
