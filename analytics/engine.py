@@ -4,7 +4,7 @@ answers come out.
     feed -> core/pipeline: decode, dissect, key, accumulate, judge limits     (native, one turn of the lock per batch)
          -> meet, counted, judge, fired: the few things that need Python        (once per batch, lock and GIL held)
     tick -> forget what is idle or stale
-    queries: flows in flowquery.py, metrics in metrics.py                     (short turns of the same lock)
+    queries -> values: flows/flowquery.py, metrics/metrics.py; api/answers.py makes JSON   (short turns of the lock)
 
 Thread-safe: everything public takes the pipeline's lock once; methods with a leading underscore expect it to be
 held. `now` is epoch seconds and comes from the caller. Values are rates per second.

@@ -1,4 +1,4 @@
-"""Prometheus text (exposition format 0.0.4) from the engine's answers: values in, text out.
+"""Prometheus text (exposition format 0.0.4): values in, text out.
 
 Metric and label names are sFlow-RT's, so existing scrape jobs and dashboards work: `sflow_<metric>` with the labels
 agent, datasource, ifname and host; `sflow_analyzer_<name>` for the engine itself. All of a metric's lines stand
@@ -39,7 +39,7 @@ LABEL_METRICS = ("ifname", "host_name")
 
 
 def analyzer_text(statistics: Mapping[str, Any]) -> str:
-    """The text of /prometheus/analyzer/txt; what the engine does not know is left out."""
+    """The text of /prometheus/analyzer/txt, of the object that /analyzer/json answers."""
     out = []
     for key, name, kind in ANALYZER:
         if _is_number(statistics.get(key)):

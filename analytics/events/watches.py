@@ -51,7 +51,7 @@ class Watches:
         return {name: watch.threshold for name, watch in self._watches.items()}
 
     def set(self, threshold: Threshold, caches: dict[str, FlowCache]) -> None:
-        """Begin to watch, in place of an older threshold of that name."""
+        """Watch it, instead of an older threshold of that name."""
         watch = _Watch(threshold, parse_name(threshold.metric), CounterWatch(threshold))
         self.drop(threshold.name)
         if watch.pin.metric in caches:

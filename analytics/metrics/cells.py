@@ -1,7 +1,7 @@
 """Cells, which metric queries work on: one value per data source and name, of counters and of flows alike.
 
-A flow is a metric of every data source where it lately counted a sample; its value is that of its largest key. The
-caller holds the engine's lock.
+A flow is a metric of every data source where it counted a sample in the last FLOW_STALE_S seconds; its value is that of
+its largest key. The caller holds the engine's lock.
 """
 
 from __future__ import annotations

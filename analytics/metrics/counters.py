@@ -76,7 +76,8 @@ class Counters:
     def update_named(
         self, agent: str, source: str, uptime: int, metrics: Iterable[tuple[str, str, Any]], now: float
     ) -> None:
-        """Take an rtmetric sample: (name, core/sflow.RTMETRIC_TYPES, value) of a data source with a name of its own."""
+        """Take an rtmetric sample of a data source with a name of its own: (name, type, value), the type one of
+        core/wire/sflow.RTMETRIC_TYPES."""
         state = self._named.setdefault((agent, source), _Named())
         if state.restarted(uptime, now):
             state.counters = {}

@@ -1,6 +1,6 @@
 """Which metric each field of a counter record becomes: one row per structure (sflow-rt-api.md 4.1, 4.2).
 
-A row names the fields of analytics/structures.py in wire order, one word each:
+A row names the fields of core/wire/structures.py in wire order, one word each:
 
     name      a gauge or a text, as it is (percentages and lists: see READ)
     name?     a gauge that is unknown when it is 0, as the common agent code writes it (sflow-wire.md 0)

@@ -1,7 +1,6 @@
 """The language of metric queries (sflow-rt-api.md 1.3, 4.3, 4.4): names with statistics and pins, filters, tables.
 
-A query works on Cells, one per (agent, data source, metric); where cells come from (counters or flows) is
-cells.py's matter.
+A query works on Cells, one per (agent, data source, metric); cells.py makes them of counters and flows.
 """
 
 from __future__ import annotations

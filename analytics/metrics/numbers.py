@@ -137,7 +137,7 @@ def engine_numbers(
     faults: Mapping[str, int],
     started: float | None,
 ) -> EngineNumbers:
-    """From core/pipeline.numbers, and core/flowcache.numbers of each definition."""
+    """From core/pipeline.numbers, and core/flows/flowcache.numbers of each definition."""
     each = list(caches)
     return EngineNumbers(
         agents=agents,

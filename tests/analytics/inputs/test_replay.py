@@ -52,7 +52,7 @@ def numbers(engine: Engine, now: float) -> object:
 
 
 def both(path) -> tuple[object, object]:
-    """What the native way and the way through capture.py leave in an engine."""
+    """What an engine has counted, by the native reader and by capture.py."""
     native, plain = Engine(), Engine()
     for engine in (native, plain):
         engine.set_flow("f", FLOW)
