@@ -9,34 +9,38 @@ from typing import Annotated
 import typer
 
 from analytics import config, decode
+from analytics.config import Settings
 
 
 def analytics(
     *,
-    host: Annotated[str | None, typer.Option(help="Address of the HTTP interface.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port of the HTTP interface.", show_default="8008")] = None,
-    sflow_host: Annotated[
-        str | None, typer.Option(help="Address to receive sFlow on.", show_default="127.0.0.1")
+    host: Annotated[str | None, typer.Option(help="Address of the HTTP interface.", show_default=Settings.host)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port of the HTTP interface.", show_default=str(Settings.port))
     ] = None,
-    sflow_port: Annotated[int | None, typer.Option(help="UDP port to receive sFlow on.", show_default="6343")] = None,
+    sflow_host: Annotated[
+        str | None, typer.Option(help="Address to receive sFlow on.", show_default=Settings.sflow_host)
+    ] = None,
+    sflow_port: Annotated[
+        int | None, typer.Option(help="UDP port to receive sFlow on.", show_default=str(Settings.sflow_port))
+    ] = None,
     sflow_sockets: Annotated[
-        int | None, typer.Option(help="Sockets on that port, with a thread each.", show_default="1")
+        int | None,
+        typer.Option(help="Sockets on that port, with a thread each.", show_default=str(Settings.sflow_sockets)),
     ] = None,
     sflow_source: Annotated[
         list[str] | None,
-        typer.Option(help="Address or prefix that may send sFlow; may be repeated.", show_default="everybody"),
+        typer.Option(help="Address or prefix that may send sFlow; may be repeated.", show_default="any"),
     ] = None,
     replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
     config_file: Annotated[
         Path | None,
         typer.Option("--config", envvar="HOWDAH_CONFIG", help="YAML file; its section 'analytics' is read."),
     ] = None,
-    parent_pid: Annotated[
-        int | None, typer.Option(help="End when this process has ended (for whoever supervises us).")
-    ] = None,
+    parent_pid: Annotated[int | None, typer.Option(help="End when this process has ended (for a supervisor).")] = None,
 ) -> None:
     """Receive sFlow, follow flows and counters, answer over HTTP (sFlow-RT's REST API)."""
-    from analytics.__main__ import run  # noqa: PLC0415 - the native core and the web server only when they are wanted
+    from analytics.server import run  # noqa: PLC0415 - the native core and the web server only when they are wanted
 
     try:
         settings = config.load(

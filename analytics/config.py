@@ -1,4 +1,5 @@
-"""Settings of the analytics process: frozen values with their defaults, from one YAML file and the command line.
+"""Settings of the analytics process: frozen values from one YAML file and the command line. Defaults are those of the
+parts; only the HTTP address has its default here.
 
 The file is the one that controller and analytics share; the section `analytics:` is ours, its keys are the fields of
 Settings. An option on the command line wins over the file, the file over the default. A key that does not exist is
@@ -12,29 +13,31 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from analytics.events.log import MAX_EVENTS
+from analytics.inputs.settings import CollectorSettings, prefix
 from documents import strict
 
-MOST_SOCKETS = 64
+MAX_SOCKETS = 64
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the process is told at start; never changes while it runs. Port 0 means any free port."""
+    """Fixed while the process runs. Port 0 means any free port."""
 
     host: str = "127.0.0.1"
     """Address of the HTTP interface. Anything but loopback needs a token."""
     port: int = 8008
-    sflow_host: str = "127.0.0.1"
+    sflow_host: str = CollectorSettings.host
     """Address on which sFlow is received; 0.0.0.0 or :: for switches on other machines."""
-    sflow_port: int = 6343
-    sflow_sockets: int = 1
+    sflow_port: int = CollectorSettings.port
+    sflow_sockets: int = CollectorSettings.sockets
     """Sockets on that port, with a thread each; the kernel spreads senders over them."""
-    sflow_sources: tuple[str, ...] = ()
-    """Addresses and prefixes that may send sFlow; datagrams of others are counted and not read. Empty: everybody."""
-    receive_buffer: int = 16 * 1024 * 1024
+    sflow_sources: tuple[str, ...] = CollectorSettings.sources
+    """Addresses and prefixes that may send sFlow; datagrams of others are counted and not read. Empty: any may send."""
+    receive_buffer: int = CollectorSettings.buffer_bytes
     """Bytes asked of the kernel for each UDP socket; it may grant less (net.core.rmem_max)."""
-    events: int = 1000
-    """Events kept for the feed; older ones are forgotten."""
+    events: int = MAX_EVENTS
+    """Events kept for clients to ask for; older ones are forgotten."""
     token: str | None = None
     """If set, PUT and DELETE need the header Authorization: Bearer <token>."""
     replay: str | None = None
@@ -47,14 +50,14 @@ class Settings:
         for name in ("receive_buffer", "events"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not at least 1")
-        if not 1 <= self.sflow_sockets <= MOST_SOCKETS:
-            raise ValueError(f"sflow_sockets {self.sflow_sockets} is not between 1 and {MOST_SOCKETS}")
+        if not 1 <= self.sflow_sockets <= MAX_SOCKETS:
+            raise ValueError(f"sflow_sockets {self.sflow_sockets} is not between 1 and {MAX_SOCKETS}")
         for source in self.sflow_sources:
             try:
-                ipaddress.ip_network(source, strict=False)
+                prefix(source)
             except ValueError:
                 raise ValueError(
-                    f"sflow_sources: {source!r} is no address and no prefix such as 192.0.2.0/24"
+                    f"sflow_sources: {source!r} is neither an address nor a prefix such as 192.0.2.0/24"
                 ) from None
         if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or " " in self.token):
             raise ValueError("token must be printable ASCII without spaces")

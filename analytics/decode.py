@@ -1,7 +1,7 @@
 """`howdah decode`: sFlow out of a capture, a pipe or a UDP port, printed for people and scripts.
 
-A shell around `core.printer`: it reads datagrams, hands them over and writes what comes back in large pieces. Output
-is flushed whenever no datagram is waiting, so a live view is live. A closed pipe and Ctrl-C end it quietly.
+The native printer (core/printing) does the work: datagrams go in, and what comes back is written in large pieces.
+Output is flushed whenever no datagram is waiting, so a live view is live. A closed pipe and Ctrl-C end it quietly.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import Annotated, BinaryIO
 import typer
 
 from analytics.inputs import capture
+from analytics.inputs.settings import SFLOW_PORT
 
 PIECE = 1 << 18  # bytes written at once
-LONG_FILE = 16 << 20  # bytes from which a progress bar is worth its place
+LONG_FILE = 16 << 20  # bytes from which a progress bar is shown
 LARGEST_DATAGRAM = 65536
-COMPLAINT_EVERY = 1.0  # seconds between lines about datagrams that are not ours
+REPORT_EVERY_S = 1.0  # between lines about datagrams that are not sFlow v5
 
 Arrivals = Iterable[tuple[float, str, bytes] | None]
 """(time, source address, datagram), or None where a live source has nothing more for now."""
@@ -36,7 +37,7 @@ def decode(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per datagram, as sflowtool -J.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One line per sample, as sflowtool -l.")] = False,
     pcap: Annotated[str | None, typer.Option(help="Write the sampled packets to this capture file (pcapng).")] = None,
-    port: Annotated[int, typer.Option(help="UDP port of sFlow.", min=0, max=65535)] = 6343,
+    port: Annotated[int, typer.Option(help="UDP port of sFlow.", min=0, max=65535)] = SFLOW_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on; :: for all.")] = "127.0.0.1",
     agent: Annotated[str | None, typer.Option(help="Only datagrams of this agent.")] = None,
     count: Annotated[int | None, typer.Option(help="End after so many datagrams.", min=1)] = None,
@@ -57,8 +58,8 @@ def decode(
         except KeyboardInterrupt:
             pass
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at exit shall not fail
-        except (capture.Broken, OSError) as fault:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at exit must not fail
+        except (capture.MalformedCapture, OSError) as fault:
             what = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
             name = f"{fault.filename}: " if isinstance(fault, OSError) and fault.filename else ""
             stack.close()  # the progress bar goes first
@@ -77,8 +78,8 @@ def run(
 ) -> None:
     """Print datagrams to `out` until the source ends or `count` were printed; what was printed is always written.
 
-    `form` is one of "text", "json", "csv", "pcap"; `agent` a packed address. Datagrams that are no sFlow v5 are told on
-    stderr, at most one line a second.
+    `form` is one of "text", "json", "csv", "pcap"; `agent` a packed address. Datagrams that are not sFlow v5 are
+    reported on stderr, at most one line a second.
     """
     from analytics.core.printing.printer import Printer  # noqa: PLC0415 - the native core only when it is wanted
 
@@ -107,7 +108,7 @@ def run(
 
 @lru_cache(maxsize=2)
 def local_time(second: int) -> str:
-    """As sflowtool prints it, 2026-11-20T12:00:00+0000; what is no time of this calendar prints as its number."""
+    """As sflowtool prints it, 2026-11-20T12:00:00+0000; a time beyond the calendar is printed as its number."""
     try:
         return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(second))
     except (OverflowError, ValueError, OSError):
@@ -115,21 +116,21 @@ def local_time(second: int) -> str:
 
 
 class Refused:
-    """Tells of datagrams that are no sFlow v5, at most one line in COMPLAINT_EVERY seconds, and how many there were."""
+    """Reports datagrams that are not sFlow v5: at most one line in REPORT_EVERY_S seconds, at the end how many."""
 
     def __init__(self) -> None:
-        self.count, self._told, self._next = 0, 0, 0.0
+        self.count, self._reported, self._next = 0, 0, 0.0
 
     def add(self, source: str, length: int) -> None:
         self.count += 1
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + COMPLAINT_EVERY
-            self._told = self.count
-            print(f"howdah decode: {source}: {length} bytes that are no sFlow version 5", file=sys.stderr)
+            self._next = time.monotonic() + REPORT_EVERY_S
+            self._reported = self.count
+            print(f"howdah decode: {source}: {length} bytes that are not sFlow version 5", file=sys.stderr)
 
     def close(self) -> None:
-        if self.count > self._told:
-            print(f"howdah decode: {self.count} datagrams in all were no sFlow version 5", file=sys.stderr)
+        if self.count > self._reported:
+            print(f"howdah decode: {self.count} datagrams in all were not sFlow version 5", file=sys.stderr)
 
 
 def _recorded(file: str, port: int, stack: ExitStack) -> Arrivals:
@@ -144,7 +145,7 @@ def _recorded(file: str, port: int, stack: ExitStack) -> Arrivals:
 
     progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
     task = progress.add_task(Path(file).name, total=size)
-    return capture.datagrams(file, port, told=lambda offset: progress.update(task, completed=offset))
+    return capture.datagrams(file, port, progress=lambda offset: progress.update(task, completed=offset))
 
 
 def _live(host: str, port: int) -> Iterator[tuple[float, str, bytes] | None]:

@@ -4,7 +4,7 @@ answers come out.
     feed -> core/pipeline: decode, dissect, key, accumulate, judge limits     (native, one turn of the lock per batch)
          -> meet, counted, judge, fired: the few things that need Python        (once per batch, lock and GIL held)
     tick -> forget what is idle or stale
-    queries: flows in flowquery.py, metrics in metrics.py                     (short turns of the same lock)
+    queries -> values: flows/flowquery.py, metrics/metrics.py; api/answers.py makes JSON   (short turns of the lock)
 
 Thread-safe: everything public takes the pipeline's lock once; methods with a leading underscore expect it to be
 held. `now` is epoch seconds and comes from the caller. Values are rates per second.
@@ -13,8 +13,10 @@ held. `now` is epoch seconds and comes from the caller. Values are rates per sec
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, ip_address
@@ -23,27 +25,29 @@ from typing import Any
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.flows.flowkeys import FIELDS
 from analytics.core.pipeline import Pipeline
-from analytics.events.log import MAX_EVENTS, EventLog
-from analytics.events.thresholds import parse_threshold
+from analytics.events.log import MAX_EVENTS, Event, EventLog
+from analytics.events.thresholds import Threshold, parse_threshold
 from analytics.events.watches import Fire, Watches
 from analytics.flows import flowquery
-from analytics.flows.definitions import Program, compile_flow
-from analytics.flows.keys import Invalid
+from analytics.flows.definitions import FlowDefinition, Program, compile_flow
+from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
+from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
-from analytics.metrics.directory import AGENT_WIDE, Directory, NoTopology, Topology
-from analytics.metrics.metrics import (
-    matches,
-    metric_object,
-    parse_filters,
-    parse_name,
-    statistic_object,
-    table_rows,
+from analytics.metrics.directory import AGENT_WIDE, DataSource, Directory, NoTopology, Topology
+from analytics.metrics.metrics import Cell, Statistic, matches, parse_filters, parse_name, summarise, table_rows
+from analytics.metrics.numbers import (
+    AgentNumbers,
+    EngineNumbers,
+    Receiving,
+    agent_numbers,
+    elapsed_ms,
+    engine_numbers,
 )
-from analytics.metrics.numbers import agent_numbers, analyzer_numbers, elapsed_ms
+from documents.faults import Faults
 
-__all__ = ["Engine", "EngineSettings", "Invalid"]
+log = logging.getLogger(__name__)
 
 TURN = 2000  # metrics of data sources looked up in one turn of the lock: some milliseconds
 
@@ -69,15 +73,15 @@ class Engine:
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
         self._topology: Topology = NoTopology()
-        directory, store = self._directory, self._pipeline.counters
-        self._counters = Counters(store, directory.sources, directory.index, self._speed)
+        self._counters = Counters(self._pipeline.counters, self._directory, self._speed)
         self._log = EventLog(settings.max_events)
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._cells = Cells(self._directory, self._counters, self._caches)
-        self._watches = Watches(self._directory.sources, partial(self._cells.attribute, None), self._emit)
+        self._watches = Watches(self._directory, self._cells, self._emit)
         self._headers: dict[int, float] = {}
         self._started: float | None = None
-        self.receiving: Callable[[], Mapping[str, int]] = dict  # Collector.numbers; set by the collector
+        self.receiving: Receiving | None = None  # set by the collector
+        self.faults = Faults(log)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -106,12 +110,12 @@ class Engine:
             caches = list(self._caches.values())
             self._counters.expire(now)
             self._note_headers(now)
-        for room in (*caches, self._pipeline.counters):
-            place = 0
+        for part in (*caches, self._pipeline.counters):
+            position = 0
             while True:
                 with self._pipeline:
-                    place = room.expire(place, now)
-                if not place:
+                    position = part.expire(position, now)
+                if not position:
                     break
 
     def _note_headers(self, now: float) -> None:
@@ -124,7 +128,7 @@ class Engine:
 
     def meet(self, source: int) -> None:
         """A data source that was never seen before."""
-        self._directory.meet(source)
+        self._directory.add(source)
         self._watches.source_changed(source)
 
     def counted(self, source: int, now: float) -> None:
@@ -153,13 +157,13 @@ class Engine:
         """Limits of flows that were crossed."""
         self._watches.fired(fires)
 
-    def _emit(self, event: dict[str, Any]) -> None:
+    def _emit(self, event: Event) -> None:
         self._log.add(event)
-        with contextlib.suppress(BlockingIOError):  # nobody looked at the last 2^64 - 2 events
+        with contextlib.suppress(BlockingIOError):  # readable already, 2^64 - 2 events ago
             os.eventfd_write(self._event_fd, 1)
 
     def _watch_counters(self) -> None:
-        """Have the pipeline tell of the counter records that the thresholds look at, and of no others."""
+        """Have the pipeline report the counter records that the thresholds need, and no others."""
         names = self._watches.counter_names()
         self._pipeline.counters.watch(set().union(*map(tags_of, names)))
 
@@ -169,14 +173,14 @@ class Engine:
     # -- flow definitions --
 
     def set_flow(self, name: str, spec: dict[str, Any]) -> None:
-        """Define a flow or replace it (its values start anew). Invalid names the offending word."""
+        """Define a flow or replace it (its values start anew). InvalidDefinition names the offending word."""
         program = compile_flow(name, spec)
         with self._pipeline:
             self._drop_flow(name)
             try:
                 cache = self._caches[name] = self._pipeline.classifier.add(program, self._settings.max_entries)
             except OverflowError as error:
-                raise Invalid(f"flow {name!r}: {error}") from None
+                raise InvalidDefinition(f"flow {name!r}: {error}") from None
             self._watches.flow_set(name, cache)
             self._watch_counters()
 
@@ -194,19 +198,19 @@ class Engine:
         self._watch_counters()
         return True
 
-    def flow(self, name: str) -> dict[str, Any] | None:
-        """A definition with its defaults, keys as one comma-joined text."""
+    def flow(self, name: str) -> FlowDefinition | None:
+        """A definition with its defaults; None if there is none of this name."""
         return self.flows().get(name)
 
-    def flows(self) -> dict[str, dict[str, Any]]:
+    def flows(self) -> dict[str, FlowDefinition]:
         """All definitions, by name."""
         with self._pipeline:
-            return {name: dict(cache.program.spec) for name, cache in self._caches.items()}
+            return {name: cache.program.definition for name, cache in self._caches.items()}
 
     # -- thresholds --
 
     def set_threshold(self, name: str, spec: dict[str, Any]) -> None:
-        """Define a threshold or replace it (its states start armed). Invalid names the offending word."""
+        """Define a threshold or replace it (its states start armed). InvalidDefinition names the offending word."""
         threshold = parse_threshold(name, spec)
         with self._pipeline:
             self._watches.set(threshold, self._caches)
@@ -219,22 +223,22 @@ class Engine:
             self._watch_counters()
             return dropped
 
-    def threshold(self, name: str) -> dict[str, Any] | None:
-        """A threshold with its defaults."""
+    def threshold(self, name: str) -> Threshold | None:
+        """A threshold with its defaults; None if there is none of this name."""
         return self.thresholds().get(name)
 
-    def thresholds(self) -> dict[str, dict[str, Any]]:
+    def thresholds(self) -> dict[str, Threshold]:
         """All thresholds, by name."""
         with self._pipeline:
-            return self._watches.specs()
+            return self._watches.thresholds()
 
-    def events(self, after: int | None, max_events: int, threshold_id: str | None = None) -> list[dict[str, Any]]:
-        """Events newer than id `after` (None: the newest kept), newest first."""
+    def events(self, after: int | None, max_events: int, threshold: str | None = None) -> list[Event]:
+        """Events newer than id `after` (None: the newest kept), newest first, of one threshold if it is named."""
         with self._pipeline:
-            return self._log.after(after, max_events, threshold_id)
+            return self._log.after(after, max_events, threshold)
 
     def wait_fd(self) -> int:
-        """An eventfd that is readable whenever there may be new events; whoever waits reads it empty."""
+        """An eventfd that is readable whenever there may be new events; its reader empties it."""
         return self._event_fd
 
     # -- topology --
@@ -258,26 +262,23 @@ class Engine:
         now: float,
         max_flows: int = 100,
         min_value: float = 0.0,
-        agg_mode: str = "max",
-        pattern: str | None = None,
-    ) -> list[dict[str, Any]]:
-        """The largest flows over the data sources of `agents`, one element per key; see flowquery.merge."""
-        if agg_mode not in flowquery.MODES:
-            raise Invalid(f"aggMode {agg_mode!r} is none of {', '.join(sorted(flowquery.MODES))}")
-        keep = flowquery.pattern_test(pattern)
+        mode: Mode = Mode.MAX,
+        pattern: re.Pattern[str] | None = None,
+    ) -> list[ActiveFlow]:
+        """The largest flows over the data sources of `agents`, one per key; see flowquery.merge."""
         with self._pipeline:
             cache = self._caches[name]
-            wanted = self._wanted(agents, {"edge": "EDGE", "core": "CORE"}.get(agg_mode))
+            wanted = self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
             most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
             found = cache.top(wanted, most, min_value, now)
-            return flowquery.merge(found, cache.program, self._directory.sources, agg_mode, max_flows, keep)
+            return flowquery.merge(found, cache.program, self._directory.sources, mode, max_flows, pattern)
 
     def flow_value(self, agents: Sequence[str], data_source: str, name: str, key: str, now: float) -> float | None:
         """The value of one flow on one data source of the first of `agents` that sees it."""
-        places = self.flow_locations(agents, name, key, now)
-        return next((place["value"] for place in places if place["dataSource"] == data_source), None)
+        locations = self.flow_locations(agents, name, key, now)
+        return next((found.value for found in locations if found.source == data_source), None)
 
-    def flow_locations(self, agents: Sequence[str], name: str, key: str, now: float) -> list[dict[str, Any]]:
+    def flow_locations(self, agents: Sequence[str], name: str, key: str, now: float) -> list[FlowLocation]:
         """Where a flow is seen, largest value first; looks among the flowquery.MANY largest of each data source."""
         with self._pipeline:
             cache = self._caches[name]
@@ -303,52 +304,51 @@ class Engine:
 
     def metric(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[dict[str, Any]]:
+    ) -> list[Statistic]:
         """One Statistic per name, in order."""
         with self._pipeline:
-            places = self._places(agents, filters, now)
-            return [
-                statistic_object(name, list(self._cells.of(name, places, now)), now) for name in map(parse_name, names)
-            ]
+            sources = self._chosen(agents, filters, now)
+            return [summarise(name, list(self._cells.of(name, sources, now))) for name in map(parse_name, names)]
 
     def table(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[list[dict[str, Any]]]:
-        """Rows of Metrics, see metrics.table_rows."""
+    ) -> list[list[Cell]]:
+        """Rows of cells, see metrics.table_rows."""
         with self._pipeline:
-            places = self._places(agents, filters, now)
-            return table_rows(names, places, partial(self._cells.one, now), now)
+            sources = self._chosen(agents, filters, now)
+            return table_rows(names, sources, partial(self._cells.one, now), now)
 
     def dump(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[dict[str, Any]]:
-        """Every Metric of these names (ALL: every name). Gives the lock away in between when there are many."""
+    ) -> list[Cell]:
+        """Every cell of these names (ALL: every name). Gives the lock away in between when there are many."""
         with self._pipeline:
             if "ALL" in names:
                 names = list(self._cells.ages(now))
-            places = self._places(agents, filters, now)
-        found: list[dict[str, Any]] = []
+            sources = self._chosen(agents, filters, now)
+        found: list[Cell] = []
         wanted = [parse_name(name) for name in names]
-        step = max(1, TURN // max(1, len(places)))
+        step = max(1, TURN // max(1, len(sources)))
         for start in range(0, len(wanted), step):
             with self._pipeline:
-                cells = [cell for name in wanted[start : start + step] for cell in self._cells.of(name, places, now)]
-            found += [metric_object(cell, now) for cell in cells]
+                found += [cell for name in wanted[start : start + step] for cell in self._cells.of(name, sources, now)]
         return found
 
     def metrics_of(self, agent: str, now: float) -> dict[str, Any] | None:
         """`<data source>.<metric>` -> latest value of one agent; None if it is unknown."""
         with self._pipeline:
-            places = [place for place in self._directory.sources if place[0] == agent]
-            if not places:
+            sources = [source for source in self._directory.sources if source[0] == agent]
+            if not sources:
                 return None
             found = {
                 f"{source}.{name}": held[0]
-                for _, source in places
+                for _, source in sources
                 for name, held in self._counters.metrics(agent, source, now).items()
             }
             for name in self._caches:
-                found |= {f"{cell.source}.{name}": cell.value for cell in self._cells.of(parse_name(name), places, now)}
+                found |= {
+                    f"{cell.source}.{name}": cell.value for cell in self._cells.of(parse_name(name), sources, now)
+                }
             return found
 
     def metric_names(self, now: float) -> dict[str, int]:
@@ -356,29 +356,34 @@ class Engine:
         with self._pipeline:
             return self._cells.ages(now)
 
-    def _places(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[tuple[str, str]]:
+    def _chosen(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[DataSource]:
         wanted = self._wanted(agents)
         checked = parse_filters(filters)
-        places = (place for place, want in zip(self._directory.sources, wanted, strict=True) if want)
+        sources = (source for source, want in zip(self._directory.sources, wanted, strict=True) if want)
         return [
-            place for place in places if not checked or matches(checked, partial(self._cells.attribute, now, *place))
+            source
+            for source in sources
+            if not checked or matches(checked, partial(self._cells.attribute, now, *source))
         ]
 
     # -- the engine about itself --
 
-    def agents(self, now: float) -> dict[str, dict[str, Any]]:
-        """Every agent and what is known of its stream (sflow-rt-api.md 1.3)."""
+    def agents(self) -> dict[str, AgentNumbers]:
+        """Every agent, by address, and what is known of its stream."""
         with self._pipeline:
             ledger = self._pipeline.ledger
             known = range(ledger.counts[0])
-            return {self._directory.agent(agent): agent_numbers(ledger.agent_values(agent), now) for agent in known}
+            return {self._directory.agent(agent): agent_numbers(ledger.agent_values(agent)) for agent in known}
 
-    def analyzer(self, now: float) -> dict[str, Any]:
-        """Cumulative numbers of the engine (sflow-rt-api.md 1.3), as far as they are its own."""
+    def numbers(self) -> EngineNumbers:
+        """Cumulative numbers of the engine."""
         with self._pipeline:
-            numbers = self._pipeline.numbers()
-            refused = {name: cache.numbers() for name, cache in self._caches.items()}
-            found = analyzer_numbers(
-                numbers, self._pipeline.ledger.counts[0], self._log.generated, self.receiving(), refused
+            return engine_numbers(
+                self._pipeline.numbers(),
+                [cache.numbers() for cache in self._caches.values()],
+                agents=self._pipeline.ledger.counts[0],
+                events=self._log.generated,
+                receiving=self.receiving,
+                faults=self.faults.counts(),
+                started=self._started,
             )
-            return found | ({} if self._started is None else {"uptime": elapsed_ms(now, self._started)})

@@ -40,10 +40,9 @@ WEB = ("starlette", "uvicorn")
 ANALYTICS_ROOMS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
                    "metrics", "server", "topology", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{room}" for room in ANALYTICS_ROOMS)
-ANALYTICS_WEB = ("analytics/__main__.py", *modules("analytics/api", "rest parameters"))
+ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "rest parameters"))
 ANALYTICS_SHELL = (
-    "analytics/__main__.py",
-    *modules("analytics", "decode engine"),
+    *modules("analytics", "decode engine server"),
     *modules("analytics/api", "longpoll rest vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest load"),

@@ -1,4 +1,4 @@
-"""What a request says: the parts of its path, its query parameters and its body, checked.
+"""Reading requests: the parts of a path, query parameters and bodies, checked.
 
 sFlow-RT's rules: lists are separated by ',' or, in its older documents, ';'; unknown query parameters are ignored;
 the body is JSON whatever its Content-Type, and may be relaxed (relaxed_json.py). Whatever is wrong becomes a 400 whose
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from enum import Enum
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,8 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from analytics.api import relaxed_json
+from analytics.flows.patterns import BadPattern, compile_pattern
 
 Number = TypeVar("Number", int, float)
+Choice = TypeVar("Choice", bound=Enum)
 FLOW_NAME = re.compile(
     r"[A-Za-z0-9_+-]{1,128}"
 )  # no '.', ':', ',', ';': a flow's name is also a metric's name in queries
@@ -50,14 +53,23 @@ def number(request: Request, parameter: str, default: Number, *, least: float = 
     return min(value, kind(most)) if math.isfinite(most) else value
 
 
-def pattern(request: Request, parameter: str) -> str | None:
+def choice(request: Request, parameter: str, default: Choice) -> Choice:
+    """The member of the default's Enum whose value is the parameter."""
     text = request.query_params.get(parameter)
-    if text is not None:
-        try:
-            re.compile(text)
-        except (re.error, OverflowError, RecursionError) as fault:
-            raise HTTPException(400, f"{parameter} '{text}' is not a pattern: {fault}") from None
-    return text
+    try:
+        return default if text is None else type(default)(text)
+    except ValueError:
+        known = ", ".join(each.value for each in type(default))
+        raise HTTPException(400, f"{parameter} '{text}' is none of {known}") from None
+
+
+def pattern(request: Request, parameter: str) -> re.Pattern[str] | None:
+    """A regular expression."""
+    text = request.query_params.get(parameter)
+    try:
+        return None if text is None else compile_pattern(text)
+    except BadPattern as fault:
+        raise HTTPException(400, f"{parameter} '{text}' is not a pattern: {fault}") from None
 
 
 def required(request: Request, parameter: str) -> str:

@@ -1,4 +1,4 @@
-"""Prometheus text (exposition format 0.0.4) from the engine's answers: values in, text out.
+"""Prometheus text (exposition format 0.0.4): values in, text out.
 
 Metric and label names are sFlow-RT's, so existing scrape jobs and dashboards work: `sflow_<metric>` with the labels
 agent, datasource, ifname and host; `sflow_analyzer_<name>` for the engine itself. All of a metric's lines stand
@@ -12,6 +12,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from analytics.metrics.metrics import Cell
 
 ANALYZER = (  # key of /analyzer/json, metric, type
     ("sFlowAgents", "agent_count", "gauge"),
@@ -37,32 +39,33 @@ LABEL_METRICS = ("ifname", "host_name")
 
 
 def analyzer_text(statistics: Mapping[str, Any]) -> str:
-    """The text of /prometheus/analyzer/txt; what the engine does not know is left out."""
+    """The text of /prometheus/analyzer/txt, of the object that /analyzer/json answers."""
     out = []
     for key, name, kind in ANALYZER:
         if _is_number(statistics.get(key)):
             out.append(f"# TYPE sflow_analyzer_{name} {kind}\nsflow_analyzer_{name} {statistics[key]}\n")
+    if faults := statistics.get("faults"):
+        out.append("# TYPE sflow_analyzer_faults counter\n")
+        out.extend(f'sflow_analyzer_faults{{kind="{_escaped(kind)}"}} {count}\n' for kind, count in faults.items())
     return "".join(out)
 
 
-def metrics_text(cells: Iterable[Mapping[str, Any]], naming: Iterable[Mapping[str, Any]]) -> str:
-    """One line per numeric metric and data source. `cells` and `naming` (LABEL_METRICS) are dump's Metric objects."""
+def metrics_text(cells: Iterable[Cell], naming: Iterable[Cell]) -> str:
+    """One line per numeric metric and data source. `cells` and `naming` (LABEL_METRICS) are those of Engine.dump."""
     ifnames, hosts = _names(naming)
     by_metric: dict[str, dict[str, Any]] = {}
     for cell in cells:
-        value = cell.get("metricValue")
-        if not _is_number(value):
+        if not _is_number(cell.value):
             continue
-        agent, source = cell["agent"], cell["dataSource"]
         labels = {
-            "agent": agent,
-            "datasource": source,
-            "ifname": ifnames.get((agent, source)),
-            "host": hosts.get(agent),
+            "agent": cell.agent,
+            "datasource": cell.source,
+            "ifname": ifnames.get((cell.agent, cell.source)),
+            "host": hosts.get(cell.agent),
         }
         shown = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items() if text)
-        name = "sflow_" + re.sub(r"[^a-zA-Z0-9_]", "_", cell["metricName"])
-        by_metric.setdefault(name, {})[shown] = value
+        name = "sflow_" + re.sub(r"[^a-zA-Z0-9_]", "_", cell.metric)
+        by_metric.setdefault(name, {})[shown] = cell.value
     out = []
     for name in sorted(by_metric):
         out.append(f"# TYPE {name} gauge\n")
@@ -70,15 +73,15 @@ def metrics_text(cells: Iterable[Mapping[str, Any]], naming: Iterable[Mapping[st
     return "".join(out)
 
 
-def _names(naming: Iterable[Mapping[str, Any]]) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
+def _names(naming: Iterable[Cell]) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
     """Interface names by (agent, data source); host names by agent, whichever of its data sources says it."""
     ifnames: dict[tuple[str, str], str] = {}
     hosts: dict[str, str] = {}
     for cell in naming:
-        if cell["metricName"] == "ifname":
-            ifnames[cell["agent"], cell["dataSource"]] = str(cell.get("metricValue") or "")
-        elif cell["metricName"] == "host_name":
-            hosts[cell["agent"]] = str(cell.get("metricValue") or "")
+        if cell.metric == "ifname":
+            ifnames[cell.agent, cell.source] = str(cell.value or "")
+        elif cell.metric == "host_name":
+            hosts[cell.agent] = str(cell.value or "")
     return ifnames, hosts
 
 

@@ -1,9 +1,9 @@
-"""Request bodies as people really send them: JSON, or the relaxed form of twenty years of curl recipes.
+"""Request bodies: JSON, or the relaxed form of twenty years of curl recipes.
 
 Published recipes leave names unquoted and quote strings with apostrophes: {keys:'ipsource',value:'bytes'}.
 Strict JSON is tried first. If that fails, one pass over the tokens rewrites the body to strict JSON (apostrophes to
 quotation marks, bare words to strings) and msgspec reads the result, so there is one decoder and one set of rules for
-numbers, escapes and nesting. Anything that is still no JSON is refused with the place and the word that is in the way.
+numbers, escapes and nesting. Anything else is refused with its offset and the offending word.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LITERALS = frozenset({"true", "false", "null"})
 
 
 class NotJson(ValueError):
-    """The body is neither JSON nor its relaxed form; one line that quotes what is in the way."""
+    """The body is neither JSON nor its relaxed form; one line that quotes the offending word."""
 
 
 def decode(body: bytes) -> Any:

@@ -1,11 +1,12 @@
-"""The HTTP border: sFlow-RT's URLs and JSON words on one side, the engine's plain values on the other.
+"""The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
-Each handler is a few lines: read the path and query, ask the engine, answer. It holds no state but the topology
-version; what to count, when to fire and how to merge is the engine's business. Handlers run in the event loop, one at
-a time, so a name that was looked up still exists in the next line. Only /events/json waits (longpoll.py).
+Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py). It
+keeps no state but the topology version. Handlers run in the event loop, one at a time, so a name that was looked up
+still exists in the next line. Only /events/json waits (longpoll.py).
 
-Errors are one line of text that quotes the offending word: 400 for what the client sent, 404 for a name that does not
-exist, 401 for a write without the token. The table ROUTES at the end is the whole interface; openapi.yaml describes it.
+Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
+401 for a write without the token. A bug in a handler is a fault (documents.faults), answered 500. The table in `routes`
+is the whole interface; openapi.yaml describes it.
 """
 
 from __future__ import annotations
@@ -27,22 +28,27 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analytics import topology
-from analytics.api import prometheus, relaxed_json
+from analytics.api import answers, prometheus, relaxed_json
 from analytics.api.longpoll import LongPolls, ShuttingDown
-from analytics.api.parameters import number, pattern, required, spec_of, words
+from analytics.api.parameters import choice, number, pattern, required, spec_of, words
 from analytics.api.vitals import Vitals
-from analytics.engine import Engine, Invalid
+from analytics.engine import Engine
+from analytics.events.thresholds import Threshold
+from analytics.flows.definitions import FlowDefinition
+from analytics.flows.flowquery import Mode
+from analytics.flows.keys import InvalidDefinition
+from analytics.metrics.metrics import InvalidQuery
+from documents.faults import Faults
 
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 MAX_BODY = 16 * 1024 * 1024  # bytes; a topology of 100,000 ports has about 10 MB
-MAX_POLL_S = 3600.0  # a forgotten client holds its connection no longer than this
+MAX_POLL_S = 3600.0  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
-AGG_MODES = ("max", "sum", "avg", "edge", "core")
 
 
 class Api:
@@ -71,20 +77,20 @@ class Api:
 
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
-        return {**self.engine.analyzer(self.clock()), **self.vitals.read(), **own}
+        return answers.analyzer(self.engine.numbers(), self.clock()) | self.vitals.read() | own
 
     async def get_agents(self, request: Request) -> Response:
-        agents = self.engine.agents(self.clock())
-        wanted = request.query_params.getlist("agent")
-        return answer({name: agent for name, agent in agents.items() if not wanted or name in wanted})
+        now, wanted = self.clock(), request.query_params.getlist("agent")
+        agents = {name: agent for name, agent in self.engine.agents().items() if not wanted or name in wanted}
+        return answer({name: answers.agent(agent, now) for name, agent in agents.items()})
 
     # Flows
 
     async def get_flows(self, request: Request) -> Response:
-        return answer({name: shown(flow) for name, flow in self.engine.flows().items()})
+        return answer({name: answers.flow(flow) for name, flow in self.engine.flows().items()})
 
     async def get_flow(self, request: Request) -> Response:
-        return answer(shown(self.existing_flow(request)))
+        return answer(answers.flow(self.existing_flow(request)))
 
     async def put_flow(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -96,7 +102,7 @@ class Api:
         self.engine.clear_flow(request.path_params["name"])
         return NO_CONTENT
 
-    def existing_flow(self, request: Request) -> dict[str, Any]:
+    def existing_flow(self, request: Request) -> FlowDefinition:
         name = request.path_params["name"]
         flow = self.engine.flow(name)
         if flow is None:
@@ -106,22 +112,19 @@ class Api:
     async def get_active_flows(self, request: Request) -> Response:
         self.existing_flow(request)
         self.note_n(request)
-        mode = request.query_params.get("aggMode", "max")
-        if mode not in AGG_MODES:
-            raise HTTPException(400, f"aggMode '{mode}' is none of {', '.join(AGG_MODES)}")
         flows = self.engine.active_flows(
             words(request, "agent"),
             request.path_params["name"],
             self.clock(),
             max_flows=number(request, "maxFlows", 100, most=MAX_COUNT),
             min_value=number(request, "minValue", 0.0, least=-math.inf),
-            agg_mode=mode,
+            mode=choice(request, "aggMode", Mode.MAX),
             pattern=pattern(request, "filter"),
         )
-        return answer(flows)
+        return answer([answers.active_flow(flow) for flow in flows])
 
     def note_n(self, request: Request) -> None:
-        """A common slip, harmless to the client; said once so that it can be found."""
+        """A common mistake, which changes nothing; logged once so that it can be found."""
         if "n" in request.query_params and not self._warned_of_n:
             self._warned_of_n = True
             log.warning("activeflows was asked with n=; the parameter is called maxFlows")
@@ -141,7 +144,8 @@ class Api:
     async def get_flow_locations(self, request: Request) -> Response:
         self.existing_flow(request)
         name, key = request.path_params["name"], required(request, "key")
-        return answer(self.engine.flow_locations(words(request, "agent"), name, key, self.clock()))
+        found = self.engine.flow_locations(words(request, "agent"), name, key, self.clock())
+        return answer([answers.location(place) for place in found])
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
@@ -159,13 +163,17 @@ class Api:
         return answer(metrics)
 
     async def get_metric(self, request: Request) -> Response:
-        return answer(self.engine.metric(*self.selection(request)))
+        agents, names, filters, now = self.selection(request)
+        return answer([answers.statistic(found, now) for found in self.engine.metric(agents, names, filters, now)])
 
     async def get_table(self, request: Request) -> Response:
-        return answer(self.engine.table(*self.selection(request)))
+        agents, names, filters, now = self.selection(request)
+        rows = self.engine.table(agents, names, filters, now)
+        return answer([[answers.metric(cell, now) for cell in row] for row in rows])
 
     async def get_dump(self, request: Request) -> Response:
-        return answer(self.engine.dump(*self.selection(request)))
+        agents, names, filters, now = self.selection(request)
+        return answer([answers.metric(cell, now) for cell in self.engine.dump(agents, names, filters, now)])
 
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
@@ -182,15 +190,15 @@ class Api:
     # Thresholds and events
 
     async def get_thresholds(self, request: Request) -> Response:
-        return answer(self.engine.thresholds())
+        return answer({name: answers.threshold(known) for name, known in self.engine.thresholds().items()})
 
     async def get_threshold(self, request: Request) -> Response:
-        return answer(self.existing_threshold(request))
+        return answer(answers.threshold(self.existing_threshold(request)))
 
     async def put_threshold(self, request: Request) -> Response:
         name = request.path_params["name"]
         self.engine.set_threshold(name, await spec_of(request, f"threshold '{name}'"))
-        metric = self.existing_threshold(request)["metric"]
+        metric = self.existing_threshold(request).metric
         if metric not in self.engine.flows() and metric not in self.engine.metric_names(self.clock()):
             log.warning("threshold '%s' is on metric '%s', which no flow and no counter provides so far", name, metric)
         return NO_CONTENT
@@ -200,7 +208,7 @@ class Api:
         self.engine.clear_threshold(request.path_params["name"])
         return NO_CONTENT
 
-    def existing_threshold(self, request: Request) -> dict[str, Any]:
+    def existing_threshold(self, request: Request) -> Threshold:
         name = request.path_params["name"]
         threshold = self.engine.threshold(name)
         if threshold is None:
@@ -214,7 +222,7 @@ class Api:
         only = request.query_params.get("thresholdID")
         await request.body()  # what is received after the body is the disconnection
         events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
-        return answer(events)
+        return answer([answers.event(event) for event in events])
 
     # Topology
 
@@ -239,15 +247,34 @@ def answer(value: object) -> Response:
     return Response(msgspec.json.format(msgspec.json.encode(value), indent=1), media_type="application/json")
 
 
-def shown(flow: dict[str, Any]) -> dict[str, Any]:
-    """A definition as clients read it: they expect `keys` even where there are none."""
-    return {"keys": "", **flow}
-
-
 NO_CONTENT = Response(status_code=204)
 
 
 # The application
+
+
+def noted(app: ASGIApp, faults: Faults) -> ASGIApp:
+    """The same application; a bug in a handler is a fault and the answer 500."""
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sending)
+        except Exception as fault:
+            faults.note("http", fault, time.monotonic())
+            if not started:
+                await PlainTextResponse("internal error", status_code=500)(scope, receive, send)
+
+    return noting
 
 
 def guarded(app: ASGIApp, token: str | None) -> ASGIApp:
@@ -277,7 +304,7 @@ async def bad_request(request: Request, fault: Exception) -> Response:
 
 
 async def gone(request: Request, fault: Exception) -> Response:
-    """The client left before its body was complete; this goes to nobody."""
+    """The client disconnected before its body was complete: no one reads this."""
     return Response(status_code=400)
 
 
@@ -308,9 +335,10 @@ def build(
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(guarded, token)],
+        middleware=[Middleware(api.vitals.counted), Middleware(noted, engine.faults), Middleware(guarded, token)],
         exception_handlers={
-            Invalid: bad_request,
+            InvalidDefinition: bad_request,
+            InvalidQuery: bad_request,
             topology.InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,

@@ -1,7 +1,7 @@
 """The part of the analyzer statistics that is about this process and its HTTP side, not about sFlow.
 
 `Vitals` counts HTTP messages and body bytes as they pass, and reads the process's memory and processor use when asked.
-Names are those of sFlow-RT's /analyzer/json (heapUsed is our resident memory: there is no heap of ours).
+Names are those of sFlow-RT's /analyzer/json (heapUsed is the resident memory).
 """
 
 from __future__ import annotations

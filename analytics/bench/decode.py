@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from analytics.inputs.capture import MAGICS, Broken
+from analytics.inputs.capture import MAGICS, MalformedCapture
 
 DEFINITIONS = {
     "five_tuple": {
@@ -66,7 +66,7 @@ def decode(
     try:
         with tempfile.TemporaryDirectory(prefix="howdah-bench-") as work:
             report = _decode(file, port, samples, Path(work))
-    except (Broken, OSError, RuntimeError) as error:
+    except (MalformedCapture, OSError, RuntimeError) as error:
         print(f"howdah bench: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     if as_json:
@@ -107,7 +107,7 @@ def _repeat(file: Path, times: int, capture: Path) -> None:
     with file.open("rb") as source, capture.open("wb") as sink:
         head = source.read(PCAP_HEADER)
         if head[:4] not in MAGICS:
-            raise Broken(f"{file}: offset 0: not a pcap file")
+            raise MalformedCapture(f"{file}: offset 0: not a pcap file")
         sink.write(head)
         for _ in range(times):
             source.seek(PCAP_HEADER)
@@ -142,9 +142,12 @@ def main() -> None:
     for name, definition in DEFINITIONS.items():
         engine.set_flow(name, definition)
     replay(sys.argv[1], engine, int(sys.argv[2]))
-    agents = engine.agents(time.time()).values()
-    counts = {"samples": "sFlowFlowSamples", "datagrams": "sFlowDatagramsReceived"}
-    print(json.dumps({name: sum(agent[key] for agent in agents) for name, key in counts.items()}))
+    agents = engine.agents().values()
+    counts = {
+        "samples": sum(agent.flows.received for agent in agents),
+        "datagrams": sum(agent.datagrams.received for agent in agents),
+    }
+    print(json.dumps(counts))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from rich.table import Column, Table
 from analytics.bench.client import Client
 from analytics.bench.contestants import Bare, Contestant, Howdah, Sfcapd
 from analytics.bench.load import HOST, Sending, captured, generated
-from analytics.inputs.capture import Broken
+from analytics.inputs.capture import MalformedCapture
 
 BUFFER_BYTES = 16 << 20
 PACE = 0.8  # of the drain's rate
@@ -79,7 +79,7 @@ def ingest(
     try:
         with tempfile.TemporaryDirectory(prefix="howdah-bench-") as work:
             report = Bench(file, sflow_port, seconds, port, Path(work)).report()
-    except (Broken, OSError, RuntimeError, subprocess.SubprocessError) as error:
+    except (MalformedCapture, OSError, RuntimeError, subprocess.SubprocessError) as error:
         told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         print(f"howdah bench: {told}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from analytics.inputs.capture import Broken, datagrams
+from analytics.inputs.capture import MalformedCapture, datagrams
 
 HOST = "127.0.0.1"
 MOST = 16_384  # datagrams taken of a capture
@@ -82,10 +82,10 @@ def generated() -> list[bytes]:
 
 
 def captured(path: Path, port: int) -> list[bytes]:
-    """The first datagrams to `port` in a capture. Broken or OSError: it cannot be read, or there are none."""
+    """The first datagrams to `port` in a capture. MalformedCapture or OSError: it cannot be read, or there are none."""
     found = [payload for _, _, payload in islice(datagrams(path, port), MOST)]
     if not found:
-        raise Broken(f"{path}: no datagrams to UDP port {port}")
+        raise MalformedCapture(f"{path}: no datagrams to UDP port {port}")
     return found
 
 

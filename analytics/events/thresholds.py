@@ -1,78 +1,76 @@
 """Thresholds (sflow-rt-api.md 3): what they say, which data sources they watch, and their state for counter metrics.
 
-On flow metrics the native core judges every update (core/flowcache.pyx). Counter metrics change seldom, so
-CounterWatch does the same in Python: fire above the value, once; again only after the metric stayed at or below it
-for `timeout` seconds.
+On flow metrics the native core checks every update (core/flows/flowcache.pyx). Counter metrics change seldom, so
+CounterWatch does the same in Python: one event when the metric rises above the value, the next only after it stayed at
+or below the value for `timeout` seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from analytics.flows.definitions import check_name
-from analytics.flows.keys import Invalid
-from analytics.metrics.metrics import Filters, matches, parse_filters
+from analytics.flows.keys import InvalidDefinition
+from analytics.metrics.metrics import Filters, InvalidQuery, matches, parse_filters
 
 DEFAULT_TIMEOUT_S = 1.0
+LARGEST = sys.float_info.max  # JSON has no bound for integers
 ATTRIBUTES = frozenset({"metric", "value", "filter", "byFlow", "timeout"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Threshold:
-    """A checked threshold; value in the metric's unit (bytes/s for bytes), timeout in seconds."""
+    """A checked threshold; value in the metric's unit (bytes/s for bytes), timeout in seconds.
+
+    `filter` is as it was given, `accepted` the same in texts: attributes of data sources and the values they may have.
+    """
 
     name: str
     metric: str
     value: float
     by_flow: bool
     timeout: float
-    filter: Filters
-    spec: dict[str, Any]
+    filter: Mapping[str, Any]
+    accepted: Filters
 
     def watches(self, attribute: Callable[[str], object]) -> bool:
         """Whether a data source with these attributes passes the filter."""
-        return matches(self.filter, attribute)
+        return matches(self.accepted, attribute)
 
 
 def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
-    """Check a threshold; Invalid names the offending word."""
+    """Check a threshold; InvalidDefinition names the offending word."""
     check_name("threshold", name)
     if not isinstance(spec, dict):
-        raise Invalid(f"threshold {name!r}: a threshold is a JSON object, not {spec!r}")
+        raise InvalidDefinition(f"threshold {name!r}: a threshold is a JSON object, not {spec!r}")
     for word in spec:
         if word not in ATTRIBUTES:
-            raise Invalid(f"threshold {name!r}: unknown attribute {word!r}")
+            raise InvalidDefinition(f"threshold {name!r}: unknown attribute {word!r}")
     metric = spec.get("metric")
     if not isinstance(metric, str) or not metric:
-        raise Invalid(f"threshold {name!r}: attribute 'metric' is missing or no text: {metric!r}")
+        raise InvalidDefinition(f"threshold {name!r}: attribute 'metric' is missing or not text: {metric!r}")
     value = _number(name, "value", spec.get("value"))
     timeout = _number(name, "timeout", spec.get("timeout", DEFAULT_TIMEOUT_S))
     if timeout < 0:
-        raise Invalid(f"threshold {name!r}: attribute 'timeout' is negative: {timeout!r}")
+        raise InvalidDefinition(f"threshold {name!r}: attribute 'timeout' is negative: {timeout!r}")
     by_flow = spec.get("byFlow", False)
     if not isinstance(by_flow, bool):
-        raise Invalid(f"threshold {name!r}: attribute 'byFlow' is neither true nor false: {by_flow!r}")
-    filled = {
-        "metric": metric,
-        "value": spec["value"],
-        "byFlow": by_flow,
-        "timeout": spec.get("timeout", DEFAULT_TIMEOUT_S),
-    }
-    if spec.get("filter"):
-        filled["filter"] = spec["filter"]
+        raise InvalidDefinition(f"threshold {name!r}: attribute 'byFlow' is neither true nor false: {by_flow!r}")
+    filters = spec.get("filter") or {}
     try:
-        filters = parse_filters(spec.get("filter") or {})
-    except Invalid as error:
-        raise Invalid(f"threshold {name!r}: {error}") from None
-    return Threshold(name, metric, value, by_flow, timeout, filters, filled)
+        accepted = parse_filters(filters)
+    except InvalidQuery as error:
+        raise InvalidDefinition(f"threshold {name!r}: {error}") from None
+    return Threshold(name, metric, value, by_flow, timeout, filters, accepted)
 
 
 def _number(name: str, word: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
-        raise Invalid(f"threshold {name!r}: attribute {word!r} is missing or no number: {value!r}")
-    return float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
+        raise InvalidDefinition(f"threshold {name!r}: attribute {word!r} is missing or not a number: {value!r}")
+    return value
 
 
 @dataclass
@@ -80,16 +78,16 @@ class CounterWatch:
     """The state of one threshold over counter metrics, per (agent, data source)."""
 
     threshold: Threshold
-    _below_since: dict[tuple[str, str], float | None] = field(default_factory=dict)  # fired; None: still above
+    _below_since: dict[tuple[str, str], float | None] = field(default_factory=dict)  # None: still above
 
     def update(self, agent: str, source: str, value: float, now: float) -> bool:
-        """A new value; True when it fires."""
-        place = (agent, source)
+        """A new value; True when it makes an event."""
+        where = (agent, source)
         if value <= self.threshold.value:
-            if place in self._below_since and self._below_since[place] is None:
-                self._below_since[place] = now
+            if where in self._below_since and self._below_since[where] is None:
+                self._below_since[where] = now
             return False
-        since = self._below_since.get(place)
-        armed = place not in self._below_since or (since is not None and now - since >= self.threshold.timeout)
-        self._below_since[place] = None
+        since = self._below_since.get(where)
+        armed = where not in self._below_since or (since is not None and now - since >= self.threshold.timeout)
+        self._below_since[where] = None
         return armed

@@ -1,23 +1,24 @@
 """Thresholds at work: each is a limit of a flow's cache in the native core, or a CounterWatch; crossings become events.
 
-The engine calls everything here with the pipeline's lock held. A threshold whose metric is no flow waits for counters
-of that name; when a flow of that name is defined, it becomes a limit, armed.
+The engine calls everything here with the pipeline's lock held. A threshold whose metric is not a flow waits for
+counters of that name; when a flow of that name is defined, it becomes a limit of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
+from analytics.events.log import Event
 from analytics.events.thresholds import CounterWatch, Threshold
-from analytics.flows.keys import Invalid
+from analytics.flows.keys import InvalidDefinition
+from analytics.metrics.cells import Cells
+from analytics.metrics.directory import DataSource, Directory
 from analytics.metrics.metrics import Name, parse_name
 
-Place = tuple[str, str]  # agent, data source
-Attribute = Callable[[str, str, str], Any]  # (agent, data source, metric) -> latest value, None if unknown
 Fire = tuple[FlowCache, int, int, int, bytes, float, float]  # cache, limit, source, verdict, carried bytes, value, now
 
 
@@ -37,20 +38,20 @@ class _Watch:
 
 
 class Watches:
-    """All thresholds. `places` is the engine's growing list of data sources; `emit` takes events without their id."""
+    """All thresholds. `emit` takes the events, which have no id yet."""
 
-    def __init__(self, places: Sequence[Place], attribute: Attribute, emit: Callable[[dict[str, Any]], None]) -> None:
-        self._places = places
-        self._attribute = attribute
+    def __init__(self, directory: Directory, cells: Cells, emit: Callable[[Event], None]) -> None:
+        self._directory = directory
+        self._cells = cells
         self._emit = emit
         self._watches: dict[str, _Watch] = {}
 
-    def specs(self) -> dict[str, dict[str, Any]]:
-        """Every threshold with its defaults."""
-        return {name: dict(watch.threshold.spec) for name, watch in self._watches.items()}
+    def thresholds(self) -> dict[str, Threshold]:
+        """Every threshold, by name."""
+        return {name: watch.threshold for name, watch in self._watches.items()}
 
     def set(self, threshold: Threshold, caches: dict[str, FlowCache]) -> None:
-        """Begin to watch, in place of an older threshold of that name."""
+        """Watch it, instead of an older threshold of that name."""
         watch = _Watch(threshold, parse_name(threshold.metric), CounterWatch(threshold))
         self.drop(threshold.name)
         if watch.pin.metric in caches:
@@ -81,9 +82,9 @@ class Watches:
         try:
             index = cache.add_limit(threshold.value, threshold.timeout, threshold.by_flow, watch.filtered)
         except OverflowError as error:
-            raise Invalid(f"threshold {threshold.name!r}: {error}") from None
+            raise InvalidDefinition(f"threshold {threshold.name!r}: {error}") from None
         watch.cache, watch.index, watch.counters = cache, index, None
-        for source in range(len(self._places)):
+        for source in range(len(self._directory.sources)):
             self._filter(watch, source)
 
     def counter_names(self) -> frozenset[str]:
@@ -100,19 +101,21 @@ class Watches:
 
     def _filter(self, watch: _Watch, source: int) -> None:
         if watch.cache is not None and watch.filtered:
-            agent, name = self._places[source]
-            accepted = watch.pin.source in (None, name)
-            accepted = accepted and watch.threshold.watches(partial(self._attribute, agent, name))
+            agent, name = self._directory.sources[source]
+            accepted = watch.pin.source in (None, name) and self._passes(watch, agent, name)
             watch.cache.accept(watch.index, source, accepted)
+
+    def _passes(self, watch: _Watch, agent: str, name: str) -> bool:
+        return watch.threshold.watches(partial(self._cells.attribute, None, agent, name))
 
     def counters_changed(self, source: int, value: Callable[[str], Any], now: float) -> None:
         """New counter metrics of a data source; `value` gives those updated just now."""
-        agent, name = self._places[source]
+        agent, name = self._directory.sources[source]
         for watch in self._watches.values():
             if watch.counters is None or watch.pin.source not in (None, name):
                 continue
             held = value(watch.pin.metric)
-            if not isinstance(held, (int, float)) or not watch.threshold.watches(partial(self._attribute, agent, name)):
+            if not isinstance(held, (int, float)) or not self._passes(watch, agent, name):
                 continue
             if watch.counters.update(agent, name, held, now):
                 self._emit(_event(watch.threshold, held, (agent, name), now))
@@ -121,17 +124,9 @@ class Watches:
         """Limits of flows that were crossed in the core."""
         thresholds = {(id(watch.cache), watch.index): watch.threshold for watch in self._watches.values()}
         for cache, index, source, verdict, carried, value, now in fires:
-            event = _event(thresholds[id(cache), index], value, self._places[source], now)
-            self._emit(event | {"flowKey": cache.program.text(verdict, carried)})
+            key = cache.program.text(verdict, carried)
+            self._emit(_event(thresholds[id(cache), index], value, self._directory.sources[source], now, key))
 
 
-def _event(threshold: Threshold, value: float, place: Place, now: float) -> dict[str, Any]:
-    return {
-        "timestamp": int(now * 1000),
-        "thresholdID": threshold.name,
-        "metric": threshold.metric,
-        "threshold": threshold.value,
-        "value": value,
-        "agent": place[0],
-        "dataSource": place[1],
-    }
+def _event(threshold: Threshold, value: float, data_source: DataSource, now: float, key: str | None = None) -> Event:
+    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key)

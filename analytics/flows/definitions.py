@@ -15,24 +15,31 @@ from typing import Any
 from analytics.core.dissect.packet import ROOMS
 from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, judged_room
 from analytics.flows.filters import Filter, parse_filter
-from analytics.flows.keys import Expression, Invalid, Sample, parse, split
+from analytics.flows.keys import Expression, InvalidDefinition, Sample, parse, split
 from analytics.flows.texts import INJECTIVE, RENDER, number
 
 N_RANGE = (5, 20)
 T_RANGE = (0.2, 600.0)
 MAX_TEXTS = 1 << 19  # judged texts remembered per definition; then those of no live entry are forgotten
 NAME_FORBIDS = frozenset("/,;:. \t\n?#%")
-DEFAULTS: dict[str, Any] = {
-    "n": 5,
-    "t": 2,
-    "fs": ",",
-    "log": False,
-    "flowStart": False,
-    "activeTimeout": 60,
-    "dropped": False,
-}
-ATTRIBUTES = frozenset({"keys", "value", "values", "filter", "ipfixCollectors", "aggMode", *DEFAULTS})
 UNSERVED = ("values", "ipfixCollectors", "aggMode")
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDefinition:
+    """A checked definition with its defaults; `t` and `active_timeout` in seconds."""
+
+    name: str
+    value: str
+    keys: str = ""  # joined by commas
+    filter: str | None = None
+    n: int = 5
+    t: float = 2
+    fs: str = ","
+    log: bool = False
+    flow_start: bool = False
+    active_timeout: float = 60
+    dropped: bool = False
 
 
 @dataclass
@@ -46,7 +53,7 @@ class Program:
     t: float
 
     name: str
-    spec: dict[str, Any]
+    definition: FlowDefinition
     keys: tuple[Expression, ...]
     parts: tuple[int | None, ...]  # per key: its place in carried, None if judged
     filter: Filter | None
@@ -116,10 +123,10 @@ class Program:
 
 
 def compile_flow(name: str, spec: dict[str, Any]) -> Program:
-    """Check a definition and compile it; Invalid names the offending word."""
-    filled = fill(name, spec)
-    keys = tuple(parse(text) for text in split(filled["keys"], ",")) if filled.get("keys") else ()
-    filter_ = parse_filter(filled["filter"]) if filled.get("filter") else None
+    """Check a definition and compile it; InvalidDefinition names the offending word."""
+    definition = parse_definition(name, spec)
+    keys = tuple(parse(text) for text in split(definition.keys, ",")) if definition.keys else ()
+    filter_ = parse_filter(definition.filter) if definition.filter else None
     carried: list[tuple[tuple[str, ...], bool]] = []
     parts: list[int | None] = []
     for key in keys:
@@ -134,16 +141,16 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
         by_agent=bool(filter_ and filter_.by_agent)
         or any(key.by_agent for key, part in zip(keys, parts, strict=True) if part is None),
         carried=tuple(carried),
-        value=_value(filled["value"]),
-        t=float(filled["t"]),
+        value=_value(definition.value),
+        t=float(definition.t),
         name=name,
-        spec=filled,
+        definition=definition,
         keys=keys,
         parts=tuple(parts),
         filter=filter_,
-        n=filled["n"],
-        fs=filled["fs"],
-        dropped=filled["dropped"],
+        n=definition.n,
+        fs=definition.fs,
+        dropped=definition.dropped,
     )
     program.slices = _slices(program)
     return program
@@ -169,7 +176,9 @@ def _slices(program: Program) -> tuple[slice, ...]:
     judged = 8 * program.by_agent + sum(judged_room(ROOMS.get(FIELDS[name][-1], 4)) for name in program.judged)
     picks = len(program.judged) + sum(len(names) for names, _ in program.carried)
     if picks > MAX_PICKS or max(at, judged) > MAX_KEY_BYTES:
-        raise Invalid(f"flow {program.name!r}: too many keys (at most {MAX_PICKS} fields and {MAX_KEY_BYTES} bytes)")
+        raise InvalidDefinition(
+            f"flow {program.name!r}: too many keys (at most {MAX_PICKS} fields and {MAX_KEY_BYTES} bytes)"
+        )
     return tuple(slices)
 
 
@@ -177,60 +186,76 @@ def _value(text: str) -> str | None:
     """The numeric field that is added up; None for frames (1 per sample)."""
     prefix, _, name = text.rpartition(":")
     if prefix not in ("", "rate"):
-        raise Invalid(f"value prefix {prefix!r} is not served by this version")
+        raise InvalidDefinition(f"value prefix {prefix!r} is not served by this version")
     if name == "frames":
         return None
     if name not in FIELDS:
-        raise Invalid(f"unknown value {name!r}")
+        raise InvalidDefinition(f"unknown value {name!r}")
     if FIELDS[name][-1] != "number":
-        raise Invalid(f"value {name!r} is not a number")
+        raise InvalidDefinition(f"value {name!r} is not a number")
     return name
 
 
-def fill(name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """The definition as it is echoed: checked, defaults filled in, n and t clamped, keys one comma-joined string."""
+def parse_definition(name: str, spec: dict[str, Any]) -> FlowDefinition:
+    """Check a definition's attributes; InvalidDefinition names the offending word. null means the default."""
     check_name("flow", name, NAME_FORBIDS | {"."})
     if not isinstance(spec, dict):
-        raise Invalid(f"flow {name!r}: a definition is a JSON object, not {spec!r}")
+        raise InvalidDefinition(f"flow {name!r}: a definition is a JSON object, not {spec!r}")
+    given = {word: value for word, value in spec.items() if value is not None}
     for word in spec:
-        if word not in ATTRIBUTES:
-            raise Invalid(f"flow {name!r}: unknown attribute {word!r}")
+        if word not in ATTRIBUTES and word not in UNSERVED:
+            raise InvalidDefinition(f"flow {name!r}: unknown attribute {word!r}")
     for word in UNSERVED:
-        if spec.get(word):
-            raise Invalid(f"flow {name!r}: attribute {word!r} is not served by this version")
-    filled = {word: value for word, value in spec.items() if word not in UNSERVED and value is not None}
-    for word in ("keys", "value", "filter", "fs"):
-        filled[word] = _text(name, word, filled[word]) if word in filled else None
-    if not filled["value"]:
-        raise Invalid(f"flow {name!r}: attribute 'value' is missing")
-    for word in ("n", "t", "activeTimeout"):
-        filled[word] = _number(name, word, filled.get(word, DEFAULTS[word]))
-    filled["n"] = int(min(max(filled["n"], N_RANGE[0]), N_RANGE[1]))
-    filled["t"] = min(max(filled["t"], T_RANGE[0]), T_RANGE[1])
-    return {word: value for word, value in (DEFAULTS | filled).items() if value is not None} | {
-        "fs": filled["fs"] or DEFAULTS["fs"],
-        "log": bool(filled.get("log")),
-        "flowStart": bool(filled.get("flowStart")),
-        "dropped": bool(filled.get("dropped")),
-    }
+        if given.pop(word, None):
+            raise InvalidDefinition(f"flow {name!r}: attribute {word!r} is not served by this version")
+    fields = {}
+    for word, value in given.items():
+        field_name, read = ATTRIBUTES[word]
+        fields[field_name] = read(f"flow {name!r}: attribute {word!r}", value)
+    if not fields.get("value"):
+        raise InvalidDefinition(f"flow {name!r}: attribute 'value' is missing")
+    if not fields.get("fs"):
+        fields.pop("fs", None)
+    return FlowDefinition(name, **fields)
 
 
 def check_name(what: str, name: str, forbids: frozenset[str] = NAME_FORBIDS) -> None:
     """Names stand in URLs, a flow's also in `dataSource.metric`: refuse what would break them there."""
     bad = sorted(forbids & set(name))
     if not name or bad:
-        raise Invalid(f"{what} name {name!r}: " + (f"character {bad[0]!r} is not allowed" if bad else "is empty"))
+        raise InvalidDefinition(
+            f"{what} name {name!r}: " + (f"character {bad[0]!r} is not allowed" if bad else "is empty")
+        )
 
 
-def _text(name: str, word: str, value: object) -> str:
-    if isinstance(value, list) and word == "keys" and all(isinstance(item, str) for item in value):
-        return ",".join(value)
+def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
-        raise Invalid(f"flow {name!r}: attribute {word!r} is no text: {value!r}")
-    return value.strip() if word != "fs" else value
-
-
-def _number(name: str, word: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 (NaN)
-        raise Invalid(f"flow {name!r}: attribute {word!r} is no number: {value!r}")
+        raise InvalidDefinition(f"{what} is not text: {value!r}")
     return value
+
+
+def _keys(what: str, value: object) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    return _text(what, value).strip()
+
+
+def _number(what: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 (NaN)
+        raise InvalidDefinition(f"{what} is not a number: {value!r}")
+    return value
+
+
+ATTRIBUTES: dict[str, tuple[str, Callable[[str, object], Any]]] = {
+    "keys": ("keys", _keys),
+    "value": ("value", lambda what, value: _text(what, value).strip()),
+    "filter": ("filter", lambda what, value: _text(what, value).strip()),
+    "n": ("n", lambda what, value: int(min(max(_number(what, value), N_RANGE[0]), N_RANGE[1]))),
+    "t": ("t", lambda what, value: min(max(_number(what, value), T_RANGE[0]), T_RANGE[1])),
+    "fs": ("fs", _text),
+    "log": ("log", lambda what, value: bool(value)),
+    "flowStart": ("flow_start", lambda what, value: bool(value)),
+    "activeTimeout": ("active_timeout", _number),
+    "dropped": ("dropped", lambda what, value: bool(value)),
+}
+"""The words of a definition: field of FlowDefinition, and how its value is checked and read."""

@@ -15,7 +15,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from analytics.flows.keys import Expression, Invalid, Sample, parse, split, unescape
+from analytics.flows.keys import Expression, InvalidDefinition, Sample, parse, split, unescape
+from analytics.flows.patterns import BadPattern, compile_pattern
 
 MAX_FILTER_TEXT = 10_000
 MAX_NESTING = 50
@@ -31,7 +32,7 @@ class Filter:
 
 
 class _Reader:
-    """The text, a place in it, and what the keys met so far read."""
+    """The text, a position in it, and the keys read so far."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -43,14 +44,14 @@ class _Reader:
             self.at += 1
         return self.text[self.at : self.at + 1]
 
-    def fail(self, what: str) -> Invalid:
-        return Invalid(f"filter: {what} at position {self.at + 1} of {self.text!r}")
+    def fail(self, what: str) -> InvalidDefinition:
+        return InvalidDefinition(f"filter: {what} at position {self.at + 1} of {self.text!r}")
 
 
 def parse_filter(text: str) -> Filter:
-    """Parse a filter; Invalid says what is wrong and where."""
+    """Parse a filter; InvalidDefinition says what is wrong and where."""
     if len(text) > MAX_FILTER_TEXT:
-        raise Invalid(f"filter longer than {MAX_FILTER_TEXT} characters")
+        raise InvalidDefinition(f"filter longer than {MAX_FILTER_TEXT} characters")
     reader = _Reader(text)
     passes = _either(reader, 0)
     if reader.peek():
@@ -165,9 +166,9 @@ def _bare(reader: _Reader) -> str:
 def _pattern(reader: _Reader) -> re.Pattern[str]:
     text = _quoted(reader) if reader.peek() in ("'", '"') else _bare(reader)
     try:
-        return re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Invalid(f"filter: bad regular expression {text!r}: {error}") from None
+        return compile_pattern(text)
+    except BadPattern as error:
+        raise InvalidDefinition(f"filter: bad regular expression {text!r}: {error}") from None
 
 
 def _values(reader: _Reader) -> frozenset[str]:

@@ -1,91 +1,110 @@
-"""From the native core's raw flows to answers: [(source, verdict, carried bytes, rate)] -> keys, merged or per data
-source.
+"""From the native core's raw flows to values: (source, key id, carried bytes, rate) -> keys, merged or per data source.
 
-Raw keys (verdict, carried) and key texts are one to one within a definition, so merging works on the raw ones and
-text is made only of what is answered.
+Raw keys (key id, carried bytes) and key texts are one to one within a definition, so merging works on the raw keys and
+texts are made of the result only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from analytics.flows.definitions import Program
-from analytics.flows.keys import Invalid
 
-MODES = frozenset({"max", "sum", "avg", "edge", "core"})
-MANY = 10_000  # flows per data source looked at when a query cannot name them by value
+MANY = 10_000  # flows per data source that are read when a query selects by key
 
-RawFlow = tuple[int, int, bytes, float]
+RawFlow = tuple[int, int, bytes, float]  # source index, key id, carried bytes, rate
 
 
-def pattern_test(pattern: str | None) -> Callable[[str], bool]:
-    """A test of key texts: a regular expression found anywhere in the key; Invalid if it is none."""
-    if pattern is None:
-        return lambda key: True
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise Invalid(f"filter {pattern!r}: bad regular expression: {error}") from None
-    return lambda key: compiled.search(key) is not None
+@dataclass(frozen=True, slots=True)
+class ActiveFlow:
+    """One key over `sources` data sources; agent and source are those of the largest observation. Rates per second."""
+
+    key: str
+    value: float
+    agent: str
+    source: str
+    sources: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLocation:
+    """Where one key is seen, and its rate there."""
+
+    agent: str
+    source: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TopFlow:
+    """One of the largest flows of a data source."""
+
+    key: str
+    value: float
+
+
+class Mode(Enum):
+    """How the values of one key on several data sources become one (sFlow-RT's aggMode)."""
+
+    MAX = "max"  # the largest
+    SUM = "sum"
+    AVG = "avg"  # the mean
+    EDGE = "edge"  # the sum over edge ports: each flow enters the fabric once
+    CORE = "core"  # the largest over ports that end a link
 
 
 def merge(
     found: list[RawFlow],
     program: Program,
     sources: Sequence[tuple[str, str]],
-    mode: str,
+    mode: Mode,
     most: int,
-    keep: Callable[[str], bool],
-) -> list[dict[str, Any]]:
-    """One element per key, largest first; agent and dataSource are those of the largest observation.
-
-    mode says how the values of one key on several data sources are joined: max and core the largest, sum and edge the
-    sum (at the edge each flow enters once), avg the mean. flowN is the number of data sources.
-    """
+    pattern: re.Pattern[str] | None,
+) -> list[ActiveFlow]:
+    """At most `most` flows, one per key, largest first; those whose key text `pattern` finds something in."""
     merged: dict[tuple[int, bytes], list[Any]] = {}
-    for source, verdict, carried, rate in found:
-        entry = merged.setdefault((verdict, carried), [0.0, 0, 0.0, source])
+    for source, key_id, carried, rate in found:
+        entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
         entry[0] += rate
         entry[1] += 1
         if rate > entry[2]:
             entry[2], entry[3] = rate, source
     flows = []
     for raw, (total, count, largest, source) in merged.items():
-        value = total if mode in ("sum", "edge") else total / count if mode == "avg" else largest
+        value = total if mode in (Mode.SUM, Mode.EDGE) else total / count if mode is Mode.AVG else largest
         flows.append((value, raw, count, source))
     flows.sort(key=lambda flow: -flow[0])
-    answer: list[dict[str, Any]] = []
-    for value, (verdict, carried), count, source in flows:
+    answer: list[ActiveFlow] = []
+    for value, (key_id, carried), count, source in flows:
         if len(answer) >= most:
             break
-        key = program.text(verdict, carried)
-        if keep(key):
+        key = program.text(key_id, carried)
+        if pattern is None or pattern.search(key):
             agent, data_source = sources[source]
-            answer.append({"agent": agent, "dataSource": data_source, "flowN": count, "key": key, "value": value})
+            answer.append(ActiveFlow(key, value, agent, data_source, count))
     return answer
 
 
-def locate(
-    found: list[RawFlow], program: Program, sources: Sequence[tuple[str, str]], key: str
-) -> list[dict[str, Any]]:
-    """The places of one key, largest value first."""
+def locate(found: list[RawFlow], program: Program, sources: Sequence[tuple[str, str]], key: str) -> list[FlowLocation]:
+    """Where one key is seen, largest value first."""
     texts: dict[tuple[int, bytes], bool] = {}
-    places = []
-    for source, verdict, carried, rate in found:
-        raw = (verdict, carried)
+    locations = []
+    for source, key_id, carried, rate in found:
+        raw = (key_id, carried)
         if raw not in texts:
-            texts[raw] = program.text(verdict, carried) == key
+            texts[raw] = program.text(key_id, carried) == key
         if texts[raw]:
-            agent, data_source = sources[source]
-            places.append({"agent": agent, "dataSource": data_source, "value": rate})
-    return sorted(places, key=lambda place: -place["value"])
+            locations.append(FlowLocation(*sources[source], rate))
+    return sorted(locations, key=lambda location: -location.value)
 
 
-def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[dict[str, Any], ...]]:
-    """Per data source its flows as [{key, value}], largest first."""
-    by_source: dict[int, list[dict[str, Any]]] = {}
-    for source, verdict, carried, rate in sorted(found, key=lambda flow: -flow[3]):
-        by_source.setdefault(source, []).append({"key": program.text(verdict, carried), "value": rate})
+def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
+    """Data source -> its flows, largest first."""
+    by_source: dict[int, list[TopFlow]] = {}
+    for source, key_id, carried, rate in sorted(found, key=lambda flow: -flow[3]):
+        by_source.setdefault(source, []).append(TopFlow(program.text(key_id, carried), rate))
     return {source: tuple(flows) for source, flows in by_source.items()}

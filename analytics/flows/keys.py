@@ -19,7 +19,7 @@ from analytics.core.flows.flowkeys import FIELDS
 MAX_KEY_TEXT = 1000  # characters of one key, and so a bound on nesting
 
 
-class Invalid(ValueError):
+class InvalidDefinition(ValueError):
     """A definition or threshold that cannot be used; the message names the offending word."""
 
 
@@ -58,14 +58,14 @@ def split(text: str, separator: str) -> list[str]:
         elif char == "]":
             depth -= 1
             if depth < 0:
-                raise Invalid(f"unbalanced ']' in {text!r}")
+                raise InvalidDefinition(f"unbalanced ']' in {text!r}")
         elif char == separator and depth == 0:
             pieces.append(piece)
             piece = ""
             continue
         piece += char
     if depth:
-        raise Invalid(f"unbalanced '[' in {text!r}")
+        raise InvalidDefinition(f"unbalanced '[' in {text!r}")
     return [*pieces, piece]
 
 
@@ -81,19 +81,19 @@ def unescape(text: str) -> str:
 
 
 def parse(text: str) -> Expression:
-    """Parse one key or key function; Invalid names the word that is wrong."""
+    """Parse one key or key function; InvalidDefinition names the word that is wrong."""
     text = text.strip()
     if len(text) > MAX_KEY_TEXT:
-        raise Invalid(f"key longer than {MAX_KEY_TEXT} characters: {text[:40]!r}...")
+        raise InvalidDefinition(f"key longer than {MAX_KEY_TEXT} characters: {text[:40]!r}...")
     if text.startswith("[") and text.endswith("]"):
         return parse(text[1:-1])
     name, *arguments = split(text, ":")
     if not arguments:
         return _field(name)
     if name in UNSERVED:
-        raise Invalid(f"key function {name!r} is not served by this version")
+        raise InvalidDefinition(f"key function {name!r} is not served by this version")
     if name not in FUNCTIONS:
-        raise Invalid(f"unknown key function {name!r}" + _hint(name, FUNCTIONS))
+        raise InvalidDefinition(f"unknown key function {name!r}" + _hint(name, FUNCTIONS))
     return _call(name, arguments)
 
 
@@ -106,7 +106,7 @@ def _field(name: str) -> Expression:
     if name == "agent":
         return Expression((), lambda sample: sample.agent, by_agent=True)
     if name not in FIELDS:
-        raise Invalid(f"unknown key {name!r}" + _hint(name, [*FIELDS, "agent"]))
+        raise InvalidDefinition(f"unknown key {name!r}" + _hint(name, [*FIELDS, "agent"]))
     return Expression((name,), lambda sample: sample.texts[name], choice=(name,))
 
 
@@ -138,7 +138,7 @@ def _letters(name: str, signature: str, arguments: list[str]) -> str:
         letters += letters[-1] * (len(arguments) - len(letters))
     if not least <= len(arguments) <= len(letters):
         wanted = f"at least {least}" if signature.endswith("+") else f"{least}"
-        raise Invalid(f"key function {name!r} takes {wanted} arguments, got {len(arguments)}")
+        raise InvalidDefinition(f"key function {name!r} takes {wanted} arguments, got {len(arguments)}")
     return letters[: len(arguments)]
 
 
@@ -151,7 +151,7 @@ def _argument(name: str, letter: str, text: str) -> Expression | str | int:
     try:
         return int(plain)
     except ValueError:
-        raise Invalid(f"key function {name!r} needs a number, not {plain!r}") from None
+        raise InvalidDefinition(f"key function {name!r} needs a number, not {plain!r}") from None
 
 
 def _prefix(_: Sample, text: str | None, delimiter: str, count: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Raw key bytes -> the text users see, one function per kind of field (the last column of core/packet.ROWS).
+"""Raw key bytes -> the text users see, one function per kind of field (the last column of core/dissect/packet.ROWS).
 
 The same text must come from the same bytes wherever it is made (`Program.text` for plain keys, the evaluator for
 functions and filters). Kinds in INJECTIVE give different texts for different bytes, so their bytes may serve as the
@@ -137,7 +137,7 @@ def _transport(raw: bytes) -> str:
 
 RENDER: dict[str, Callable[[bytes], str]] = {
     "number": lambda raw: str(number(raw)),
-    "ip": lambda raw: str(IPv4Address(raw[:4])),
+    "ip": lambda raw: f"{raw[0]}.{raw[1]}.{raw[2]}.{raw[3]}",
     "ip6": lambda raw: str(IPv6Address(raw[:16])),
     "mac": lambda raw: raw[:6].hex().upper(),
     "isbroadcast": _flag(lambda raw: raw[:6] == b"\xff" * 6),

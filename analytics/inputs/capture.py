@@ -6,7 +6,7 @@
 
 Link types: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback. Carriers: IPv4, and IPv6 with
 extension headers; fragments are left out. Reading is lazy and sequential, so a pipe will do, and memory does not grow
-with the file. What is broken is told with its offset.
+with the file. Damage is reported with its offset.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAGICS = {
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, PACKET = 0x0A0D0D0A, 1, 2, 3, 6  # pcapng block types
 SECTION_MAGIC = b"\x0a\x0d\x0d\x0a"
 RESOLUTION, TIME_OFFSET = 9, 14  # options of an interface block
-MAX_PACKET = 1 << 18  # larger than any link's packets: the file is broken
+MAX_PACKET = 1 << 18  # larger than any link's packets: the file is damaged
 MAX_BLOCK = 1 << 24  # of pcapng; names and comments are small too
 ETHERNET, RAW, LOOPBACK, COOKED, COOKED_2 = (1,), (12, 14, 101, 228, 229), (0, 108), (113,), (276,)
 LINKS = (*ETHERNET, *RAW, *LOOPBACK, *COOKED, *COOKED_2)
@@ -37,8 +37,8 @@ PLAIN = struct.Struct(">12xHB5xHxB2x4s6xHH2x")  # Ethernet, IPv4 without options
 Packets = Iterator[tuple[float, int, bytes]]
 
 
-class Broken(ValueError):
-    """A file that is no capture, or ends within a packet; the message names file and offset."""
+class MalformedCapture(ValueError):
+    """The file is not a capture, or ends within a packet; the message names file and offset."""
 
 
 class Interface(NamedTuple):
@@ -50,35 +50,35 @@ class Interface(NamedTuple):
 
 
 class _Source:
-    """A file read in order, which knows where it stands; `told` hears of it every megabyte."""
+    """A file read in order, with its offset; `progress` is called with it every megabyte."""
 
-    def __init__(self, name: str, file: BinaryIO, told: Callable[[int], None] | None) -> None:
+    def __init__(self, name: str, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
         self.name, self.offset = name, 0
-        self._file, self._told, self._next = file, told, PROGRESS_STEP
+        self._file, self._progress, self._next = file, progress, PROGRESS_STEP
 
     def read(self, length: int) -> bytes:
         """Up to `length` bytes, fewer only at the end."""
         data = self._file.read(length)
         self.offset += len(data)
-        if self._told is not None and self.offset >= self._next:
-            self._told(self.offset)
+        if self._progress is not None and self.offset >= self._next:
+            self._progress(self.offset)
             self._next = self.offset + PROGRESS_STEP
         return data
 
-    def broken(self, what: str, offset: int) -> Broken:
-        return Broken(f"{self.name}: offset {offset}: {what}")
+    def malformed(self, what: str, offset: int) -> MalformedCapture:
+        return MalformedCapture(f"{self.name}: offset {offset}: {what}")
 
 
 def datagrams(
-    path: str | Path, port: int, file: BinaryIO | None = None, told: Callable[[int], None] | None = None
+    path: str | Path, port: int, file: BinaryIO | None = None, progress: Callable[[int], None] | None = None
 ) -> Iterator[tuple[float, str, bytes]]:
     """(capture time, source address, payload) of every UDP datagram to `port` in a capture file.
 
-    `file` is read instead of opening `path`, which then only names it in errors; `told` hears the offset every
-    megabyte. Broken: no capture, or a broken one, when the fault is met; OSError: not to be read.
+    `file` is read instead of opening `path`, which then only names it in errors; `progress` is called with the offset
+    every megabyte. Raises OSError, and MalformedCapture when the damage is reached or the file is not a capture.
     """
     with Path(path).open("rb") if file is None else file as opened:
-        source = _Source(str(path), opened, told)
+        source = _Source(str(path), opened, progress)
         for now, link, packet in _packets(source):
             if link == 1 and len(packet) > PLAIN.size:
                 kind, version, fragment, protocol, sender, to, length = PLAIN.unpack_from(packet)
@@ -101,10 +101,10 @@ def _packets(source: _Source) -> Packets:
     if magic == SECTION_MAGIC:
         return _pcapng(source)
     if magic not in MAGICS:
-        raise source.broken("not a pcap file", 0)
+        raise source.malformed("not a pcap file", 0)
     head = source.read(20)
     if len(head) < 20:
-        raise source.broken("not a pcap file", 0)
+        raise source.malformed("not a pcap file", 0)
     order, fraction = MAGICS[magic]
     link = _supported(struct.unpack(order + "I", head[16:20])[0] & 0xFFFF, source, 20)
     return _pcap(source, order, fraction, link)
@@ -115,13 +115,13 @@ def _pcap(source: _Source, order: str, fraction: float, link: int) -> Packets:
     while head := read(16):
         offset = source.offset - len(head)
         if len(head) < 16:
-            raise source.broken("ends within a packet's header", offset)
+            raise source.malformed("ends within a packet's header", offset)
         seconds, rest, length, _ = unpack(head)
         if length > MAX_PACKET:
-            raise source.broken(f"a packet of {length} bytes", offset)
+            raise source.malformed(f"a packet of {length} bytes", offset)
         packet = read(length)
         if len(packet) < length:
-            raise source.broken("ends within a packet", offset)
+            raise source.malformed("ends within a packet", offset)
         yield seconds + rest * fraction, link, packet
 
 
@@ -132,17 +132,17 @@ def _blocks(source: _Source) -> Iterator[tuple[int, int, str, bytes]]:
         offset = source.offset - len(start)
         head = source.read(8 if start == SECTION_MAGIC else 4)
         if len(start) < 4 or len(head) < (8 if start == SECTION_MAGIC else 4):
-            raise source.broken("ends within a block's header", offset)
+            raise source.malformed("ends within a block's header", offset)
         if start == SECTION_MAGIC:
             order = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}.get(head[4:], "")
             if not order:
-                raise source.broken("a section without byte order", offset)
+                raise source.malformed("a section without byte order", offset)
         kind, length = struct.unpack(order + "II", start + head[:4])
         if length % 4 or not 8 + len(head) - 4 + 4 <= length <= MAX_BLOCK:
-            raise source.broken(f"a block of {length} bytes", offset)
+            raise source.malformed(f"a block of {length} bytes", offset)
         body = source.read(length - len(head) - 4)
         if len(body) < length - len(head) - 4:
-            raise source.broken("ends within a block", offset)
+            raise source.malformed("ends within a block", offset)
         yield offset, kind, order, body[:-4]
         start = source.read(4)
 
@@ -164,14 +164,14 @@ def _pcapng(source: _Source) -> Packets:
                 length = min(struct.unpack(order + "I", body[:4])[0], len(body) - 4)
                 yield 0.0, _supported(interfaces[0].link, source, offset), body[4 : 4 + length]
         except struct.error:
-            raise source.broken("a block that is too short", offset) from None
+            raise source.malformed("a block that is too short", offset) from None
         except IndexError:
-            raise source.broken("a packet of an interface that was not described", offset) from None
+            raise source.malformed("a packet of an interface that was not described", offset) from None
 
 
 def _supported(link: int, source: _Source, offset: int) -> int:
     if link not in LINKS:
-        raise source.broken(f"link type {link} is not supported", offset)
+        raise source.malformed(f"link type {link} is not supported", offset)
     return link
 
 
@@ -229,7 +229,7 @@ def _udp(packet: bytes, port: int) -> tuple[str, bytes] | None:
 
 
 def _payload(data: bytes, at: int, length: int) -> bytes:
-    """What a UDP header that ends at `at` announces; all there is if its length cannot be."""
+    """The payload that a UDP header which ends at `at` announces; all that follows if its length is impossible."""
     return data[at : at - 8 + length if length >= 8 else None]
 
 

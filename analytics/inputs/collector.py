@@ -7,48 +7,25 @@ over them (SO_REUSEPORT), one sender always to the same, so that its datagrams s
 
 from __future__ import annotations
 
-import logging
 import os
+import select
 import socket
 import threading
 import time
-from dataclasses import dataclass
-from ipaddress import ip_network
 
 from analytics.core.receive import Receiver
 from analytics.engine import Engine
+from analytics.inputs.settings import CollectorSettings, prefix
+from analytics.metrics.numbers import ReceivingNumbers
+from documents.faults import Faults
 
-log = logging.getLogger(__name__)
-
-SFLOW_PORT = 6343
-LOG_EVERY_S = 10.0  # at most one line about failures of the receive thread in this time
-
-
-@dataclass(frozen=True)
-class CollectorSettings:
-    """Where to listen; `::` is IPv4 too. `buffer_bytes` is asked of the kernel for each socket, Collector.buffer_bytes
-    says what was granted. `sources`: addresses and prefixes that may send, none for everybody.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = SFLOW_PORT
-    buffer_bytes: int = 16 << 20
-    sockets: int = 1
-    sources: tuple[str, ...] = ()
-
-
-def prefix(text: str) -> tuple[bytes, int]:
-    """A CIDR prefix or an address -> (16 bytes with IPv4 as ::ffff:a.b.c.d, bits that count). ValueError: neither."""
-    network = ip_network(text, strict=False)
-    if network.version == 4:
-        return bytes(10) + b"\xff\xff" + network.network_address.packed, 96 + network.prefixlen
-    return network.network_address.packed, network.prefixlen
+RETRY_S = 1.0  # after the socket failed
 
 
 class Collector:
     """Inert until `start`; `stop` returns when the threads have ended. May be started again."""
 
-    def __init__(self, engine: Engine, settings: CollectorSettings = CollectorSettings()) -> None:
+    def __init__(self, engine: Engine, settings: CollectorSettings) -> None:
         self._settings = settings
         senders = [prefix(source) for source in settings.sources]
         self._receivers = [Receiver(engine.pipeline, senders) for _ in range(settings.sockets)]
@@ -56,7 +33,8 @@ class Collector:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.buffer_bytes = 0
-        engine.receiving = lambda: self.numbers
+        self._faults = engine.faults
+        engine.receiving = self
 
     @property
     def address(self) -> tuple[str, int]:
@@ -67,18 +45,17 @@ class Collector:
         return host, port
 
     @property
-    def numbers(self) -> dict[str, int]:
-        """Of all sockets together: batches and datagrams received, datagrams the kernel dropped or we refused because
-        of their sender; the number of sockets and the granted receive buffer of one in bytes."""
+    def numbers(self) -> ReceivingNumbers:
+        """Of all sockets together, since the collector was made."""
         received = self._receivers
-        return {
-            "batches": sum(each.batches for each in received),
-            "datagrams": sum(each.datagrams for each in received),
-            "kernelDrops": sum(each.dropped for each in received),
-            "refused": sum(each.refused for each in received),
-            "sockets": len(self._sockets),
-            "bufferBytes": self.buffer_bytes,
-        }
+        return ReceivingNumbers(
+            batches=sum(each.batches for each in received),
+            datagrams=sum(each.datagrams for each in received),
+            kernel_drops=sum(each.dropped for each in received),
+            refused=sum(each.refused for each in received),
+            sockets=len(self._sockets),
+            buffer_bytes=self.buffer_bytes,
+        )
 
     def start(self) -> None:
         """Bind and begin to receive. OSError names the address that could not be bound."""
@@ -88,7 +65,7 @@ class Collector:
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
         for receiver, made in zip(self._receivers, self._sockets, strict=True):
             receiver.new_socket()
-            sockets = (receiver, made.fileno(), self._stop_fd)
+            sockets = (receiver, made.fileno(), self._stop_fd, self._faults)
             self._threads.append(threading.Thread(target=_run, args=sockets, name="sflow", daemon=True))
         for thread in self._threads:
             thread.start()
@@ -139,19 +116,18 @@ def _socket(family: int, shared: bool) -> socket.socket:
     return made
 
 
-def _run(receiver: Receiver, fd: int, stop: int) -> None:
-    quiet_until = 0.0
-    while True:
+def _run(receiver: Receiver, fd: int, stop: int, faults: Faults) -> None:
+    """Receive until `stop` is readable, whatever goes wrong."""
+    stopped = False
+    while not stopped:
         try:
             receiver.run(fd, stop)
-            return
-        except OSError:
-            log.exception("receiving sFlow ended")
-            return
-        except Exception:  # a bug in judging a sample: the stream must go on
-            if time.monotonic() >= quiet_until:
-                log.exception("a batch of sFlow was not fully counted")
-                quiet_until = time.monotonic() + LOG_EVERY_S
+            stopped = True
+        except OSError as error:
+            faults.note("sflow socket", error, time.monotonic())
+            stopped = bool(select.select([stop], [], [], RETRY_S)[0])
+        except Exception as error:  # a bug in what a batch needs Python for; the batch was not fully counted
+            faults.note("sflow batch", error, time.monotonic())
 
 
 def _enlarge(made: socket.socket, wanted: int) -> int:

@@ -1,4 +1,4 @@
-"""Captures played into the engine as fast as they can be read, at the times of the capture.
+"""Captures fed to the engine as fast as they can be read, at the times of the capture.
 
 Classic pcap goes through core/capfile.pyx in large pieces of a mapped file; pcapng, which is rarer, datagram by
 datagram through capture.py. Both tick the engine once a second of capture time, so flows expire as they did live.
@@ -13,11 +13,11 @@ from typing import BinaryIO
 
 from analytics.core.capfile import play
 from analytics.engine import Engine
-from analytics.inputs.capture import LINKS, MAGICS, Broken, datagrams
+from analytics.inputs.capture import LINKS, MAGICS, MalformedCapture, datagrams
+from analytics.inputs.settings import SFLOW_PORT
 
 CHUNK = 4 << 20
 HEADER = 24
-SFLOW_PORT = 6343
 
 
 class _Clock:
@@ -39,8 +39,8 @@ def replay(
 ) -> int:
     """Feed every sFlow datagram of a capture; answers how many there were.
 
-    `progress` is called about once per second of capture with the capture's time. Raises capture.Broken for a file
-    that is no capture or a broken one (what came before the fault was fed), and OSError.
+    `progress` is called about once per second of capture with the capture's time. Raises OSError, and MalformedCapture
+    for a file that is not a capture or is damaged (what came before the damage was fed).
     """
     clock = _Clock(engine, progress)
     with Path(path).open("rb") as file:
@@ -60,16 +60,16 @@ def _pcap(name: str, file: BinaryIO, head: bytes, engine: Engine, port: int, clo
     order, fraction = MAGICS[head[:4]]
     link = int.from_bytes(head[20:24], "big" if order == ">" else "little") & 0xFFFF
     if link not in LINKS:
-        raise Broken(f"{name}: offset 20: link type {link} is not supported")
+        raise MalformedCapture(f"{name}: offset 20: link type {link} is not supported")
     count, offset = 0, HEADER
     with mmap(file.fileno(), 0, access=ACCESS_READ) as pages, memoryview(pages) as data:
         while offset < len(data):
             with data[offset : offset + CHUNK] as chunk:
                 used, fed, due = play(engine.pipeline, chunk, order == ">", fraction, link, port, clock.due)
             if used < 0:
-                raise Broken(f"{name}: offset {offset - 1 - used}: a packet larger than any link's")
+                raise MalformedCapture(f"{name}: offset {offset - 1 - used}: a packet larger than any link's")
             if not used and not due:
-                raise Broken(f"{name}: offset {offset}: ends within a packet")
+                raise MalformedCapture(f"{name}: offset {offset}: ends within a packet")
             count, offset = count + fed, offset + used
             if due:
                 clock.tick(due)

@@ -1,7 +1,7 @@
-"""The cells that metrics are made of: one value per data source and name, of counters and of flows alike.
+"""Cells, which metric queries work on: one value per data source and name, of counters and of flows alike.
 
-A flow is a metric of every data source where it lately counted a sample; its value is that of its largest key. The
-caller holds the engine's lock.
+A flow is a metric of every data source where it counted a sample in the last FLOW_STALE_S seconds; its value is that of
+its largest key. The caller holds the engine's lock.
 """
 
 from __future__ import annotations
@@ -12,28 +12,26 @@ from typing import Any
 from analytics.core.flows.flowcache import FlowCache
 from analytics.flows import flowquery
 from analytics.metrics.counters import Counters
-from analytics.metrics.directory import AGENT_WIDE, Directory
+from analytics.metrics.directory import AGENT_WIDE, DataSource, Directory
 from analytics.metrics.metrics import Cell, Name
 from analytics.metrics.numbers import elapsed_ms
 
 FLOW_STALE_S = 180.0  # a flow metric without samples for so long is gone
 
-Place = tuple[str, str]
-
 
 class Cells:
-    """Looks things up and keeps nothing. A place is (agent, data source)."""
+    """Looks values up and keeps nothing."""
 
     def __init__(self, directory: Directory, counters: Counters, caches: Mapping[str, FlowCache]) -> None:
         self._directory, self._counters, self._caches = directory, counters, caches
 
-    def of(self, name: Name, places: Sequence[Place], now: float) -> Iterator[Cell]:
-        """The cells of a metric at these places, or at those of them that the name is pinned to."""
-        places = [place for place in places if name.source in (None, place[1])]
+    def of(self, name: Name, sources: Sequence[DataSource], now: float) -> Iterator[Cell]:
+        """The cells of a metric of these data sources, or of the one that the name is pinned to."""
+        sources = [source for source in sources if name.source in (None, source[1])]
         if name.metric in self._caches:
-            yield from self._flow(name.metric, places, now)
+            yield from self._flow(name.metric, sources, now)
             return
-        for agent, source in places:
+        for agent, source in sources:
             held = self._counters.value(agent, source, name.metric, now)
             if held is not None:
                 yield Cell(agent, source, name.metric, held[0], held[1])
@@ -59,20 +57,20 @@ class Cells:
                 newest[name] = max(newest.get(name, 0.0), *fresh.values())
         return {name: elapsed_ms(now, updated) for name, updated in newest.items()}
 
-    def _fresh(self, name: str, places: Sequence[Place], now: float) -> dict[int, float]:
+    def _fresh(self, name: str, sources: Sequence[DataSource], now: float) -> dict[int, float]:
         """Data sources that a flow is a metric of -> when a sample last counted there."""
         cache = self._caches[name]
         fresh = {}
-        for place in places:
-            source = self._directory.index.get(place)
+        for data_source in sources:
+            source = self._directory.index.get(data_source)
             updated = 0.0 if source is None else cache.last_seen(source)
             if source is not None and updated and now - updated <= FLOW_STALE_S:
                 fresh[source] = updated
         return fresh
 
-    def _flow(self, name: str, places: Sequence[Place], now: float) -> Iterator[Cell]:
+    def _flow(self, name: str, sources: Sequence[DataSource], now: float) -> Iterator[Cell]:
         cache = self._caches[name]
-        fresh = self._fresh(name, places, now)
+        fresh = self._fresh(name, sources, now)
         wanted = bytearray(len(self._directory.sources))
         for source in fresh:
             wanted[source] = 1
@@ -80,4 +78,4 @@ class Cells:
         for source, updated in fresh.items():
             keys = top.get(source, ())
             agent, data_source = self._directory.sources[source]
-            yield Cell(agent, data_source, name, keys[0]["value"] if keys else 0.0, updated, keys)
+            yield Cell(agent, data_source, name, keys[0].value if keys else 0.0, updated, keys)

@@ -1,17 +1,17 @@
 """Counter samples -> metrics with sFlow-RT's names (sflow-rt-api.md 4.1, 4.2); countertable.py says which from what.
 
-The native core keeps the two newest bodies of every record (core/counterstore.pyx); they become metrics here when
-somebody asks, record by record, and are remembered until the data source sends again. A counter becomes a rate per
-second; a wrap is undone, a restart begins anew, and the marker for "unknown" (all ones) never becomes a rate. Gauges
+The native core keeps the two newest bodies of every record (core/counterstore.pyx). They become metrics on demand,
+record by record, and the result is kept until the data source sends again. A counter becomes a rate per second; a wrap
+is undone, after a restart rates begin anew, and the marker for "unknown" (all ones) never becomes a rate. Gauges
 and texts are taken as they are; one that is unknown this time keeps the value before. A metric that was not updated for
 some polling intervals is stale and disappears.
 
-Only rtmetric samples, which name their metrics themselves, are taken apart when they come (`update_named`).
+Only rtmetric samples, which name their metrics themselves, are decoded on arrival (`update_named`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,16 +20,16 @@ from analytics.core.wire.rows import decode_record
 from analytics.core.wire.structures import Tag
 from analytics.metrics.countershares import SHARES
 from analytics.metrics.countertable import HOST_TEXTS, WORD, gauges, growth, rates, tags_of
+from analytics.metrics.directory import DataSource, Directory
 
 STALE_NAMED_S = 120.0  # without an update; no interval is known of rtmetric samples
-MOST_NAMED = 1000  # metrics of one named data source; others are left out
-MOST_READ = 20_000  # data sources whose metrics are remembered, about 5 kB each; then all are read anew
+MAX_NAMED = 1000  # metrics of one named data source; others are left out
+MAX_READ = 20_000  # data sources whose metrics are remembered, about 5 kB each; then all are read anew
 UPTIME_SLACK_MS = 60_000  # how much faster than our clock an agent's may run between two samples
 VIRTUAL = "3."  # data sources of logical entities: virtual machines and containers
 PORT: Tag = (0, 1)
 QUEUE: Tag = (0, 1003)
 
-Place = tuple[str, str]  # agent, data source
 Speed = Callable[[str, str], "int | None"]
 Metrics = dict[str, tuple[Any, float]]  # name -> (value, time of the last update)
 Entry = tuple[Tag, float, bytes, float, "bytes | None"]  # record, when, body, when before, body before
@@ -37,7 +37,7 @@ Entry = tuple[Tag, float, bytes, float, "bytes | None"]  # record, when, body, w
 
 @dataclass
 class _Read:
-    """What the store held of one data source at a version; `metrics` by entry, as far as somebody asked."""
+    """What the store held of one data source at a version; `metrics` by entry, as far as it was asked for."""
 
     version: int
     stale_after: float
@@ -55,7 +55,7 @@ class _Named:
     updated: float = 0.0
 
     def restarted(self, uptime: int, now: float) -> bool:
-        """Whether a sample is of another life of the agent. The uptime may wrap in the same life."""
+        """Whether the agent restarted before a sample; its uptime alone may also have wrapped."""
         elapsed_ms = (now - self.updated) * 1000
         return uptime < self.uptime and (uptime - self.uptime) % WORD > 2 * elapsed_ms + UPTIME_SLACK_MS
 
@@ -63,29 +63,28 @@ class _Named:
 class Counters:
     """The counter metrics of all data sources.
 
-    `places` and `index` are directory.Directory's: data source index -> (agent, data source) and back.
-    `speed(agent, source)`: a port's rate in the topology, bits/s.
+    `speed(agent, source)`: a port's rate in the topology in use, bits/s.
     """
 
-    def __init__(self, store: CounterStore, places: Sequence[Place], index: Mapping[Place, int], speed: Speed) -> None:
+    def __init__(self, store: CounterStore, directory: Directory, speed: Speed) -> None:
         self._store = store
-        self._places = places
-        self._index = index
+        self._directory = directory
         self._speed = speed
         self._read: dict[int, _Read] = {}
-        self._named: dict[Place, _Named] = {}
+        self._named: dict[DataSource, _Named] = {}
 
     def update_named(
         self, agent: str, source: str, uptime: int, metrics: Iterable[tuple[str, str, Any]], now: float
     ) -> None:
-        """Take an rtmetric sample: (name, core/sflow.RTMETRIC_TYPES, value) of a data source with a name of its own."""
+        """Take an rtmetric sample of a data source with a name of its own: (name, type, value), the type one of
+        core/wire/sflow.RTMETRIC_TYPES."""
         state = self._named.setdefault((agent, source), _Named())
         if state.restarted(uptime, now):
             state.counters = {}
         seconds = now - state.updated
         for name, kind, value in metrics:
             known = name in state.metrics or name in state.counters
-            if not known and len(state.metrics) + len(state.counters) >= MOST_NAMED:
+            if not known and len(state.metrics) + len(state.counters) >= MAX_NAMED:
                 continue
             if not kind.startswith("counter"):
                 state.metrics[name] = (value, now)
@@ -97,9 +96,9 @@ class Counters:
             state.counters[name] = value
         state.uptime, state.updated = uptime, now
 
-    def sources(self) -> list[Place]:
+    def sources(self) -> list[DataSource]:
         """Every (agent, data source) that sent counters."""
-        return [self._places[source] for source in self._store.sources()] + list(self._named)
+        return [self._directory.sources[source] for source in self._store.sources()] + list(self._named)
 
     def metrics(self, agent: str, source: str, now: float) -> Metrics:
         """The live metrics of a data source: name -> (value, time of the last update). The topology's speed wins."""
@@ -133,27 +132,27 @@ class Counters:
     def expire(self, now: float) -> None:
         """Forget named data sources that are stale, and what was read; the store's are forgotten by its `expire`."""
         self._named = {
-            place: state
-            for place, state in self._named.items()
+            data_source: state
+            for data_source, state in self._named.items()
             if any(now - updated <= STALE_NAMED_S for _, updated in state.metrics.values())
         }
 
     def forget_read(self) -> None:
-        """Derive everything anew, because the topology changed."""
+        """Compute everything again: the topology changed."""
         self._read = {}
 
-    def _held(self, place: Place, tags: frozenset[Tag] | None) -> Iterator[tuple[Metrics, float]]:
+    def _held(self, data_source: DataSource, tags: frozenset[Tag] | None) -> Iterator[tuple[Metrics, float]]:
         """(metrics, seconds after which they are stale) of the records with these tags (None: all)."""
-        source = self._index.get(place)
+        source = self._directory.index.get(data_source)
         read = None if source is None else self._read_anew(source)
         if read is not None:
             for number, entry in enumerate(read.entries):
                 if tags is None or entry[0] in tags:
                     if number not in read.metrics:
-                        read.metrics[number] = self._made(place, entry)
+                        read.metrics[number] = self._made(data_source, entry)
                     yield read.metrics[number], read.stale_after
-        if place in self._named:
-            yield self._named[place].metrics, STALE_NAMED_S
+        if data_source in self._named:
+            yield self._named[data_source].metrics, STALE_NAMED_S
 
     def _read_anew(self, source: int) -> _Read | None:
         """What the store holds of a data source, read again only if it sent since the last time."""
@@ -163,12 +162,12 @@ class Counters:
             self._read.pop(source, None)
             if not version:
                 return None
-            if len(self._read) == MOST_READ:
+            if len(self._read) == MAX_READ:
                 self._read = {}
             read = self._read[source] = _Read(version, *self._store.read(source))
         return read
 
-    def _made(self, place: Place, entry: Entry) -> Metrics:
+    def _made(self, data_source: DataSource, entry: Entry) -> Metrics:
         """The metrics of one record."""
         tag, updated, body, then, before = entry
         values, _ = decode_record(tag, body)
@@ -179,7 +178,7 @@ class Counters:
             last = dict(gauges(tag, earlier))
             found |= dict(rates(tag, values, earlier, updated - then))
         if tag == PORT:
-            speed = self._speed(*place)
+            speed = self._speed(*data_source)
             found |= {"ifspeed": speed} if speed else {}
         if tag in SHARES:
             found |= dict(SHARES[tag][1](found))
@@ -187,6 +186,6 @@ class Counters:
         metrics |= {name: (value, updated) for name, value in found.items()}
         if tag == QUEUE:
             return {f"{name}_{values['queue_index']}": held for name, held in metrics.items()}
-        if place[1].startswith(VIRTUAL):
+        if data_source[1].startswith(VIRTUAL):
             return {f"vir_{name}" if name in HOST_TEXTS else name: held for name, held in metrics.items()}
         return metrics

@@ -22,8 +22,8 @@ BCM_TABLES |= {
     for table in ("mac", "ipv4", "ipv6", "ipv4_ipv6", "long_ipv6", "acl_ingress", "acl_egress")
 }
 BCM_TABLES |= {
-    f"bcm_acl_{way}_{kind}_utilization": (f"bcm_acl_{way}_{kind}", f"bcm_acl_{way}_{kind}_max")
-    for way in ("ingress", "egress")
+    f"bcm_acl_{side}_{kind}_utilization": (f"bcm_acl_{side}_{kind}", f"bcm_acl_{side}_{kind}_max")
+    for side in ("ingress", "egress")
     for kind in ("counters", "meters", "slices")
 }
 

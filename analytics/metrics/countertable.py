@@ -1,6 +1,6 @@
 """Which metric each field of a counter record becomes: one row per structure (sflow-rt-api.md 4.1, 4.2).
 
-A row names the fields of analytics/structures.py in wire order, one word each:
+A row names the fields of core/wire/structures.py in wire order, one word each:
 
     name      a gauge or a text, as it is (percentages and lists: see READ)
     name?     a gauge that is unknown when it is 0, as the common agent code writes it (sflow-wire.md 0)
@@ -8,8 +8,8 @@ A row names the fields of analytics/structures.py in wire order, one word each:
     -         no metric
 
 Names that sflow-rt-api.md does not list follow its manner: Ganglia's names for hosts, the MIB's in lower case. Each
-queue of a port (0:1003) has its own, with its index behind: `queue_dropped_3`. 0:2001 only tells how many adapters a
-host has: their addresses are no measures. 4300:2 has no row, its fields are not known: it makes no metrics.
+queue of a port (0:1003) has its own, with its index behind: `queue_dropped_3`. Of 0:2001 only the
+number of adapters is a metric, their addresses are not. 4300:2 has no row: its fields are not known.
 What follows from the metrics of a record stands in countershares.py.
 """
 

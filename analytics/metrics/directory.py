@@ -9,6 +9,8 @@ from typing import Protocol
 
 from analytics.core.ledger import Ledger
 
+DataSource = tuple[str, str]  # address of the agent, name of the data source
+
 AGENT_WIDE = "2.1"  # the data source whose metrics describe the agent as a whole
 
 
@@ -42,13 +44,13 @@ class NoTopology:
 
 
 class Directory:
-    """Grows with the ledger: call `meet` for each new data source, in order, while holding the pipeline's lock."""
+    """Grows with the ledger: call `add` for each new data source, in order, while holding the pipeline's lock."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._agents: list[str] = []
-        self.sources: list[tuple[str, str]] = []  # by source index: (agent, data source)
-        self.index: dict[tuple[str, str], int] = {}
+        self.sources: list[DataSource] = []  # by source index
+        self.index: dict[DataSource, int] = {}
         self.by_agent: defaultdict[str, list[int]] = defaultdict(list)
 
     def agent(self, agent: int) -> str:
@@ -57,14 +59,13 @@ class Directory:
             self._agents.append(str(ip_address(self._ledger.address(len(self._agents)))))
         return self._agents[agent]
 
-    def meet(self, source: int) -> tuple[str, str]:
-        """Learn the names of the next data source."""
+    def add(self, source: int) -> None:
+        """Read the names of the next data source from the ledger."""
         agent, name, *_ = self._ledger.source_values(source)
-        place = (self.agent(agent), name)
-        self.sources.append(place)
-        self.index[place] = source
-        self.by_agent[place[0]].append(source)
-        return place
+        address = self.agent(agent)
+        self.sources.append((address, name))
+        self.index[address, name] = source
+        self.by_agent[address].append(source)
 
     def wants(self, agents: Sequence[str], topology: Topology, agent: str, source: str) -> bool:
         """Whether a query for `agents` (addresses, ALL, TOPOLOGY, EDGE, CORE) means this data source."""

@@ -1,7 +1,6 @@
 """The language of metric queries (sflow-rt-api.md 1.3, 4.3, 4.4): names with statistics and pins, filters, tables.
 
-A query works on Cells, one per (agent, data source, metric); where cells come from (counters or flows) is
-cells.py's matter.
+A query works on Cells, one per (agent, data source, metric); cells.py makes them of counters and flows.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ import fnmatch
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from analytics.flows.keys import Invalid
+from analytics.flows.flowquery import TopFlow
 from analytics.metrics.directory import AGENT_WIDE
 
 STATISTICS = frozenset({"max", "min", "sum", "avg", "var", "sdev", "med", "q1", "q2", "q3", "iqr", "any"})
@@ -21,7 +20,11 @@ QUARTILES = frozenset({"med", "q1", "q2", "q3", "iqr"})
 Filters = Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
+class InvalidQuery(ValueError):
+    """A query or a filter that cannot be used; the message names the offending word."""
+
+
+@dataclass(frozen=True, slots=True)
 class Name:
     """`max:5.ifinoctets` taken apart; `text` is the whole as asked."""
 
@@ -31,19 +34,42 @@ class Name:
     metric: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
-    """One value. `updated` is epoch seconds; `top` the largest flows of a flow metric."""
+    """One value, None in the empty cell of a table. `updated` is epoch seconds; `top` the largest flows of a flow
+    metric."""
 
     agent: str
     source: str
     metric: str
     value: Any
     updated: float
-    top: tuple[dict[str, Any], ...] | None = None
+    top: tuple[TopFlow, ...] | None = None
 
-    def age_ms(self, now: float) -> int:
-        return max(0, round((now - self.updated) * 1000))
+
+class Quartiles(NamedTuple):
+    min: float
+    q1: float
+    med: float
+    q3: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """The answer to one Name: `value` over `cells` cells, which were updated from `oldest` to `newest` (epoch seconds).
+
+    `chosen`: the one cell that the answer is about, if it is about one. Without cells there is no value.
+    """
+
+    name: str
+    cells: int
+    value: Any = None
+    newest: float = 0.0
+    oldest: float = 0.0
+    chosen: Cell | None = None
+    quartiles: Quartiles | None = None
+    top: tuple[TopFlow, ...] | None = None
 
 
 def parse_name(text: str) -> Name:
@@ -56,14 +82,14 @@ def parse_name(text: str) -> Name:
 
 
 def parse_filters(spec: object) -> dict[str, tuple[str, ...]]:
-    """{attribute: value or [values]} -> {attribute: texts}; Invalid when it has another shape."""
+    """{attribute: value or [values]} -> {attribute: texts}; InvalidQuery when it has another shape."""
     if not isinstance(spec, Mapping):
-        raise Invalid(f"filter is no object of attribute: [values]: {spec!r}")
+        raise InvalidQuery(f"filter is not an object of attribute: [values]: {spec!r}")
     filters = {}
     for attribute, values in spec.items():
         listed = values if isinstance(values, (list, tuple)) else [values]
         if not listed or not all(isinstance(value, (str, int, float)) for value in listed):
-            raise Invalid(f"filter attribute {attribute!r} has no list of texts or numbers: {values!r}")
+            raise InvalidQuery(f"filter attribute {attribute!r} needs a list of texts or numbers: {values!r}")
         filters[str(attribute)] = tuple(as_text(value) for value in listed)
     return filters
 
@@ -87,35 +113,23 @@ def matches(filters: Filters, attribute: Callable[[str], object]) -> bool:
     return True
 
 
-def metric_object(cell: Cell, now: float) -> dict[str, Any]:
-    """A Metric: dump and table cell."""
-    found = {
-        "agent": cell.agent,
-        "dataSource": cell.source,
-        "lastUpdate": cell.age_ms(now),
-        "metricName": cell.metric,
-        "metricValue": cell.value,
-    }
-    return found if cell.top is None else found | {"topKeys": list(cell.top)}
-
-
-def statistic_object(name: Name, cells: Sequence[Cell], now: float) -> dict[str, Any]:
-    """A Statistic over cells; without any, it has no metricValue."""
+def summarise(name: Name, cells: Sequence[Cell]) -> Statistic:
+    """The statistic that `name` asks for over its cells; texts count only where no arithmetic is needed."""
     numeric = [cell for cell in cells if isinstance(cell.value, (int, float))]
     usable = list(cells) if name.statistic == "any" or len(cells) == 1 else numeric
-    found: dict[str, Any] = {"metricName": name.text, "metricN": len(usable)}
     if not usable:
-        return found
-    ages = [cell.age_ms(now) for cell in usable]
-    found |= {"lastUpdateMin": min(ages), "lastUpdateMax": max(ages)}
+        return Statistic(name.text, 0)
     chosen = _chosen(name.statistic, usable)
-    if chosen is not None:
-        found |= {"agent": chosen.agent, "dataSource": chosen.source, "lastUpdate": chosen.age_ms(now)}
-    found["metricValue"] = chosen.value if chosen is not None else _summary(name.statistic, usable)
-    if name.statistic in QUARTILES and numeric:
-        found["quartiles"] = _quartiles([cell.value for cell in numeric])
-    top = _top_keys(name.statistic, chosen, usable)
-    return found if top is None else found | {"topKeys": top}
+    return Statistic(
+        name.text,
+        len(usable),
+        value=chosen.value if chosen is not None else _summary(name.statistic, [cell.value for cell in usable]),
+        newest=max(cell.updated for cell in usable),
+        oldest=min(cell.updated for cell in usable),
+        chosen=chosen,
+        quartiles=_quartiles([cell.value for cell in numeric]) if name.statistic in QUARTILES and numeric else None,
+        top=_top(name.statistic, chosen, usable),
+    )
 
 
 def _chosen(statistic: str, cells: list[Cell]) -> Cell | None:
@@ -131,8 +145,7 @@ def _chosen(statistic: str, cells: list[Cell]) -> Cell | None:
     return None
 
 
-def _summary(statistic: str, cells: list[Cell]) -> float:
-    values = [cell.value for cell in cells]
+def _summary(statistic: str, values: list[float]) -> float:
     if statistic == "sum":
         return sum(values)
     if statistic == "avg":
@@ -141,39 +154,35 @@ def _summary(statistic: str, cells: list[Cell]) -> float:
         return statistics.pvariance(values)
     if statistic == "sdev":
         return statistics.pstdev(values)
-    quartiles = _quartiles(values)
-    return (
-        quartiles["q3"] - quartiles["q1"]
-        if statistic == "iqr"
-        else quartiles["med" if statistic == "q2" else statistic]
-    )
+    _, q1, median, q3, _ = _quartiles(values)
+    return {"q1": q1, "med": median, "q2": median, "q3": q3, "iqr": q3 - q1}[statistic]
 
 
-def _quartiles(values: list[float]) -> dict[str, float]:
-    q1, med, q3 = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
-    return {"min": min(values), "q1": q1, "med": med, "q3": q3, "max": max(values)}
+def _quartiles(values: list[float]) -> Quartiles:
+    q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return Quartiles(min(values), q1, median, q3, max(values))
 
 
-def _top_keys(statistic: str, chosen: Cell | None, cells: list[Cell]) -> list[dict[str, Any]] | None:
+def _top(statistic: str, chosen: Cell | None, cells: list[Cell]) -> tuple[TopFlow, ...] | None:
     """The chosen cell's flows, or for summaries the flows of all: largest observation per key, added up for `sum`."""
     if chosen is not None:
-        return None if chosen.top is None else list(chosen.top)
+        return chosen.top
     if all(cell.top is None for cell in cells):
         return None
     merged: dict[str, float] = {}
     for cell in cells:
         for flow in cell.top or ():
-            before = merged.get(flow["key"], 0.0)
-            merged[flow["key"]] = before + flow["value"] if statistic == "sum" else max(before, flow["value"])
+            before = merged.get(flow.key, 0.0)
+            merged[flow.key] = before + flow.value if statistic == "sum" else max(before, flow.value)
     longest = max(len(cell.top or ()) for cell in cells)
     ranked = sorted(merged.items(), key=lambda item: -item[1])[:longest]
-    return [{"key": key, "value": value} for key, value in ranked]
+    return tuple(TopFlow(key, value) for key, value in ranked)
 
 
 def table_rows(
     names: Sequence[str], sources: Sequence[tuple[str, str]], cell: Callable[[str, str, str], Cell | None], now: float
-) -> list[list[dict[str, Any]]]:
-    """Rows of Metrics, one per data source that has the first column; the rest may be the whole agent's (2.1).
+) -> list[list[Cell]]:
+    """Rows of cells, one per data source that has the first column; the rest may be the whole agent's (2.1) or empty.
 
     A column may be pinned (`2.1.load_one`) and one may be marked `sort:name[:rows]`, negative rows for descending.
     """
@@ -183,40 +192,39 @@ def table_rows(
         found = [cell(agent, column.source or source, column.metric) for column in columns]
         if found[0] is None:
             continue
-        filled = [
-            have or cell(agent, AGENT_WIDE, column.metric) or Cell(agent, source, column.metric, None, now)
-            for have, column in zip(found, columns, strict=True)
-        ]
-        rows.append([metric_object(have, now) for have in filled])
-    for row in rows:
-        for have in row:
-            if have["metricValue"] is None:
-                del have["metricValue"]
+        rows.append(
+            [
+                have or cell(agent, AGENT_WIDE, column.metric) or Cell(agent, source, column.metric, None, now)
+                for have, column in zip(found, columns, strict=True)
+            ]
+        )
     return _sorted(rows, order)
 
 
 def _columns(names: Sequence[str]) -> tuple[list[Name], tuple[int, int | None] | None]:
     columns, order = [], None
-    for place, text in enumerate(names):
+    for column, text in enumerate(names):
         name = text
         if text.startswith("sort:"):
             name, _, rows = text[5:].partition(":")
             try:
-                order = (place, int(rows) if rows else None)
+                order = (column, int(rows) if rows else None)
             except ValueError:
-                raise Invalid(f"table: {rows!r} in {text!r} is no number of rows") from None
+                raise InvalidQuery(f"table: {rows!r} in {text!r} is not a number of rows") from None
         columns.append(parse_name(name))
     return columns, order
 
 
-def _sorted(rows: list[list[dict[str, Any]]], order: tuple[int, int | None] | None) -> list[list[dict[str, Any]]]:
+def _sorted(rows: list[list[Cell]], order: tuple[int, int | None] | None) -> list[list[Cell]]:
     if order is None:
         return rows
-    place, most = order
+    column, most = order
 
-    def rank(row: list[dict[str, Any]]) -> tuple[bool, float, str]:
-        value = row[place].get("metricValue", "")
-        return (False, value, "") if isinstance(value, (int, float)) else (True, 0.0, str(value))
+    def rank(row: list[Cell]) -> tuple[bool, float, str]:
+        value = row[column].value
+        if isinstance(value, (int, float)):
+            return False, value, ""
+        return True, 0.0, "" if value is None else str(value)
 
     rows = sorted(rows, key=rank, reverse=most is not None and most < 0)
     return rows if most is None else rows[: abs(most)]

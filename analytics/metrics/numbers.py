@@ -1,10 +1,14 @@
-"""The native core's bookkeeping in the words of /agents/json and /analyzer/json (sflow-rt-api.md 1.3)."""
+"""What the engine counts about agents and about itself: the native core's bookkeeping as values.
+
+All counts are cumulative since the start; times are epoch seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import Any
+from typing import Any, Protocol
 
 
 def elapsed_ms(now: float, then: float) -> int:
@@ -12,34 +16,110 @@ def elapsed_ms(now: float, then: float) -> int:
     return max(0, round((now - then) * 1000))
 
 
-def agent_numbers(values: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """core/ledger.agent_values -> an element of /agents/json; times are ms elapsed. Faults, restarts, skipped and
-    discards are ours."""
-    found: dict[str, Any] = {
-        "firstSeen": elapsed_ms(now, values["first_seen"]),
-        "lastSeen": elapsed_ms(now, values["last_seen"]),
-        "uptime": values["uptime"],
-        "sFlowDatagramSource": [_address(sender) for sender in values["senders"]],
-        "sFlowBytesReceived": values["bytes"],
-        "sFlowRestarts": values["datagrams"]["restarts"],
-        "sFlowFlowDrops": values["flows"]["drops"],
-        "sFlowFlowDatasources": values["flows"]["sources"],
-        "sFlowCounterDatasources": values["counters"]["sources"],
-        "sFlowDiscardDrops": values["discards"]["drops"],
-        "sFlowDiscardDatasources": values["discards"]["sources"],
-        "sFlowFaults": values["faults"],
-        "sFlowSkippedSamples": values["skipped"],
-    }
-    found |= _tally("sFlowDatagrams{}", "Received", values["datagrams"])
-    found |= _tally("sFlowFlow{}Samples", "", values["flows"])
-    found |= _tally("sFlowDiscard{}Samples", "", values["discards"])
-    return found | _tally("sFlowCounter{}Samples", "", values["counters"])
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Of one sequence of numbered things: how many came, were missing, came again, came too late."""
+
+    received: int
+    lost: int
+    duplicate: int
+    out_of_order: int
 
 
-def _tally(form: str, received: str, tally: Mapping[str, int]) -> dict[str, int]:
-    late = "OutOfOrder"
-    words = {received: "received", "Lost": "lost", "Duplicates" if received else "Duplicate": "twice", late: "late"}
-    return {form.format(word): tally[count] for word, count in words.items()}
+@dataclass(frozen=True, slots=True)
+class SampleTally(Tally):
+    """Of the samples of one kind. `drops`: what the agent itself says that it dropped."""
+
+    sources: int
+    drops: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentNumbers:
+    """One agent's stream. `senders`: the addresses its datagrams came from; `faults`: malformed records; `skipped`:
+    samples of unknown formats; `uptime_ms` is the agent's own."""
+
+    first_seen: float
+    last_seen: float
+    uptime_ms: int
+    senders: tuple[str, ...]
+    bytes: int
+    restarts: int
+    faults: int
+    skipped: int
+    datagrams: Tally
+    flows: SampleTally
+    counters: SampleTally
+    discards: SampleTally
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivingNumbers:
+    """Of all UDP sockets together: batches and datagrams received, datagrams that the kernel dropped or that were
+    refused because of their sender. `buffer_bytes`: the granted receive buffer of one socket."""
+
+    batches: int = 0
+    datagrams: int = 0
+    kernel_drops: int = 0
+    refused: int = 0
+    sockets: int = 0
+    buffer_bytes: int = 0
+
+
+class Receiving(Protocol):
+    """Whatever receives datagrams for the engine: inputs.collector.Collector."""
+
+    @property
+    def numbers(self) -> ReceivingNumbers: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNumbers:
+    """The engine about itself. `overflow`: datagrams and samples beyond a bound; `started`: time of the first tick;
+    `faults`: what went wrong inside the program, by kind (documents.faults)."""
+
+    agents: int
+    bytes: int
+    datagrams: int
+    not_sflow: int
+    other_version: int
+    overflow: int
+    events: int
+    events_lost: int
+    flow_entries: int
+    flow_entries_refused: int
+    counter_records: int
+    counter_records_refused: int
+    receiving: ReceivingNumbers
+    faults: Mapping[str, int] = field(default_factory=dict)
+    started: float | None = None
+
+
+def agent_numbers(values: Mapping[str, Any]) -> AgentNumbers:
+    """From core/ledger.agent_values."""
+    return AgentNumbers(
+        first_seen=values["first_seen"],
+        last_seen=values["last_seen"],
+        uptime_ms=values["uptime"],
+        senders=tuple(_address(sender) for sender in values["senders"]),
+        bytes=values["bytes"],
+        restarts=values["datagrams"]["restarts"],
+        faults=values["faults"],
+        skipped=values["skipped"],
+        datagrams=Tally(**_tally(values["datagrams"])),
+        flows=_samples(values["flows"]),
+        counters=_samples(values["counters"]),
+        discards=_samples(values["discards"]),
+    )
+
+
+def _samples(values: Mapping[str, int]) -> SampleTally:
+    return SampleTally(**_tally(values), sources=values["sources"], drops=values["drops"])
+
+
+def _tally(values: Mapping[str, int]) -> dict[str, int]:
+    words = {"received": "received", "lost": "lost", "duplicate": "twice", "out_of_order": "late"}
+    return {name: values[word] for name, word in words.items()}
 
 
 def _address(sender: bytes) -> str:
@@ -47,37 +127,32 @@ def _address(sender: bytes) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def analyzer_numbers(
+def engine_numbers(
     numbers: Mapping[str, int],
+    caches: Iterable[Mapping[str, int]],
+    *,
     agents: int,
     events: int,
-    receiving: Mapping[str, int],
-    flows: Mapping[str, Mapping[str, int]],
-) -> dict[str, Any]:
-    """core/pipeline.numbers and Collector.numbers -> the engine's part of /analyzer/json.
-
-    Ours: flowEntries...; counterRecords... (kept, refused for want of room); sFlowKernelDrops, sFlowSourcesRefused
-    (datagrams); sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
-    """
-    kernel_drops = receiving.get("kernelDrops", 0)
-    listening = {}
-    if receiving.get("sockets"):
-        listening = {"sFlowSockets": receiving["sockets"], "sFlowReceiveBuffer": receiving["bufferBytes"]}
-    return listening | {
-        "sFlowAgents": agents,
-        "sFlowBytesReceived": numbers["bytes"],
-        "sFlowDatagramsReceived": numbers["datagrams"],
-        "sFlowDatagramsDiscarded": numbers["overflow"] + kernel_drops,
-        "sFlowKernelDrops": kernel_drops,
-        "sFlowSourcesRefused": receiving.get("refused", 0),
-        "sFlowParseErrors": numbers["not_sflow"],
-        "sFlowUnsupportedVersion": numbers["other_version"],
-        "eventsGenerated": events,
-        "eventsLost": numbers["events_lost"],
-        "flowsGenerated": 0,
-        "flowsLost": 0,
-        "flowEntries": sum(each["entries"] for each in flows.values()),
-        "flowEntriesRefused": sum(each["refused"] for each in flows.values()),
-        "counterRecords": numbers["counter_records"],
-        "counterRecordsRefused": numbers["counter_refused"],
-    }
+    receiving: Receiving | None,
+    faults: Mapping[str, int],
+    started: float | None,
+) -> EngineNumbers:
+    """From core/pipeline.numbers, and core/flows/flowcache.numbers of each definition."""
+    each = list(caches)
+    return EngineNumbers(
+        agents=agents,
+        bytes=numbers["bytes"],
+        datagrams=numbers["datagrams"],
+        not_sflow=numbers["not_sflow"],
+        other_version=numbers["other_version"],
+        overflow=numbers["overflow"],
+        events=events,
+        events_lost=numbers["events_lost"],
+        flow_entries=sum(cache["entries"] for cache in each),
+        flow_entries_refused=sum(cache["refused"] for cache in each),
+        counter_records=numbers["counter_records"],
+        counter_records_refused=numbers["counter_refused"],
+        receiving=ReceivingNumbers() if receiving is None else receiving.numbers,
+        faults=faults,
+        started=started,
+    )

@@ -60,7 +60,7 @@ def test_a_token_opens_other_addresses(file):
         ("analytics: {sflow_sockets: 0}\n", "howdah.yaml:1: 'analytics': sflow_sockets 0 is not between 1 and 64"),
         (
             "analytics: {sflow_sources: [10.0.0.0/8, leaf1]}\n",
-            "howdah.yaml:1: 'analytics': sflow_sources: 'leaf1' is no address and no prefix such as 192.0.2.0/24",
+            "'analytics': sflow_sources: 'leaf1' is neither an address nor a prefix such as 192.0.2.0/24",
         ),
         ("analytics: {token: ''}\n", "howdah.yaml:1: 'analytics': token is empty"),
         ("analytics: {token: 'a b'}\n", "howdah.yaml:1: 'analytics': token must be printable ASCII without spaces"),

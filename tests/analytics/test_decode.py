@@ -73,7 +73,7 @@ def test_json(recording):
     assert first["datagramSize"] == str(len(FIRST))
     assert [sample["sampleType"] for sample in first["samples"]] == ["FLOWSAMPLE", "COUNTERSSAMPLE"]
     assert first["samples"][1]["elements"][0]["ifOutOctets"] == str(1 << 40)
-    assert done.stderr.decode() == "howdah decode: 192.0.2.1: 12 bytes that are no sFlow version 5\n"
+    assert done.stderr.decode() == "howdah decode: 192.0.2.1: 12 bytes that are not sFlow version 5\n"
 
 
 def test_agent_port_and_count(recording):
@@ -235,10 +235,10 @@ def test_live(live):
     assert process.returncode == 0
     assert out == b""
     first, second = complaints.decode().splitlines()
-    assert first == "howdah decode: 127.0.0.1: 4 bytes that are no sFlow version 5"
+    assert first == "howdah decode: 127.0.0.1: 4 bytes that are not sFlow version 5"
     assert second in (  # the latter when the two were more than a second apart
-        "howdah decode: 2 datagrams in all were no sFlow version 5",
-        "howdah decode: 127.0.0.1: 9 bytes that are no sFlow version 5",
+        "howdah decode: 2 datagrams in all were not sFlow version 5",
+        "howdah decode: 127.0.0.1: 9 bytes that are not sFlow version 5",
     )
 
 

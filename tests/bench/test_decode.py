@@ -72,7 +72,7 @@ def samples_per_second(keys: int, count: int, rounds: int) -> float:
                 now += 1e-4
                 engine.feed(batch, now)
         taken = time.process_time() - began
-        assert engine.analyzer(now)["flowEntries"] > keys
+        assert engine.numbers().flow_entries > keys
         return rounds * count * SAMPLES / taken
     finally:
         engine.close()

@@ -25,11 +25,12 @@ from starlette.requests import Request
 
 from analytics import topology
 from analytics.api import parameters, relaxed_json
-from analytics.engine import Engine, EngineSettings, Invalid
+from analytics.engine import Engine, EngineSettings
 from analytics.events.thresholds import parse_threshold
 from analytics.flows.definitions import compile_flow
+from analytics.flows.keys import InvalidDefinition
 from analytics.inputs import replay
-from analytics.inputs.capture import Broken, datagrams
+from analytics.inputs.capture import MalformedCapture, datagrams
 from tests.analytics.examples.inputs import CAPTURE, REQUEST, START
 
 FORMS = ("text", "json", "csv", "pcap")
@@ -175,10 +176,10 @@ class Victim:
         os.ftruncate(self.file, 0)
         os.pwrite(self.file, wire, 0)
         before = self.fed()
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(MalformedCapture):
             replay.replay(f"/proc/self/fd/{self.file}", self.engine)
         plain = [0, 0]
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(MalformedCapture):
             for _, _, payload in datagrams("-", 6343, file=io.BytesIO(wire)):
                 plain = [plain[0] + 1, plain[1] + len(payload)]
         native = [after - then for after, then in zip(self.fed(), before, strict=True)]
@@ -186,8 +187,8 @@ class Victim:
         self.sums["datagrams in capture files"] += plain[0]
 
     def fed(self) -> tuple[int, int]:
-        numbers = self.engine.analyzer(self.now)
-        return numbers["sFlowDatagramsReceived"], numbers["sFlowBytesReceived"]
+        numbers = self.engine.numbers()
+        return numbers.datagrams, numbers.bytes
 
     def request(self, wire: bytes) -> None:
         """The text as a body, a query's number and a query's pattern."""
@@ -204,14 +205,14 @@ class Victim:
         with contextlib.suppress(topology.InvalidTopology):
             topology.parse(spec)
         for parse in (compile_flow, parse_threshold):
-            with contextlib.suppress(Invalid):
+            with contextlib.suppress(InvalidDefinition):
                 parse("name", spec)
 
     def end(self) -> Counter[str]:
         """The questions that users ask, and what the life came to."""
         engine, now = self.engine, self.now
         engine.tick(now)
-        found = engine.agents(now)
+        found = engine.agents()
         engine.flow_keys(now)
         engine.events(None, 100)
         engine.dump(["ALL"] if self.life % 64 == 0 else ASKED, ["ALL"], {}, now)
@@ -221,9 +222,9 @@ class Victim:
         for name in self.names[self.life & 3 :: 4]:
             flows = engine.active_flows(["ALL"], name, now)
             self.sums["flows read"] += len(flows)
-            assert all(flow["key"].isprintable() for flow in flows)
+            assert all(flow.key.isprintable() for flow in flows)
         if flows:
-            engine.flow_locations(["ALL"], name, flows[0]["key"], now)
+            engine.flow_locations(["ALL"], name, flows[0].key, now)
         self.book()
         engine.close()
         os.close(self.file)
@@ -231,19 +232,17 @@ class Victim:
 
     def book(self) -> None:
         """Add up what engine and printers counted."""
-        numbers, agents = self.engine.analyzer(self.now), self.engine.agents(self.now).values()
+        numbers, agents = self.engine.numbers(), self.engine.agents().values()
         self.sums["bytes printed"] += self.printed + sum(map(len, self.printers.values()))
-        self.sums["datagrams"] += numbers["sFlowDatagramsReceived"]
-        self.sums["not sFlow 5"] += numbers["sFlowParseErrors"] + numbers["sFlowUnsupportedVersion"]
-        self.sums["flow entries refused"] += numbers["flowEntriesRefused"]
+        self.sums["datagrams"] += numbers.datagrams
+        self.sums["not sFlow 5"] += numbers.not_sflow + numbers.other_version
+        self.sums["flow entries refused"] += numbers.flow_entries_refused
         self.sums["samples by shortcut"] += self.engine.pipeline.numbers()["by_shortcut"]
-        self.sums["events"] += numbers["eventsGenerated"]
+        self.sums["events"] += numbers.events
         self.sums["agents"] += len(agents)
-        for name, number in (
-            ("flow samples", "sFlowFlowSamples"),
-            ("counter samples", "sFlowCounterSamples"),
-            ("discards", "sFlowDiscardSamples"),
-            ("skipped samples", "sFlowSkippedSamples"),
-            ("faults", "sFlowFaults"),
-        ):
-            self.sums[name] += sum(each[number] for each in agents)
+        for agent in agents:
+            self.sums["flow samples"] += agent.flows.received
+            self.sums["counter samples"] += agent.counters.received
+            self.sums["discards"] += agent.discards.received
+            self.sums["skipped samples"] += agent.skipped
+            self.sums["faults"] += agent.faults

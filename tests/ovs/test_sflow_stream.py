@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from analytics.engine import Engine
-from analytics.inputs.collector import Collector, CollectorSettings
+from analytics.inputs.collector import Collector
+from analytics.inputs.settings import CollectorSettings
 
 CAPTURES = Path(__file__).parents[1] / "analytics/examples/captures"
 TCP = "eth_type(0x0800),ipv4(src=10.0.1.1,dst=10.0.2.2,proto=6,tos=0,ttl=64,frag=no),tcp(src=40000,dst=5001)"
@@ -122,27 +123,25 @@ def test_flows_of_a_real_switch(private_ovs, engine, collector, recorder, eventu
     send(private_ovs, f"{ETH},{TCP}", 5, length=1000)
 
     def both():
-        found = {flow["key"]: flow for flow in engine.active_flows(["ALL"], "howdah_flow", time.time())}
+        found = {flow.key: flow for flow in engine.active_flows(["ALL"], "howdah_flow", time.time())}
         assert len(found) == 2
         tcp, udp = found["10.0.1.1,10.0.2.2,6,40000,5001"], found["10.0.1.1,10.0.2.2,17,40000,53"]
-        assert tcp["value"] * 600 == pytest.approx(5 * 1004, rel=0.02)  # frame_length counts the FCS
-        assert udp["value"] * 600 == pytest.approx(2 * 304, rel=0.02)
-        assert {(flow["agent"], flow["dataSource"], flow["flowN"]) for flow in found.values()} == {
-            ("127.0.0.1", "1001", 1)
-        }
+        assert tcp.value * 600 == pytest.approx(5 * 1004, rel=0.02)  # frame_length counts the FCS
+        assert udp.value * 600 == pytest.approx(2 * 304, rel=0.02)
+        assert {(flow.agent, flow.source, flow.sources) for flow in found.values()} == {("127.0.0.1", "1001", 1)}
         [six] = engine.active_flows(["ALL"], "six", time.time())
-        assert six["key"] == "2001:db8::1,2001:db8::2,1,7"
-        assert six["value"] * 600 == pytest.approx(1, rel=0.02)
+        assert six.key == "2001:db8::1,2001:db8::2,1,7"
+        assert six.value * 600 == pytest.approx(1, rel=0.02)
         return True
 
     eventually(both)
     [event] = engine.events(None, 10)
-    assert (event["thresholdID"], event["flowKey"]) == ("big", "10.0.1.1,10.0.2.2,6,40000,5001")
-    assert abs(event["timestamp"] / 1000 - time.time()) < 30
-    numbers = engine.agents(time.time())["127.0.0.1"]
-    assert numbers["sFlowFlowSamples"] == 8
-    assert numbers["sFlowDatagramsLost"] == numbers["sFlowFlowLostSamples"] == numbers["sFlowFaults"] == 0
-    assert collector.numbers["datagrams"] == numbers["sFlowDatagramsReceived"]
+    assert (event.threshold, event.key) == ("big", "10.0.1.1,10.0.2.2,6,40000,5001")
+    assert abs(event.time - time.time()) < 30
+    numbers = engine.agents()["127.0.0.1"]
+    assert numbers.flows.received == 8
+    assert numbers.datagrams.lost == numbers.flows.lost == numbers.faults == 0
+    assert collector.numbers.datagrams == numbers.datagrams.received
     if os.environ.get("RECORD_CAPTURES"):
         recorder.write("ovs_flows.pcap")
 

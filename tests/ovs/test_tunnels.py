@@ -84,7 +84,7 @@ def sampled(switch, bridge: str) -> None:
 
 
 def keys(engine: Engine, name: str) -> set[str]:
-    return {flow["key"] for flow in engine.active_flows(["ALL"], name, time.time())}
+    return {flow.key for flow in engine.active_flows(["ALL"], name, time.time())}
 
 
 def talk(switch, source: str, target: tuple[str, int], family: int = socket.AF_INET, count: int = 5) -> None:

@@ -43,7 +43,7 @@ def test_answers_are_as_described(case):
     engine.feed([TRAFFIC], NOW)
     name_what_exists(case)
     if case.path == "/events/json":
-        case.query["timeout"] = "0"  # nobody waits here; test_main does
+        case.query["timeout"] = "0"  # no waiting here; test_server does
     case.call_and_validate(
         checks=[
             not_a_server_error,

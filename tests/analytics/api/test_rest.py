@@ -1,11 +1,12 @@
 """analytics.api.rest on the real engine: datagrams built here go in, HTTP answers come out; time stands still at NOW.
 
-Requests go through the application in this process (no socket); test_main.py starts the real program.
+Requests go through the application in this process (no socket); test_server.py starts the real program.
 """
 
 import asyncio
 import json
 import time
+import warnings
 
 import httpx
 import pytest
@@ -300,6 +301,9 @@ def test_active_flows_can_be_limited_and_filtered(client):
     assert keys("") == ["10", "11", "20"]
     assert keys(f"minValue={2 * ONE_SAMPLE - 1}") == ["10", "11"]
     assert keys("filter=1.") == ["10", "11"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert keys("filter=[[1]0") == ["10"]  # Python warns of it: "Possible nested set"
     assert keys("n=1&timeout=10") == ["10", "11", "20"]
     assert client.get(f"/activeflows/{AGENT};10.9.9.9/f/json?maxFlows=1")[0]["value"] == pytest.approx(3 * ONE_SAMPLE)
     assert client.get("/activeflows/10.9.9.9/f/json") == []
@@ -352,6 +356,12 @@ def test_the_landing_page_and_the_description(client):
             "",
             (400, "aggMode 'most' is none of max, sum, avg, edge, core"),
         ),
+        (
+            "GET",
+            "/activeflows/ALL/f/json?filter=[",
+            "",
+            (400, "filter '[' is not a pattern: unterminated character set at position 0"),
+        ),
         ("GET", "/events/json?eventID=abc", "", (400, "eventID 'abc' is not an integer of at least -1")),
         ("GET", "/events/json?timeout=-1", "", (400, "timeout '-1' is not a number of at least 0")),
         (
@@ -395,6 +405,26 @@ def test_the_engines_refusals_become_400(client, path, body, word):
 def test_a_body_beyond_the_limit_is_refused(client):
     answer = client.request("PUT", "/topology/json", content=b" " * (rest.MAX_BODY + 1))
     assert answer.status_code == 413
+
+
+def test_a_bug_in_a_handler_is_counted_and_logged_once(client, caplog, monkeypatch):
+    def flows():
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(client.engine, "flows", flows)
+    for _ in range(3):
+        assert client.refusal("GET", "/flow/json") == (500, "internal error")
+    assert client.get("/analyzer/json")["faults"] == {"http": 3}
+    assert 'sflow_analyzer_faults{kind="http"} 3\n' in client.text("/prometheus/analyzer/txt")
+    assert caplog.text.count("Traceback") == caplog.text.count("http: a bug") == 1
+
+
+def test_a_bug_while_a_poll_waits_is_an_answer(client, monkeypatch):
+    def events(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(client.engine, "events", events)
+    assert client.refusal("GET", "/events/json?timeout=5") == (500, "internal error")
 
 
 def test_a_token_guards_writing_only():

@@ -27,7 +27,7 @@ NUMBERS = itertools.count(1)
 
 def flows(engine: Engine, name: str, now: float = 1000) -> dict[str, float]:
     """Key -> amount (value x smoothing) of a definition with t 600."""
-    return {flow["key"]: round(flow["value"] * 600) for flow in engine.active_flows(["ALL"], name, now, max_flows=100)}
+    return {flow.key: round(flow.value * 600) for flow in engine.active_flows(["ALL"], name, now, max_flows=100)}
 
 
 def keys_of(engine: Engine, keys: str, *samples: bytes, dropped: bool = False) -> dict[str, float]:
@@ -47,7 +47,7 @@ def test_a_discard_counts_once_and_only_where_discards_are_asked_for(engine):
     assert flows(engine, "drops") == {"acl,10.0.1.1": 1, "unknown,10.0.1.1": 1}
     assert flows(engine, "lost") == {"acl": 1000, "unknown": 1000}
     assert flows(engine, "samples") == {"10.0.1.1": 100}
-    assert engine.flow("drops")["dropped"] is True
+    assert engine.flow("drops").dropped is True
 
 
 @pytest.mark.parametrize(
@@ -66,25 +66,25 @@ def test_a_discard_without_a_header_still_has_a_reason_and_ports(engine):
 def test_discards_are_accounted_for(engine):
     for number, (sequence, drops) in enumerate(((1, 0), (4, 3), (4, 3), (3, 5))):
         engine.feed([datagram(discard(sequence=sequence, drops=drops), sequence=number + 1)], 1000)
-    found = engine.agents(1000)["10.0.0.1"]
-    assert (found["sFlowDiscardSamples"], found["sFlowDiscardDatasources"], found["sFlowDiscardDrops"]) == (4, 1, 5)
-    assert (found["sFlowDiscardLostSamples"], found["sFlowDiscardDuplicateSamples"]) == (1, 1)
-    assert found["sFlowDiscardOutOfOrderSamples"] == 1
-    assert found["sFlowFlowSamples"] == 0
+    found = engine.agents()["10.0.0.1"]
+    assert (found.discards.received, found.discards.sources, found.discards.drops) == (4, 1, 5)
+    assert (found.discards.lost, found.discards.duplicate) == (1, 1)
+    assert found.discards.out_of_order == 1
+    assert found.flows.received == 0
 
 
 def test_a_threshold_on_discards_fires(engine):
     engine.set_flow("drops", {"keys": "reason", "value": "frames", "t": 1, "dropped": True})
     engine.set_threshold("any", {"metric": "drops", "value": 0.5, "byFlow": True})
     engine.feed([datagram(discard(sampled_header(tcp_frame())))], 1000)
-    assert [event["flowKey"] for event in engine.events(None, 10)] == ["acl"]
+    assert [event.key for event in engine.events(None, 10)] == ["acl"]
 
 
 @pytest.mark.parametrize("cut", range(0, 32, 4))
 def test_a_discard_that_is_cut_is_a_fault(engine, cut):
     body = discard()[8:][:cut]
     engine.feed([datagram(words(5, cut) + body)], 1000)
-    assert engine.agents(1000)["10.0.0.1"]["sFlowFaults"] == 1
+    assert engine.agents()["10.0.0.1"].faults == 1
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_an_expanded_data_source_keeps_its_index(engine):
     engine.set_flow("f", {"keys": "direction", "value": "frames", "t": 600})
     engine.feed([datagram(flow_sample(ports=(4_000_000_000, 5), source=(0, 4_000_000_000), expanded=True))], 1000)
     [place] = engine.flow_locations(["ALL"], "f", "ingress", 1000)
-    assert place["dataSource"] == "4000000000"
+    assert place.source == "4000000000"
 
 
 def test_the_reason_in_an_output_word(engine):
@@ -261,15 +261,15 @@ def test_metrics_of_a_named_data_source(engine):
         "room.one.fine": 0.125,
     }
     [heat] = engine.metric(["10.0.0.1"], ["heat"], {}, 1010)
-    assert (heat["dataSource"], heat["metricValue"]) == ("room.one", 21.5)
-    assert engine.agents(1010)["10.0.0.1"]["sFlowFaults"] == 0
+    assert (heat.chosen.source, heat.value) == ("room.one", 21.5)
+    assert engine.agents()["10.0.0.1"].faults == 0
 
 
 def test_a_named_data_source_whose_count_lies_keeps_what_is_there(engine):
     body = opaque(b"x") + words(0xFFFFFFFF) + opaque(b"people") + words(3, 12)
     engine.feed([datagram(record(4300 << 12 | 1002, body), record(4300 << 12 | 1002, b""))], 1000)
     assert engine.metrics_of("10.0.0.1", 1000) == {"x.people": 12}
-    assert engine.agents(1000)["10.0.0.1"]["sFlowFaults"] == 2
+    assert engine.agents()["10.0.0.1"].faults == 2
 
 
 def test_a_name_that_reads_like_a_number_is_no_port(engine):
@@ -277,7 +277,7 @@ def test_a_name_that_reads_like_a_number_is_no_port(engine):
     assert engine.metrics_of("10.0.0.1", 1000) == {"rtmetric.5.m": 1}
     engine.set_flow("f", {"value": "frames", "t": 600})
     engine.feed([datagram(flow_sample(source=(0, 5)), sequence=2)], 1000)
-    assert [place["dataSource"] for place in engine.flow_locations(["ALL"], "f", "", 1000)] == ["5"]
+    assert [place.source for place in engine.flow_locations(["ALL"], "f", "", 1000)] == ["5"]
 
 
 def test_long_texts_are_cut(engine):

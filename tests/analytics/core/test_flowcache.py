@@ -80,9 +80,7 @@ def test_values_and_events_equal_the_model(samples, t, limit, timeout):
         value = engine.flow_value(["ALL"], str(port), "f", source(flow), now)
         assert value == pytest.approx(model.value((port, flow), now), rel=1e-6)
     events = reversed(engine.events(None, 1000))
-    assert [(int(event["dataSource"]), event["flowKey"]) for event in events] == [
-        (port, source(flow)) for port, flow in model.fired
-    ]
+    assert [(int(event.source), event.key) for event in events] == [(port, source(flow)) for port, flow in model.fired]
     engine.close()
 
 
@@ -92,9 +90,9 @@ def test_a_steady_flow_settles_at_its_rate(engine):
     for step in range(2000):
         exporter.sample(1000 + step / 100, size=1250)
     [flow] = engine.active_flows(["ALL"], "f", 1020)
-    assert flow["value"] == pytest.approx(1250 * RATE * 100, rel=0.01)
+    assert flow.value == pytest.approx(1250 * RATE * 100, rel=0.01)
     [flow] = engine.active_flows(["ALL"], "f", 1022)
-    assert flow["value"] == pytest.approx(1250 * RATE * 100 / math.e, rel=0.01)
+    assert flow.value == pytest.approx(1250 * RATE * 100 / math.e, rel=0.01)
 
 
 def test_thirty_seconds_on_and_off_with_a_long_constant(engine):
@@ -106,7 +104,7 @@ def test_thirty_seconds_on_and_off_with_a_long_constant(engine):
             exporter.sample(now + step / 10, size=12_500)
         now += 60
     [flow] = engine.active_flows(["ALL"], "f", now)
-    assert flow["value"] == pytest.approx(625_000, rel=0.05)
+    assert flow.value == pytest.approx(625_000, rel=0.05)
 
 
 def test_time_that_goes_back_does_not_decay_or_grow(engine):
@@ -115,7 +113,7 @@ def test_time_that_goes_back_does_not_decay_or_grow(engine):
     exporter.sample(1000)
     exporter.sample(990)
     [flow] = engine.active_flows(["ALL"], "f", 995)
-    assert flow["value"] == pytest.approx(2 * RATE)
+    assert flow.value == pytest.approx(2 * RATE)
 
 
 def test_many_keys_are_kept_apart_and_ranked(engine):
@@ -124,11 +122,11 @@ def test_many_keys_are_kept_apart_and_ranked(engine):
     for flow in range(5000):
         exporter.sample(1000, flow, 64 + flow, 5 + flow % 2)
     flows = engine.active_flows(["ALL"], "f", 1000, max_flows=7)
-    assert [flow["key"] for flow in flows] == [source(4999 - place) for place in range(7)]
-    assert [flow["dataSource"] for flow in flows] == ["6", "5", "6", "5", "6", "5", "6"]
+    assert [flow.key for flow in flows] == [source(4999 - place) for place in range(7)]
+    assert [flow.source for flow in flows] == ["6", "5", "6", "5", "6", "5", "6"]
     [first, second] = engine.dump(["ALL"], ["f"], {}, 1000)
-    assert [entry["key"] for entry in first["topKeys"]] == [source(4998 - 2 * place) for place in range(5)]
-    assert second["metricValue"] == second["topKeys"][0]["value"] == pytest.approx((64 + 4999) * RATE / 2)
+    assert [entry.key for entry in first.top] == [source(4998 - 2 * place) for place in range(5)]
+    assert second.value == second.top[0].value == pytest.approx((64 + 4999) * RATE / 2)
     assert len(engine.active_flows(["ALL"], "f", 1000, max_flows=10_000)) == 5000
     assert len(engine.active_flows(["ALL"], "f", 1000, 10_000, min_value=5000 * RATE / 2)) == 64
 
@@ -141,11 +139,11 @@ def test_idle_entries_go_and_their_neighbours_stay(engine):
     for flow in range(0, 3000, 3):
         exporter.sample(1010, flow)
     engine.tick(1010)
-    assert engine.analyzer(1010)["flowEntries"] == 1000
+    assert engine.numbers().flow_entries == 1000
     for flow in range(0, 3000, 3):
         assert engine.flow_value(["ALL"], "5", "f", source(flow), 1010) == pytest.approx(1000 * RATE / 0.2)
     engine.tick(1020)
-    assert engine.analyzer(1020)["flowEntries"] == 0
+    assert engine.numbers().flow_entries == 0
 
 
 def test_new_keys_beyond_the_bound_are_refused_and_counted():
@@ -155,8 +153,8 @@ def test_new_keys_beyond_the_bound_are_refused_and_counted():
     for flow in range(150):
         exporter.sample(1000, flow)
     exporter.sample(1000, 7)
-    numbers = engine.analyzer(1000)
-    assert (numbers["flowEntries"], numbers["flowEntriesRefused"]) == (100, 50)
+    numbers = engine.numbers()
+    assert (numbers.flow_entries, numbers.flow_entries_refused) == (100, 50)
     assert engine.flow_value(["ALL"], "5", "f", source(7), 1000) == pytest.approx(2 * 1000 * RATE / 2)
     engine.tick(1007)  # crowded: three time constants are enough to go
     exporter.sample(1007, 149)
@@ -183,7 +181,7 @@ def test_raw_keys_with_one_text_share_one_entry(engine):
     for flow in range(300):
         exporter.sample(1000, flow)
     [flow] = engine.active_flows(["ALL"], "net", 1000)
-    assert (flow["key"], flow["value"]) == ("10.1.0.0", pytest.approx(300 * 1000 * RATE / 2))
+    assert (flow.key, flow.value) == ("10.1.0.0", pytest.approx(300 * 1000 * RATE / 2))
 
 
 def test_limits_by_data_source_fire_once_for_all_flows(engine):
@@ -197,7 +195,7 @@ def test_limits_by_data_source_fire_once_for_all_flows(engine):
     exporter.sample(1002, flow=3, port=6)
     assert len(engine.events(None, 10)) == 2
     exporter.sample(1005, flow=1)  # flow 3 cleared at 1002.7; 2 s later the limit is armed
-    assert [event["flowKey"] for event in engine.events(None, 10)] == [source(1), source(3), source(1)]
+    assert [event.key for event in engine.events(None, 10)] == [source(1), source(3), source(1)]
 
 
 def test_a_limit_that_is_put_again_starts_armed_and_others_keep_their_state(engine):
@@ -208,7 +206,7 @@ def test_a_limit_that_is_put_again_starts_armed_and_others_keep_their_state(engi
     exporter.sample(1000)
     engine.set_threshold("a", {"metric": "f", "value": 2, "byFlow": True})
     exporter.sample(1001)
-    assert [event["thresholdID"] for event in engine.events(None, 10)] == ["a", "b", "a"]
+    assert [event.threshold for event in engine.events(None, 10)] == ["a", "b", "a"]
     assert engine.clear_threshold("a")
     exporter.sample(1002)
     assert len(engine.events(None, 10)) == 3
@@ -230,7 +228,7 @@ def test_more_flows_than_the_engine_can_hold_are_refused(engine):
     with pytest.raises(ValueError, match="flow 'one_more': more than 128 flow definitions"):
         engine.set_flow("one_more", {"value": "bytes"})
     engine.set_flow("f7", {"value": "frames"})
-    assert engine.flow("f7")["value"] == "frames"
+    assert engine.flow("f7").value == "frames"
 
 
 def test_entries_survive_many_thresholds_and_growth(engine):
@@ -241,5 +239,5 @@ def test_entries_survive_many_thresholds_and_growth(engine):
         exporter.sample(1000, flow)
         if flow % 20 == 0:
             engine.set_threshold(f"t{flow}", {"metric": "f", "value": 1e9, "byFlow": True})
-    assert {flow["value"] for flow in engine.active_flows(["ALL"], "f", 1000, 500)} == {1000 * RATE / 2}
+    assert {flow.value for flow in engine.active_flows(["ALL"], "f", 1000, 500)} == {1000 * RATE / 2}
     assert len(engine.active_flows(["ALL"], "f", 1000, 500)) == 200

@@ -40,7 +40,7 @@ def test_all_ways_through_all_victims(inputs):
         victim.engine.set_flow("last", {"keys": "ipsource,stack", "value": "bytes"})
         victim.datagram(good)
         found = victim.engine.active_flows(["10.9.9.9"], "last", victim.now)
-        assert [flow["key"] for flow in found] == ["10.77.0.1,eth.ip.tcp"]
+        assert [flow.key for flow in found] == ["10.77.0.1,eth.ip.tcp"]
         sums += victim.end()
     assert sums["datagrams"] - lives > ROUNDS * 0.9
     assert 0 < sums["not sFlow 5"] < ROUNDS / 10  # most get past the head
@@ -80,7 +80,7 @@ def test_generated_datagrams_that_do_not_lie_have_no_faults():
     engine, generator = Engine(), Generator(4, lies=0)
     for number in range(1000):
         engine.feed([generator.datagram()], 1000 + number / 1000)
-    numbers = engine.analyzer(1001)
-    assert (numbers["sFlowParseErrors"], numbers["sFlowUnsupportedVersion"]) == (0, 0)
-    assert sum(each["sFlowFaults"] for each in engine.agents(1001).values()) == 0
+    numbers = engine.numbers()
+    assert (numbers.not_sflow, numbers.other_version) == (0, 0)
+    assert sum(each.faults for each in engine.agents().values()) == 0
     engine.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analytics.engine import Engine
+from analytics.metrics.numbers import Tally
 from tests.analytics.examples.wire import (
     counter_sample,
     datagram,
@@ -25,16 +26,15 @@ def engine():
     made.close()
 
 
-def datagrams(engine: Engine, *numbers: int, uptime: int = 100_000, sub_agent: int = 0) -> dict[str, int]:
-    """Feed datagrams of these sequence numbers; the agent's numbers without their prefix."""
+def datagrams(engine: Engine, *numbers: int, uptime: int = 100_000, sub_agent: int = 0) -> Tally:
+    """Feed datagrams of these sequence numbers; the agent's tally."""
     for number in numbers:
         engine.feed([datagram(sequence=number, uptime=uptime, sub_agent=sub_agent)], 1000)
-    found = engine.agents(1000)["10.0.0.1"]
-    return {word: found[f"sFlowDatagrams{word}"] for word in ("Received", "Lost", "OutOfOrder", "Duplicates")}
+    return engine.agents()["10.0.0.1"].datagrams
 
 
-def counts(received: int, lost: int = 0, late: int = 0, twice: int = 0) -> dict[str, int]:
-    return {"Received": received, "Lost": lost, "OutOfOrder": late, "Duplicates": twice}
+def counts(received: int, lost: int = 0, late: int = 0, twice: int = 0) -> Tally:
+    return Tally(received, lost, duplicate=twice, out_of_order=late)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_restart_shows_in_the_uptime(engine):
 
 
 def restarts(engine: Engine) -> int:
-    return engine.agents(1000)["10.0.0.1"]["sFlowRestarts"]
+    return engine.agents()["10.0.0.1"].restarts
 
 
 def test_restarts_are_counted(engine):
@@ -108,9 +108,9 @@ def test_sample_sequences_wrap_and_are_apart_per_sub_agent(engine):
     for number, sequence in enumerate((0xFFFFFFFF, 0, 2)):
         wire = datagram(flow(sequence, rate=1), sequence=number + 1, sub_agent=0)
         engine.feed([wire, datagram(flow(number + 1), sequence=number + 1, sub_agent=1)], 1000)
-    found = engine.agents(1000)["10.0.0.1"]
-    assert (found["sFlowFlowSamples"], found["sFlowFlowLostSamples"], found["sFlowFlowDatasources"]) == (6, 1, 2)
-    assert found["sFlowFlowOutOfOrderSamples"] == found["sFlowFlowDuplicateSamples"] == 0
+    found = engine.agents()["10.0.0.1"]
+    assert (found.flows.received, found.flows.lost, found.flows.sources) == (6, 1, 2)
+    assert found.flows.out_of_order == found.flows.duplicate == 0
 
 
 def test_a_late_counter_sample_does_not_undo_a_newer_one(engine):
@@ -118,7 +118,7 @@ def test_a_late_counter_sample_does_not_undo_a_newer_one(engine):
         sample = counter_sample(if_counters(octets=(octets, 0)), sequence=sequence)
         uptime = 100_000 + 1000 * sequence
         engine.feed([datagram(sample, sequence=sequence, uptime=uptime)], 1000 + 10 * number)
-    assert engine.metric(["ALL"], ["ifinoctets"], {}, 1030)[0]["metricValue"] == 50.0  # 1000 in 20 s
+    assert engine.metric(["ALL"], ["ifinoctets"], {}, 1030)[0].value == 50.0  # 1000 in 20 s
 
 
 def test_sub_agents_count_for_themselves(engine):
@@ -139,21 +139,21 @@ def test_samples_are_accounted_per_data_source_and_kind(engine):
     ]
     for number, each in enumerate(samples):
         engine.feed([datagram(*each, sequence=number + 1)], 1000 + number)
-    found = engine.agents(1002)["10.0.0.1"]
-    assert (found["sFlowFlowSamples"], found["sFlowFlowDatasources"]) == (6, 2)
-    assert (found["sFlowFlowLostSamples"], found["sFlowFlowOutOfOrderSamples"]) == (1, 1)
-    assert found["sFlowFlowDuplicateSamples"] == 1
-    assert (found["sFlowCounterSamples"], found["sFlowCounterLostSamples"]) == (3, 1)
-    assert found["sFlowCounterDatasources"] == 1
+    found = engine.agents()["10.0.0.1"]
+    assert (found.flows.received, found.flows.sources) == (6, 2)
+    assert (found.flows.lost, found.flows.out_of_order) == (1, 1)
+    assert found.flows.duplicate == 1
+    assert (found.counters.received, found.counters.lost) == (3, 1)
+    assert found.counters.sources == 1
 
 
 def test_samples_start_anew_after_a_restart_of_their_sub_agent(engine):
     engine.feed([datagram(flow(50), sequence=10, uptime=90_000)], 1000)
     engine.feed([datagram(flow(1), sequence=1, uptime=0)], 1001)
     engine.feed([datagram(flow(2), sequence=2, uptime=10)], 1002)
-    found = engine.agents(1002)["10.0.0.1"]
-    assert (found["sFlowFlowSamples"], found["sFlowFlowLostSamples"]) == (3, 0)
-    assert found["sFlowFlowOutOfOrderSamples"] == found["sFlowFlowDuplicateSamples"] == 0
+    found = engine.agents()["10.0.0.1"]
+    assert (found.flows.received, found.flows.lost) == (3, 0)
+    assert found.flows.out_of_order == found.flows.duplicate == 0
 
 
 @pytest.mark.parametrize(
@@ -168,46 +168,46 @@ def test_a_data_source_of_the_class_of_names_is_refused(engine, make):
     """Class 0xFFFFFFFE stands for names inside; read as an index of them it once crashed the engine."""
     for number, index in enumerate((0, 1, 0xFFFFFFFF), 1):
         engine.feed([datagram(make((0xFFFFFFFE, index)), make((0, 5)), sequence=number)], 1000)
-    assert engine.analyzer(1000)["sFlowDatagramsDiscarded"] == 3
+    assert engine.numbers().overflow == 3
     engine.feed([datagram(flow_sample(sampled_header(tcp_frame()), source=(0, 7)), sequence=4)], 1000)
-    assert [place["dataSource"] for place in engine.dump(["ALL"], ["f"], {}, 1000)][-1:] == ["7"]
+    assert [place.source for place in engine.dump(["ALL"], ["f"], {}, 1000)][-1:] == ["7"]
 
 
 def test_a_doubled_datagram_is_not_counted_twice(engine):
     twice = datagram(flow(1), sequence=7, uptime=5000)
     engine.feed([twice, twice], 1000)
-    assert engine.active_flows(["ALL"], "f", 1000)[0]["value"] == 50
-    assert engine.agents(1000)["10.0.0.1"]["sFlowDatagramsDuplicates"] == 1
+    assert engine.active_flows(["ALL"], "f", 1000)[0].value == 50
+    assert engine.agents()["10.0.0.1"].datagrams.duplicate == 1
 
 
 def test_two_exporters_with_one_identity_are_both_heard(engine):
     engine.feed([datagram(flow(1), sequence=7, uptime=5000), datagram(flow(9), sequence=7, uptime=5000)], 1000)
-    assert engine.active_flows(["ALL"], "f", 1000)[0]["value"] == 100
+    assert engine.active_flows(["ALL"], "f", 1000)[0].value == 100
 
 
 def test_samples_that_the_agent_dropped(engine):
     for number, drops in enumerate((5, 9, 2)):
         engine.feed([datagram(flow(number + 1, drops=drops), sequence=number + 1)], 1000)
-    assert engine.agents(1000)["10.0.0.1"]["sFlowFlowDrops"] == 4
+    assert engine.agents()["10.0.0.1"].flows.drops == 4
 
 
 def test_senders_and_times(engine):
     engine.feed([datagram()], 1000, "192.0.2.1")
     engine.feed([datagram(sequence=2, uptime=77)], 1003, "2001:db8::1")
     engine.feed([datagram(sequence=3, uptime=78)], 1004, "192.0.2.1")
-    found = engine.agents(1005.5)["10.0.0.1"]
-    assert found["sFlowDatagramSource"] == ["192.0.2.1", "2001:db8::1"]
-    assert (found["firstSeen"], found["lastSeen"], found["uptime"]) == (5500, 1500, 78)
+    found = engine.agents()["10.0.0.1"]
+    assert found.senders == ("192.0.2.1", "2001:db8::1")
+    assert (found.first_seen, found.last_seen, found.uptime_ms) == (1000, 1004, 78)
 
 
 def test_what_is_no_sflow_is_counted(engine):
     engine.feed([b"", b"hello", words(4) + bytes(30), words(2) + bytes(30), datagram(words(1, 0))], 1000)
-    numbers = engine.analyzer(1000)
-    assert (numbers["sFlowParseErrors"], numbers["sFlowUnsupportedVersion"]) == (2, 2)
-    assert (numbers["sFlowDatagramsReceived"], numbers["sFlowAgents"]) == (5, 1)
-    assert engine.agents(1000)["10.0.0.1"]["sFlowFaults"] == 1
+    numbers = engine.numbers()
+    assert (numbers.not_sflow, numbers.other_version) == (2, 2)
+    assert (numbers.datagrams, numbers.agents) == (5, 1)
+    assert engine.agents()["10.0.0.1"].faults == 1
 
 
 def test_ipv6_agents(engine):
     engine.feed([datagram(agent="2001:db8::1"), datagram(agent="10.0.0.1")], 1000)
-    assert set(engine.agents(1000)) == {"2001:db8::1", "10.0.0.1"}
+    assert set(engine.agents()) == {"2001:db8::1", "10.0.0.1"}

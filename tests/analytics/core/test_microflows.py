@@ -116,14 +116,13 @@ class Pair:
             one, other = (self.rates(engine, name) for engine in self.engines)
             assert one == pytest.approx(other), name
         fired = [
-            [(event["flowKey"], event["dataSource"], event["timestamp"]) for event in engine.events(None, 1000)]
-            for engine in self.engines
+            [(event.key, event.source, event.time) for event in engine.events(None, 1000)] for engine in self.engines
         ]
         assert fired[0] == fired[1]
 
     def rates(self, engine, name):
         flows = engine.active_flows(["ALL"], name, self.now)
-        return {(flow["dataSource"], flow["key"]): flow["value"] for flow in flows}
+        return {(flow.source, flow.key): flow.value for flow in flows}
 
     def by_shortcut(self):
         return [engine.pipeline.numbers()["by_shortcut"] for engine in self.engines]
@@ -164,13 +163,13 @@ def test_new_names_and_expired_neighbours_void_it():
         pair.feed([[(frame, 1, None, 100, True) for frame in range(4)]])
     pair.topology(linked=True)
     pair.feed([[(0, 1, None, 100, True)] * 3])
-    names = {flow["key"] for flow in pair.engines[0].active_flows(["ALL"], "link", pair.now)}
+    names = {flow.key for flow in pair.engines[0].active_flows(["ALL"], "link", pair.now)}
     assert "uplink,null" in names
     for _ in range(20):
         pair.later(4.0)
         pair.feed([[(0, 1, None, 100, True)]])
         pair.agree()
-    assert {flow["key"] for flow in pair.engines[0].active_flows(["ALL"], "stack", pair.now)} == {"eth.ip.tcp"}
+    assert {flow.key for flow in pair.engines[0].active_flows(["ALL"], "stack", pair.now)} == {"eth.ip.tcp"}
     pair.close()
 
 
@@ -203,7 +202,7 @@ def test_flows_without_end_leave_room_for_those_that_stay():
     assert feed(100, steady=True) > 90
     before = feed(30000, steady=False)
     assert feed(100, steady=True) == before  # it rests
-    assert engine.active_flows(["ALL"], "pair", 1000.0, max_flows=1)[0]["key"] == "10.1.1.1,10.0.2.2"
+    assert engine.active_flows(["ALL"], "pair", 1000.0, max_flows=1)[0].key == "10.1.1.1,10.0.2.2"
     engine.close()
 
 

@@ -168,7 +168,7 @@ def seen(engine: Engine, body: bytes) -> list[str]:
     now = 1000.0 + number * 20_000  # what was before has decayed to nothing
     engine.tick(now)
     engine.feed([datagram(flow_sample(body, sequence=number), sequence=number)], now)
-    return [flow["key"] for flow in engine.active_flows(["ALL"], "cut", now)]
+    return [flow.key for flow in engine.active_flows(["ALL"], "cut", now)]
 
 
 def url(text: bytes, host: bytes = b"h") -> bytes:
@@ -298,7 +298,7 @@ def test_records_of_a_discard(engine):
     records = [record(tag, FLOWS[0, tag][0]) for tag in (1042, 1038, 1041)]
     engine.feed([datagram(discard(*records))], 1000)
     [found] = engine.active_flows(["ALL"], "why", 1000)
-    assert found["key"] == "acl,NO_SOCKET,tcp_v4_rcv,vlan_tag_mismatch"
+    assert found.key == "acl,NO_SOCKET,tcp_v4_rcv,vlan_tag_mismatch"
 
 
 def test_flow_keys_tells_the_keys_of_records(engine):

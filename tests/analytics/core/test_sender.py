@@ -179,10 +179,10 @@ def test_an_engine_takes_generated_datagrams_for_new_ones_in_every_round(pair):
     for now in (1, 2, 3):
         sender.run(sending.fileno(), LONG_S, most=64)
         engine.feed([receiving.recv(65536) for _ in range(64)], float(now))
-    agents = engine.agents(3.0).values()
-    assert sum(each["sFlowDatagramsReceived"] for each in agents) == 192
-    assert sum(each["sFlowFlowSamples"] for each in agents) == 3 * 60 * SAMPLES
-    assert sum(each["sFlowCounterSamples"] for each in agents) == 3 * AGENTS * PORTS
-    for wrong in ("sFlowDatagramsLost", "sFlowDatagramsDuplicates", "sFlowRestarts", "sFlowFlowLostSamples"):
-        assert {each[wrong] for each in agents} == {0}, wrong
+    agents = engine.agents().values()
+    assert sum(each.datagrams.received for each in agents) == 192
+    assert sum(each.flows.received for each in agents) == 3 * 60 * SAMPLES
+    assert sum(each.counters.received for each in agents) == 3 * AGENTS * PORTS
+    wrong = {(each.datagrams.lost, each.datagrams.duplicate, each.restarts, each.flows.lost) for each in agents}
+    assert wrong == {(0, 0, 0, 0)}
     engine.close()

@@ -128,6 +128,6 @@ def test_keys_whose_fields_are_read_together(keys, packet, found):
     try:
         engine.set_flow("any", {"keys": keys, "value": "frames"})
         engine.feed([datagram(flow_sample(sampled_header(packet)))], 1000.0)
-        assert [flow["key"] for flow in engine.active_flows(["ALL"], "any", 1000.0)] == found
+        assert [flow.key for flow in engine.active_flows(["ALL"], "any", 1000.0)] == found
     finally:
         engine.close()

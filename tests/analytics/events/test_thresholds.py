@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from analytics.events.log import EventLog
+from analytics.events.log import Event, EventLog
 from analytics.events.thresholds import CounterWatch, parse_threshold
-from analytics.flows.keys import Invalid
+from analytics.flows.keys import InvalidDefinition
 
 
 def test_defaults_are_filled_in():
     threshold = parse_threshold("elephant", {"metric": "f", "value": 1000})
-    assert threshold.spec == {"metric": "f", "value": 1000, "byFlow": False, "timeout": 1.0}
-    assert (threshold.value, threshold.by_flow, threshold.timeout) == (1000.0, False, 1.0)
+    assert (threshold.metric, threshold.value, threshold.by_flow, threshold.timeout) == ("f", 1000, False, 1.0)
+    assert threshold.filter == {}
 
 
 def test_the_filter_is_kept():
     spec = {"metric": "f", "value": 1.5, "byFlow": True, "timeout": 0.2, "filter": {"ifspeed": [1e9]}}
     threshold = parse_threshold("e", spec)
-    assert threshold.spec == spec
+    assert threshold.filter == spec["filter"]
     assert threshold.watches({"ifspeed": 10**9}.get)
     assert not threshold.watches({"ifspeed": 10**8}.get)
     assert not threshold.watches({}.get)
@@ -29,19 +29,20 @@ def test_the_filter_is_kept():
     [
         ({}, "'metric' is missing"),
         ({"metric": "f"}, "'value' is missing"),
-        ({"metric": "f", "value": "5"}, "'value' is missing or no number: '5'"),
-        ({"metric": "f", "value": True}, "no number: True"),
-        ({"metric": "f", "value": float("inf")}, "no number: inf"),
-        ({"metric": 5, "value": 5}, "'metric' is missing or no text: 5"),
+        ({"metric": "f", "value": "5"}, "'value' is missing or not a number: '5'"),
+        ({"metric": "f", "value": True}, "not a number: True"),
+        ({"metric": "f", "value": float("inf")}, "not a number: inf"),
+        ({"metric": "f", "value": 10**400}, "not a number: 1000"),
+        ({"metric": 5, "value": 5}, "'metric' is missing or not text: 5"),
         ({"metric": "f", "value": 5, "timeout": -1}, "'timeout' is negative"),
         ({"metric": "f", "value": 5, "byFlow": 1}, "'byFlow' is neither true nor false"),
         ({"metric": "f", "value": 5, "byflow": True}, "unknown attribute 'byflow'"),
-        ({"metric": "f", "value": 5, "filter": "ifspeed=1"}, "filter is no object"),
+        ({"metric": "f", "value": 5, "filter": "ifspeed=1"}, "filter is not an object"),
         ("x", "a threshold is a JSON object"),
     ],
 )
 def test_wrong_thresholds_are_named(spec, word):
-    with pytest.raises(Invalid) as error:
+    with pytest.raises(InvalidDefinition) as error:
         parse_threshold("t", spec)
     assert "'t'" in str(error.value)
     assert word in str(error.value)
@@ -55,12 +56,12 @@ def test_counter_metrics_fire_once_and_again_after_the_timeout():
     assert watch.update("a", "2", 11, 100)
 
 
-def event(name: str) -> dict[str, object]:
-    return {"thresholdID": name}
+def event(name: str) -> Event:
+    return Event(name, "m", 1.0, 2.0, "10.0.0.1", "5", 1000.0)
 
 
-def ids(events: list[dict[str, object]]) -> list[object]:
-    return [each["eventID"] for each in events]
+def ids(events: list[Event]) -> list[int]:
+    return [each.id for each in events]
 
 
 def test_the_log_is_numbered_newest_first_and_bounded():

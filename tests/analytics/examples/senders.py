@@ -40,8 +40,8 @@ class Agent:
         return self.faults(now) - before
 
     def faults(self, now: float) -> int:
-        known = self.engine.agents(now)
-        return known[self.address]["sFlowFaults"] if self.address in known else 0
+        known = self.engine.agents()
+        return known[self.address].faults if self.address in known else 0
 
     def values(self, now: float, source: str = "5") -> dict[str, object]:
         """The live metrics of a data source."""
@@ -72,4 +72,4 @@ def keys_of(engine: Engine, keys: str, *records: bytes, value: str = "frames") -
     engine.set_flow("keys", {"keys": keys, "value": value, "t": 600})
     number = next(NUMBERS)
     engine.feed([datagram(flow_sample(*records, sequence=number, rate=1), sequence=number)], 1000)
-    return {flow["key"]: round(flow["value"] * 600) for flow in engine.active_flows(["ALL"], "keys", 1000)}
+    return {flow.key: round(flow.value * 600) for flow in engine.active_flows(["ALL"], "keys", 1000)}

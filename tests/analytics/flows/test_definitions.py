@@ -6,36 +6,41 @@ import sys
 
 import pytest
 
-from analytics.flows.definitions import compile_flow
-from analytics.flows.keys import Invalid
+from analytics.flows.definitions import FlowDefinition, compile_flow
+from analytics.flows.keys import InvalidDefinition
 
 TUPLE = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
 FILTER = "direction=ingress&(ipprotocol=6|ipprotocol=17)"
 
 
 def test_defaults_are_filled_in():
-    assert compile_flow("f", {"value": "bytes"}).spec == {
-        "value": "bytes",
-        "n": 5,
-        "t": 2,
-        "fs": ",",
-        "log": False,
-        "flowStart": False,
-        "activeTimeout": 60,
-        "dropped": False,
-    }
+    assert compile_flow("f", {"value": "bytes"}).definition == FlowDefinition(
+        "f",
+        "bytes",
+        keys="",
+        filter=None,
+        n=5,
+        t=2,
+        fs=",",
+        log=False,
+        flow_start=False,
+        active_timeout=60,
+        dropped=False,
+    )
+    empty = {"value": "bytes", "keys": None, "filter": None, "fs": "", "n": None, "aggMode": None, "values": []}
+    assert compile_flow("f", empty).definition == FlowDefinition("f", "bytes")
 
 
-def test_what_was_given_is_echoed():
+def test_what_was_given_is_kept():
     spec = {"keys": ["ipsource", "null:vlan"], "value": "frames", "filter": "vlan!=null", "fs": "_SEP_", "log": True}
-    echoed = compile_flow("f", spec).spec
-    assert echoed["keys"] == "ipsource,null:vlan"
-    assert (echoed["filter"], echoed["fs"], echoed["log"], echoed["value"]) == ("vlan!=null", "_SEP_", True, "frames")
+    kept = compile_flow("f", spec).definition
+    assert kept.keys == "ipsource,null:vlan"
+    assert (kept.filter, kept.fs, kept.log, kept.value) == ("vlan!=null", "_SEP_", True, "frames")
 
 
 @pytest.mark.parametrize(("given", "n"), [(1, 5), (5, 5), (10, 10), (1000, 20), (7.9, 7)])
 def test_n_is_clamped(given, n):
-    assert compile_flow("f", {"value": "bytes", "n": given}).spec["n"] == n
+    assert compile_flow("f", {"value": "bytes", "n": given}).n == n
 
 
 @pytest.mark.parametrize(("given", "t"), [(0.1, 0.2), (0, 0.2), (3.5, 3.5), (1e9, 600)])
@@ -85,12 +90,12 @@ def test_what_is_carried(key, carried, judged):
         ("f", {"value": "bytes", "key": "ipsource"}, "unknown attribute 'key'"),
         ("f", {"value": "bytes", "keys": "ipsource,,vlan"}, "unknown key ''"),
         ("f", {"value": "bytes", "keys": "ipsource,ipdst"}, "'ipdst'"),
-        ("f", {"value": "bytes", "keys": 5}, "'keys' is no text: 5"),
-        ("f", {"value": "bytes", "keys": ["vlan", 5]}, "'keys' is no text"),
+        ("f", {"value": "bytes", "keys": 5}, "'keys' is not text: 5"),
+        ("f", {"value": "bytes", "keys": ["vlan", 5]}, "'keys' is not text"),
         ("f", {"value": "bytes", "filter": "vlan"}, "missing operator"),
-        ("f", {"value": "bytes", "n": "many"}, "'n' is no number: 'many'"),
-        ("f", {"value": "bytes", "t": float("nan")}, "'t' is no number"),
-        ("f", {"value": "bytes", "n": True}, "'n' is no number"),
+        ("f", {"value": "bytes", "n": "many"}, "'n' is not a number: 'many'"),
+        ("f", {"value": "bytes", "t": float("nan")}, "'t' is not a number"),
+        ("f", {"value": "bytes", "n": True}, "'n' is not a number"),
         ("f", {"value": "bytes", "values": ["frames"]}, "'values' is not served"),
         ("f", {"value": "bytes", "keys": ",".join(["stack"] * 40)}, "too many keys"),
         ("f", {"value": "bytes", "keys": ",".join(["ip6source", "ip6destination"] * 10)}, "too many keys"),
@@ -101,7 +106,7 @@ def test_what_is_carried(key, carried, judged):
     ],
 )
 def test_wrong_definitions_are_named(name, spec, word):
-    with pytest.raises(Invalid) as error:
+    with pytest.raises(InvalidDefinition) as error:
         compile_flow(name, spec)
     assert word in str(error.value)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.flows.filters import parse_filter
-from analytics.flows.keys import Invalid, Sample
+from analytics.flows.keys import InvalidDefinition, Sample
 
 TEXTS = {
     "direction": "ingress",
@@ -86,7 +86,7 @@ def test_filters(text, passes):
     ],
 )
 def test_wrong_filters_are_named(text, word):
-    with pytest.raises(Invalid) as error:
+    with pytest.raises(InvalidDefinition) as error:
         parse_filter(text)
     assert word in str(error.value)
 
@@ -127,6 +127,6 @@ WORDS = st.sampled_from(
 def test_any_text_is_parsed_or_refused(text):
     try:
         parsed = parse_filter(text)
-    except Invalid:
+    except InvalidDefinition:
         return
     assert parsed.passes(SAMPLE) in (True, False)

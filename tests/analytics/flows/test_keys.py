@@ -7,7 +7,7 @@ from analytics.core.flows.flowkeys import FIELDS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.flows.keys import Invalid, Sample, parse, split, unescape
+from analytics.flows.keys import InvalidDefinition, Sample, parse, split, unescape
 
 TEXTS = {
     "ipsource": "10.0.1.17",
@@ -88,7 +88,7 @@ def test_keys(key, text):
     ],
 )
 def test_wrong_keys_are_named(key, word):
-    with pytest.raises(Invalid) as error:
+    with pytest.raises(InvalidDefinition) as error:
         parse(key)
     assert word in str(error.value)
 
@@ -111,7 +111,7 @@ def test_suffix_of_a_name_with_a_trailing_dot():
 def test_splitting_loses_nothing(text):
     try:
         assert ":".join(split(text, ":")) == text
-    except Invalid as error:
+    except InvalidDefinition as error:
         assert "unbalanced" in str(error)
 
 
@@ -129,6 +129,6 @@ WORDS = st.sampled_from(
 def test_any_key_is_parsed_or_refused(text):
     try:
         key = parse(text)
-    except Invalid:
+    except InvalidDefinition:
         return
     assert key.evaluate(SAMPLE) is None or isinstance(key.evaluate(SAMPLE), str)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.inputs.capture import Broken, datagrams
+from analytics.inputs.capture import MalformedCapture, datagrams
 from tests.analytics.examples.wire import ethernet, ipv4, ipv6, tcp_frame, udp
 
 PAYLOAD = b"sflow datagram"
@@ -134,12 +134,12 @@ def test_an_interface_option_without_its_value_is_passed_over(tmp_path):
 
 
 def test_a_file_object_and_progress(tmp_path):
-    """A pipe is read in order; offsets are told once a megabyte."""
-    data, told = pcap() + pcap(ethernet(FOUR))[24:] * 30000, []
-    found = list(datagrams("-", 6343, file=io.BytesIO(data), told=told.append))
+    """A pipe is read in order; progress is reported once a megabyte."""
+    data, offsets = pcap() + pcap(ethernet(FOUR))[24:] * 30000, []
+    found = list(datagrams("-", 6343, file=io.BytesIO(data), progress=offsets.append))
     assert len(found) == 30000
-    assert len(told) == len(data) >> 20
-    assert all(1 << 20 <= after - before < (1 << 20) + 200 for before, after in itertools.pairwise([0, *told]))
+    assert len(offsets) == len(data) >> 20
+    assert all(1 << 20 <= after - before < (1 << 20) + 200 for before, after in itertools.pairwise([0, *offsets]))
 
 
 def test_everything_else_is_passed_over(tmp_path):
@@ -174,7 +174,7 @@ def test_everything_else_is_passed_over(tmp_path):
     ],
 )
 def test_broken_files_are_named(tmp_path, data, what):
-    with pytest.raises(Broken) as error:
+    with pytest.raises(MalformedCapture) as error:
         read(tmp_path, data)
     assert what in str(error.value)
     assert "capture.pcap" in str(error.value)
@@ -185,7 +185,7 @@ def test_any_bytes(data, ng):
     start = section() + interface() if ng else pcap()
     try:
         assert list(datagrams("-", 6343, file=io.BytesIO(start + data))) == []
-    except Broken as fault:
+    except MalformedCapture as fault:
         assert str(fault).startswith("-: offset ")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -12,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from analytics.api import answers
 from analytics.api.prometheus import analyzer_text
 from analytics.engine import Engine
-from analytics.inputs.capture import Broken
-from analytics.inputs.collector import Collector, CollectorSettings
+from analytics.inputs.capture import MalformedCapture
+from analytics.inputs.collector import Collector
 from analytics.inputs.replay import replay
+from analytics.inputs.settings import CollectorSettings
 from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
 
 CAPTURES = Path(__file__).parents[1] / "examples/captures"
@@ -53,24 +56,25 @@ def send(to: tuple[str, int], *datagrams: bytes) -> None:
 
 
 def samples(engine: Engine, agent: str = "10.0.0.1") -> int:
-    return engine.agents(time.time()).get(agent, {}).get("sFlowFlowSamples", 0)
+    known = engine.agents()
+    return known[agent].flows.received if agent in known else 0
 
 
 def test_datagrams_arrive_and_are_counted(engine, collector, eventually):
     send(collector.address, *stream(500), b"no sflow", b"")
-    eventually(lambda: engine.analyzer(time.time())["sFlowDatagramsReceived"] == 502)
-    numbers = engine.agents(time.time())["10.0.0.1"]
-    assert (numbers["sFlowDatagramsReceived"], numbers["sFlowFlowSamples"]) == (500, 500)
-    assert numbers["sFlowDatagramsLost"] == numbers["sFlowDatagramsOutOfOrder"] == 0
-    assert numbers["sFlowDatagramSource"] == ["127.0.0.1"]
-    assert numbers["lastSeen"] < 60_000
+    eventually(lambda: engine.numbers().datagrams == 502)
+    numbers = engine.agents()["10.0.0.1"]
+    assert (numbers.datagrams.received, numbers.flows.received) == (500, 500)
+    assert numbers.datagrams.lost == numbers.datagrams.out_of_order == 0
+    assert numbers.senders == ("127.0.0.1",)
+    assert time.time() - numbers.last_seen < 60
     [flow] = engine.active_flows(["ALL"], "f", time.time())
-    assert flow["value"] * 600 == pytest.approx(500 * 1518 * 100, rel=0.02)
-    analyzer = engine.analyzer(time.time())
-    assert (analyzer["sFlowDatagramsReceived"], analyzer["sFlowParseErrors"]) == (502, 2)
-    assert analyzer["sFlowDatagramsDiscarded"] == 0
-    assert collector.numbers["datagrams"] == 502
-    assert collector.numbers["bufferBytes"] == collector.buffer_bytes > 0
+    assert flow.value * 600 == pytest.approx(500 * 1518 * 100, rel=0.02)
+    numbers = engine.numbers()
+    assert (numbers.datagrams, numbers.not_sflow) == (502, 2)
+    assert numbers.overflow == 0
+    assert collector.numbers.datagrams == 502
+    assert collector.numbers.buffer_bytes == collector.buffer_bytes > 0
 
 
 def test_ipv6(engine, eventually):
@@ -82,7 +86,7 @@ def test_ipv6(engine, eventually):
     try:
         send(collector.address, *stream(1))
         eventually(lambda: samples(engine) == 1)
-        assert engine.agents(time.time())["10.0.0.1"]["sFlowDatagramSource"] == ["::1"]
+        assert engine.agents()["10.0.0.1"].senders == ("::1",)
     finally:
         collector.stop()
 
@@ -120,7 +124,7 @@ def test_both_families_on_one_socket(engine, listening, eventually):
     eventually(lambda: samples(engine) == 1)
     send_from("127.0.0.9", ("127.0.0.1", port), second)
     eventually(lambda: samples(engine) == 2)
-    assert engine.agents(time.time())["10.0.0.1"]["sFlowDatagramSource"] == ["::1", "127.0.0.9"]
+    assert engine.agents()["10.0.0.1"].senders == ("::1", "127.0.0.9")
 
 
 def test_several_sockets_share_a_port_and_keep_each_sender_in_order(engine, listening, eventually):
@@ -129,19 +133,19 @@ def test_several_sockets_share_a_port_and_keep_each_sender_in_order(engine, list
         agent = f"10.0.1.{number}"
         sent = [datagram(flow_sample(sequence=each), agent=agent, sequence=each) for each in range(1, 26)]
         send_from(f"127.0.0.{number}", collector.address, *sent)
-    eventually(lambda: collector.numbers["datagrams"] == 1000)
-    agents = engine.agents(time.time())
+    eventually(lambda: collector.numbers.datagrams == 1000)
+    agents = engine.agents()
     assert len(agents) == 40
     for each in agents.values():
-        assert (each["sFlowDatagramsReceived"], each["sFlowDatagramsLost"], each["sFlowDatagramsOutOfOrder"]) == (
+        assert (each.datagrams.received, each.datagrams.lost, each.datagrams.out_of_order) == (
             25,
             0,
             0,
         )
     assert sum(receiver.datagrams > 0 for receiver in collector._receivers) > 1
     assert len([thread for thread in threading.enumerate() if thread.name == "sflow"]) == 4
-    analyzer = engine.analyzer(time.time())
-    assert (analyzer["sFlowSockets"], analyzer["sFlowReceiveBuffer"]) == (4, collector.buffer_bytes)
+    numbers = engine.numbers()
+    assert (numbers.receiving.sockets, numbers.receiving.buffer_bytes) == (4, collector.buffer_bytes)
     collector.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "sflow"]
 
@@ -153,7 +157,7 @@ def test_several_sockets_do_not_join_the_port_of_another(engine, listening):
 
 
 @pytest.mark.parametrize(
-    ("sources", "source", "welcome"),
+    ("sources", "source", "allowed"),
     [
         ((), "127.0.0.1", True),
         (("127.0.0.1",), "127.0.0.1", True),
@@ -167,14 +171,14 @@ def test_several_sockets_do_not_join_the_port_of_another(engine, listening):
         (("::ffff:127.0.0.0/104",), "127.3.0.1", True),
     ],
 )
-def test_only_listed_sources_are_read(engine, listening, eventually, sources, source, welcome):
+def test_only_listed_sources_are_read(engine, listening, eventually, sources, source, allowed):
     collector = listening(sources=sources)
     send_from(source, collector.address, *stream(3))
-    eventually(lambda: collector.numbers["datagrams"] + collector.numbers["refused"] == 3)
-    assert collector.numbers["refused"] == (0 if welcome else 3)
-    analyzer = engine.analyzer(time.time())
-    assert (analyzer["sFlowDatagramsReceived"], analyzer["sFlowSourcesRefused"]) == ((3, 0) if welcome else (0, 3))
-    assert samples(engine) == (3 if welcome else 0)
+    eventually(lambda: collector.numbers.datagrams + collector.numbers.refused == 3)
+    assert collector.numbers.refused == (0 if allowed else 3)
+    numbers = engine.numbers()
+    assert (numbers.datagrams, numbers.receiving.refused) == ((3, 0) if allowed else (0, 3))
+    assert samples(engine) == (3 if allowed else 0)
 
 
 def test_listed_sources_of_the_sixth_version(engine, listening, eventually):
@@ -187,7 +191,7 @@ def test_listed_sources_of_the_sixth_version(engine, listening, eventually):
     send_from("::1", ("::1", port), first)
     send_from("127.0.0.2", ("127.0.0.1", port), second)
     send_from("127.0.0.3", ("127.0.0.1", port), third)
-    eventually(lambda: (collector.numbers["datagrams"], collector.numbers["refused"]) == (2, 1))
+    eventually(lambda: (collector.numbers.datagrams, collector.numbers.refused) == (2, 1))
 
 
 @pytest.mark.parametrize("source", ["", "10.0.0.0/33", "host", "10.0.0.0/8/8"])
@@ -207,23 +211,23 @@ def test_what_the_kernel_drops_is_counted(engine, listening, eventually):
     sent = stream(2000)
     with engine.pipeline:  # the receive thread waits here, and the socket's buffer overflows
         send(collector.address, *sent)
-    eventually(lambda: collector.numbers["datagrams"] > 0)
+    eventually(lambda: collector.numbers.datagrams > 0)
     eventually(lambda: waiting(collector.address[1]) == 0)
     send(collector.address, sent[-1])  # brings the news
-    eventually(lambda: collector.numbers["datagrams"] + collector.numbers["kernelDrops"] == 2001)
-    analyzer = engine.analyzer(time.time())
-    assert (
-        analyzer["sFlowKernelDrops"] == analyzer["sFlowDatagramsDiscarded"] == collector.numbers["kernelDrops"] > 1000
-    )
+    eventually(lambda: collector.numbers.datagrams + collector.numbers.kernel_drops == 2001)
+    numbers = engine.numbers()
+    assert numbers.receiving.kernel_drops == collector.numbers.kernel_drops > 1000
+    analyzer = answers.analyzer(numbers, time.time())
+    assert analyzer["sFlowDatagramsDiscarded"] == analyzer["sFlowKernelDrops"] == collector.numbers.kernel_drops
     text = analyzer_text(analyzer)
-    assert f"sflow_analyzer_kernel_dropped_datagrams {collector.numbers['kernelDrops']}\n" in text
+    assert f"sflow_analyzer_kernel_dropped_datagrams {collector.numbers.kernel_drops}\n" in text
     assert f"sflow_analyzer_receive_buffer_bytes {collector.buffer_bytes}\n" in text
-    drops = collector.numbers["kernelDrops"]
+    drops = collector.numbers.kernel_drops
     collector.stop()
     collector.start()  # another socket counts its own drops from 0
     send(collector.address, sent[0])
-    eventually(lambda: collector.numbers["datagrams"] + drops == 2002)
-    assert collector.numbers["kernelDrops"] == drops
+    eventually(lambda: collector.numbers.datagrams + drops == 2002)
+    assert collector.numbers.kernel_drops == drops
 
 
 def test_start_and_stop_again(engine, eventually):
@@ -236,7 +240,7 @@ def test_start_and_stop_again(engine, eventually):
         with pytest.raises(RuntimeError):
             collector.start()
         send(collector.address, *stream(3))
-        eventually(lambda wanted=round_: engine.analyzer(time.time())["sFlowDatagramsReceived"] == 3 * wanted)
+        eventually(lambda wanted=round_: engine.numbers().datagrams == 3 * wanted)
         collector.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "sflow"]
 
@@ -254,7 +258,7 @@ def flooded(engine, collector, eventually):
     thread = threading.Thread(target=flood)
     thread.start()
     try:
-        eventually(lambda: engine.analyzer(time.time())["sFlowDatagramsReceived"] > 1000)
+        eventually(lambda: engine.numbers().datagrams > 1000)
         yield
     finally:
         running = False
@@ -280,31 +284,63 @@ def test_an_address_that_is_not_ours_is_one_clear_error(engine):
         Collector(engine, CollectorSettings("no.such.host.invalid")).start()
 
 
-def test_an_event_wakes_whoever_waits(engine, collector):
+def test_an_event_wakes_its_waiters(engine, collector):
     engine.set_threshold("any", {"metric": "f", "value": 1, "byFlow": True})
     assert select.select([engine.wait_fd()], [], [], 0)[0] == []
     send(collector.address, *stream(1))
     assert select.select([engine.wait_fd()], [], [], 10)[0] == [engine.wait_fd()]
     os.read(engine.wait_fd(), 8)
-    assert [event["thresholdID"] for event in engine.events(None, 10)] == ["any"]
+    assert [event.threshold for event in engine.events(None, 10)] == ["any"]
     assert select.select([engine.wait_fd()], [], [], 0)[0] == []
 
 
-def test_a_bug_in_judging_is_logged_and_the_stream_goes_on(engine, collector, eventually, caplog, monkeypatch):
+def test_a_bug_in_computing_keys_is_counted_logged_once_and_the_stream_goes_on(engine, collector, eventually, caplog):
     engine.set_flow("linked", {"keys": "link:inputifindex", "value": "frames"})
 
-    class Broken:
+    class Faulty:
         def link_name(self, agent, port):
             raise ZeroDivisionError("a bug")
 
         def speed(self, agent, port):
             return None
 
-    engine.set_topology(Broken())
-    send(collector.address, *stream(1))
-    eventually(lambda: "a batch of sFlow was not fully counted" in caplog.text)
-    send(collector.address, *stream(5)[1:])
-    eventually(lambda: samples(engine) == 5)
+    engine.set_topology(Faulty())
+    sent = stream(5)
+    for number, each in enumerate(sent, 1):
+        send(collector.address, each)
+        eventually(lambda wanted=number: engine.numbers().faults == {"sflow batch": wanted})
+    assert samples(engine) == 5
+    assert caplog.text.count("Traceback") == caplog.text.count("sflow batch: a bug") == 1
+
+
+def test_a_socket_that_fails_is_counted_logged_once_and_tried_again(engine, eventually, caplog, monkeypatch):
+    class Failing:
+        """A receiver whose socket fails three times, then it receives until `stop`."""
+
+        tried = batches = datagrams = dropped = refused = 0
+
+        def __init__(self, pipeline, senders):
+            pass
+
+        def new_socket(self):
+            pass
+
+        def run(self, fd, stop):
+            self.tried += 1
+            if self.tried <= 3:
+                raise OSError(errno.ENOBUFS, "No buffer space available")
+            select.select([stop], [], [])
+
+    monkeypatch.setattr("analytics.inputs.collector.Receiver", Failing)
+    monkeypatch.setattr("analytics.inputs.collector.RETRY_S", 0.01)
+    collector = Collector(engine, CollectorSettings(port=0))
+    collector.start()
+    try:
+        eventually(lambda: collector._receivers[0].tried == 4)
+    finally:
+        collector.stop()
+    assert engine.numbers().faults == {"sflow socket": 3}
+    assert caplog.text.count("Traceback") == caplog.text.count("sflow socket: ") == 1
 
 
 def test_queries_are_answered_while_datagrams_pour_in(engine, collector, eventually):
@@ -318,10 +354,10 @@ def test_a_capture_of_open_vswitch_is_replayed_at_its_own_time(engine):
     assert replay(CAPTURES / "ovs_flows.pcap", engine, progress=times.append) == 1
     [now] = times
     assert now > 1.7e9
-    assert {flow["key"]: round(flow["value"] * 600) for flow in engine.active_flows(["ALL"], "f", now)} == {
+    assert {flow.key: round(flow.value * 600) for flow in engine.active_flows(["ALL"], "f", now)} == {
         "10.0.1.1": 2 * 304 + 3 * 1004
     }
-    assert engine.agents(now)["127.0.0.1"]["firstSeen"] == 0
+    assert engine.agents()["127.0.0.1"].first_seen == now
 
 
 def test_counters_of_open_vswitch_are_replayed(engine):
@@ -349,13 +385,13 @@ def test_replay_expires_and_decays_by_capture_time(engine, tmp_path):
     path = pcap_of(tmp_path, *stream(3))
     assert replay(path, engine) == 3
     [flow] = engine.active_flows(["ALL"], "short", 1002)
-    assert flow["value"] == pytest.approx(100 * (1 + 0.36788 + 0.13534), rel=1e-3)
+    assert flow.value == pytest.approx(100 * (1 + 0.36788 + 0.13534), rel=1e-3)
     assert replay(path, engine, port=9999) == 0
 
 
 def test_a_broken_capture_is_named_and_what_came_before_counts(engine, tmp_path):
     path = pcap_of(tmp_path, *stream(2))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(Broken, match=r"x\.pcap: offset"):
+    with pytest.raises(MalformedCapture, match=r"x\.pcap: offset"):
         replay(path, engine)
     assert samples(engine) == 1

@@ -254,7 +254,7 @@ def test_every_structure_makes_metrics_and_its_names_lead_back_to_it(tag):
     assert names
     assert {name for name in names if tag not in tags_of(name)} == set()
     for name in names:
-        assert agent.engine.metric([ADDRESS], [f"any:{name}"], {}, 1020)[0]["metricN"] >= 1
+        assert agent.engine.metric([ADDRESS], [f"any:{name}"], {}, 1020)[0].cells >= 1
 
 
 def test_rare_interfaces():
@@ -306,7 +306,7 @@ def test_every_queue_of_a_port_has_its_own_metrics():
     }
     assert (found["queue_segment_size_7"], found["queue_segments_7"], found["queue_length_128_7"]) == (64, 1000, 0.0)
     assert len(found) == 3 * 12
-    assert agent.engine.analyzer(1010)["counterRecordsRefused"] == 2  # queue 256, twice
+    assert agent.engine.numbers().counter_records_refused == 2  # queue 256, twice
 
 
 def test_adapters_and_parent_of_a_host():

@@ -71,7 +71,7 @@ def test_the_speed_of_the_topology_wins():
     found = agent.values(1001)
     assert (found["ifspeed"], found["ifinutilization"]) == (5_000_000, 10)
     [speed] = agent.engine.dump(["ALL"], ["ifspeed"], {}, 1002)
-    assert (speed["metricValue"], speed["lastUpdate"]) == (5_000_000, 1000)
+    assert (speed.value, speed.updated) == (5_000_000, 1001)
     agent.engine.set_topology(Speeds(1_000_000))
     found = agent.values(1001)
     assert (found["ifspeed"], found["ifinutilization"]) == (1_000_000, 50)
@@ -170,12 +170,12 @@ def test_a_stale_metric_disappears():
     agent.send(1000, if_counters())
     agent.send(1010, if_counters(octets=(10, 0)))
     [octets] = agent.engine.dump(["ALL"], ["ifinoctets"], {}, 1044)
-    assert (octets["metricValue"], octets["lastUpdate"]) == (1.0, 34_000)
+    assert (octets.value, octets.updated) == (1.0, 1010)
     assert agent.engine.dump(["ALL"], ["ifinoctets"], {}, 1046) == []
     assert agent.values(1046) == {}
-    assert agent.engine.analyzer(1046)["counterRecords"] == 1
+    assert agent.engine.numbers().counter_records == 1
     agent.engine.tick(1046)
-    assert agent.engine.analyzer(1046)["counterRecords"] == 0
+    assert agent.engine.numbers().counter_records == 0
     agent.send(1050, if_counters(octets=(20, 0)))
     assert agent.values(1050)["ifindex"] == 5
     assert "ifinoctets" not in agent.values(1050)
@@ -186,7 +186,7 @@ def test_what_is_unknown_this_time_keeps_its_value_until_it_is_stale():
     agent.send(1000, if_counters(speed=10**9))
     agent.send(1010, if_counters(speed=0))
     [speed] = agent.engine.dump(["ALL"], ["ifspeed"], {}, 1010)
-    assert (speed["metricValue"], speed["lastUpdate"]) == (10**9, 10_000)
+    assert (speed.value, speed.updated) == (10**9, 1000)
 
 
 def test_a_short_record_is_a_fault_and_what_it_has_counts():
@@ -289,9 +289,9 @@ def test_memory_for_records_is_bounded_and_what_is_refused_is_counted():
     agent = Agent(Engine(EngineSettings(max_counter_bytes=10_000)))
     for port in range(1, 201):
         agent.send(1000, if_counters(port), source=(0, port))
-    numbers = agent.engine.analyzer(1000)
-    assert numbers["counterRecords"] + numbers["counterRecordsRefused"] == 200
-    assert 30 < numbers["counterRecords"] < 50
+    numbers = agent.engine.numbers()
+    assert numbers.counter_records + numbers.counter_records_refused == 200
+    assert 30 < numbers.counter_records < 50
     assert 8000 < agent.engine.pipeline.counters.bytes <= 10_000
     agent.send(1010, if_counters(1, octets=(500, 0)), source=(0, 1))
     assert agent.values(1010, "1")["ifinoctets"] == 50.0, "those that are known go on"
@@ -306,7 +306,7 @@ def test_a_record_beyond_all_measure_is_refused():
     agent.send(1000, record(1005, opaque(b"n" * 4093)), if_counters())
     assert "ifname" not in agent.values(1000)
     assert agent.values(1000)["ifindex"] == 5
-    assert agent.engine.analyzer(1000)["counterRecordsRefused"] == 1
+    assert agent.engine.numbers().counter_records_refused == 1
     agent.send(1001, record(1005, opaque(b"n" * 4092)), if_counters())
     assert agent.values(1001)["ifname"] == "n" * 4092
 
@@ -322,8 +322,8 @@ def test_the_newest_body_of_every_record_is_what_is_shown(noise, gap):
         faults += not whole
         if values:
             newest[tag] = values
-    told = sum(agent.send(1000 + gap, record(tag[0] << 12 | tag[1], body)) for tag, body in noise)
-    assert told == faults
+    counted = sum(agent.send(1000 + gap, record(tag[0] << 12 | tag[1], body)) for tag, body in noise)
+    assert counted == faults
     shown = {entry[0]: decode_record(entry[0], entry[2])[0] for entry in agent.engine.pipeline.counters.read(0)[1]}
     queue = newest.pop((0, 1003), {})
     assert {tag: shown[tag] for tag in newest} == newest

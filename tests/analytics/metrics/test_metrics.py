@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from analytics.flows.keys import Invalid
+from analytics.flows.flowquery import TopFlow
 from analytics.metrics.metrics import (
     Cell,
+    InvalidQuery,
     Name,
+    Quartiles,
+    Statistic,
     matches,
     parse_filters,
     parse_name,
-    statistic_object,
+    summarise,
     table_rows,
 )
 
@@ -56,41 +59,33 @@ CELLS = [Cell(f"10.0.0.{number}", "5", "m", value, NOW - age) for number, (value
     ],
 )
 def test_statistics(name, value):
-    found = statistic_object(parse_name(name), CELLS, NOW)
-    assert (found["metricName"], found["metricN"], found["metricValue"]) == (name, 4, value)
-    assert (found["lastUpdateMin"], found["lastUpdateMax"]) == (1000, 4000)
-    if name in ("m", "min:m", "any:m"):
-        assert {"agent", "dataSource", "lastUpdate"} <= set(found)
-    else:
-        assert "agent" not in found
-    if name.split(":")[0] in ("med", "q1", "q2", "q3", "iqr"):
-        assert found["quartiles"] == {"min": 10.0, "q1": 17.5, "med": 25.0, "q3": 32.5, "max": 40.0}
+    found = summarise(parse_name(name), CELLS)
+    assert (found.name, found.cells, found.value) == (name, 4, value)
+    assert (found.newest, found.oldest) == (NOW - 1, NOW - 4)
+    chosen = {"m": CELLS[1], "min:m": CELLS[0], "any:m": CELLS[0]}
+    assert found.chosen is chosen.get(name)
+    quartiles = name.split(":")[0] in ("med", "q1", "q2", "q3", "iqr")
+    assert found.quartiles == (Quartiles(10.0, 17.5, 25.0, 32.5, 40.0) if quartiles else None)
 
 
 def test_nothing_found_has_no_value():
-    assert statistic_object(parse_name("sum:m"), [], NOW) == {"metricName": "sum:m", "metricN": 0}
+    assert summarise(parse_name("sum:m"), []) == Statistic("sum:m", 0)
 
 
 def test_texts_are_left_out_of_sums_but_can_be_asked_for():
     cells = [Cell("a", "1", "ifname", "eth0", NOW), Cell("a", "2", "ifname", "eth1", NOW - 1)]
-    assert "metricValue" not in statistic_object(parse_name("ifname"), cells, NOW)
-    assert statistic_object(parse_name("any:ifname"), cells, NOW)["metricValue"] == "eth0"
-    assert statistic_object(parse_name("2.ifname"), cells[1:], NOW)["metricValue"] == "eth1"
+    assert summarise(parse_name("ifname"), cells) == Statistic("ifname", 0)
+    assert summarise(parse_name("any:ifname"), cells).value == "eth0"
+    assert summarise(parse_name("2.ifname"), cells[1:]).value == "eth1"
 
 
 def test_top_keys_are_merged():
-    one = ({"key": "a", "value": 5.0}, {"key": "b", "value": 3.0})
-    two = ({"key": "b", "value": 4.0}, {"key": "c", "value": 1.0})
+    one = (TopFlow("a", 5.0), TopFlow("b", 3.0))
+    two = (TopFlow("b", 4.0), TopFlow("c", 1.0))
     cells = [Cell("x", "1", "f", 5.0, NOW, one), Cell("y", "1", "f", 4.0, NOW, two)]
-    assert statistic_object(parse_name("max:f"), cells, NOW)["topKeys"] == list(one)
-    assert statistic_object(parse_name("sum:f"), cells, NOW)["topKeys"] == [
-        {"key": "b", "value": 7.0},
-        {"key": "a", "value": 5.0},
-    ]
-    assert statistic_object(parse_name("avg:f"), cells, NOW)["topKeys"] == [
-        {"key": "a", "value": 5.0},
-        {"key": "b", "value": 4.0},
-    ]
+    assert summarise(parse_name("max:f"), cells).top == one
+    assert summarise(parse_name("sum:f"), cells).top == (TopFlow("b", 7.0), TopFlow("a", 5.0))
+    assert summarise(parse_name("avg:f"), cells).top == (TopFlow("a", 5.0), TopFlow("b", 4.0))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +112,7 @@ def test_filters(filters, passes):
 
 @pytest.mark.parametrize("filters", ["x", 5, {"a": []}, {"a": [[]]}, {"a": {}}])
 def test_wrong_filters(filters):
-    with pytest.raises(Invalid, match="filter"):
+    with pytest.raises(InvalidQuery, match="filter"):
         parse_filters(filters)
 
 
@@ -137,7 +132,7 @@ def rows(*names: str) -> list[list[object]]:
         return None if value is None else Cell(agent, source, metric, value, NOW)
 
     made = table_rows(names, [("a", "1"), ("a", "2"), ("b", "1")], cell, NOW)
-    return [[each.get("metricValue") for each in row] for row in made]
+    return [[each.value for each in row] for row in made]
 
 
 def test_tables():
@@ -148,5 +143,5 @@ def test_tables():
     assert rows("sort:ifinoctets:-1", "ifname") == [[9.0, "eth2"]]
     assert rows("sort:ifinoctets", "ifname") == [[5.0, "eth1"], [9.0, "eth2"]]
     assert rows("2.ifinoctets") == [[9.0], [9.0]]
-    with pytest.raises(Invalid, match="'many'"):
+    with pytest.raises(InvalidQuery, match="'many'"):
         rows("sort:ifname:many")

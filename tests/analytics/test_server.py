@@ -1,5 +1,8 @@
-"""analytics.__main__ and cli: the real program in processes of its own, on ports the kernel chose."""
+"""analytics.server and cli: the real program in processes of its own, on ports the kernel chose."""
 
+import asyncio
+import functools
+import logging
 import os
 import re
 import signal
@@ -17,7 +20,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from analytics import cli
+from analytics import cli, server
+from analytics.engine import Engine
+from documents.faults import Faults
 from tests.analytics.examples import wire
 
 ROOT = Path(__file__).parents[2]
@@ -219,7 +224,7 @@ def test_a_signal_ends_it_quickly_and_quietly_under_hanging_polls(start, eventua
     assert poll.answer.status_code == 503
 
 
-def test_broken_requests_disturb_nobody(start, eventually):
+def test_incomplete_requests_leave_nothing_behind(start, eventually):
     program = start()
     program.http.get("/version")
     descriptors = Path(f"/proc/{program.process.pid}/fd")
@@ -252,6 +257,56 @@ def test_it_ends_with_its_parent(eventually):
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def test_a_tick_that_fails_is_counted_and_logged_once(caplog, monkeypatch):
+    monkeypatch.setattr(server, "TICK_S", 0.0)
+    engine = Engine()
+
+    def tick(now):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(engine, "tick", tick)
+
+    async def some_ticks():
+        ticking = asyncio.create_task(server.tick(engine))
+        while engine.faults.counts().get("tick", 0) < 5:
+            await asyncio.sleep(0)
+        ticking.cancel()
+
+    asyncio.run(asyncio.wait_for(some_ticks(), TIMEOUT))
+    assert caplog.text.count("Traceback") == caplog.text.count("tick: a bug") == 1
+    engine.close()
+
+
+def test_a_callback_that_fails_is_counted_and_logged_once(caplog):
+    faults = Faults(logging.getLogger("test"))
+
+    async def failing_callbacks():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(functools.partial(server.note, faults))
+        for _ in range(3):
+            loop.call_soon(lambda: 1 / 0)
+        await asyncio.sleep(0)
+
+    asyncio.run(failing_callbacks())
+    assert faults.counts() == {"event loop": 3}
+    assert caplog.text.count("Traceback") == caplog.text.count("event loop: division by zero") == 1
+
+
+def test_a_bug_in_the_engine_does_not_end_a_replay(tmp_path, caplog, monkeypatch):
+    path = tmp_path / "three.pcap"
+    pcap(path, [datagram(sequence) for sequence in (1, 2, 3)])
+    engine = Engine()
+
+    def feed(datagrams, now, source):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(engine, "feed", feed)
+    asyncio.run(server.played(str(path), engine)())
+    assert engine.numbers().faults == {"replay": 3}
+    assert caplog.text.count("Traceback") == caplog.text.count("replay: a bug") == 1
+    engine.close()
 
 
 def test_ports_in_use_are_named():

@@ -1,0 +1,254 @@
+"""The engine's values in the JSON words of sFlow-RT (sflow-rt-api.md 1 to 3), which stand here and nowhere else.
+
+Answers with a fixed shape are Structs; the flat objects of numbers (/analyzer/json, /agents/json) are plain dicts. Ages
+are whole milliseconds before `now`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from analytics.events.log import Event
+from analytics.events.thresholds import Threshold
+from analytics.flows.definitions import FlowDefinition
+from analytics.flows.flowquery import ActiveFlow, FlowLocation, TopFlow
+from analytics.metrics.metrics import Cell, Statistic
+from analytics.metrics.numbers import AgentNumbers, EngineNumbers, Tally, elapsed_ms
+
+# Flows
+
+
+class FlowAnswer(Struct):
+    """A definition with its defaults: clients expect `keys` even where there are none."""
+
+    keys: str
+    n: int
+    t: float
+    fs: str
+    log: bool
+    flowStart: bool
+    activeTimeout: float
+    dropped: bool
+    value: str
+    filter: str | UnsetType = UNSET
+
+
+def flow(definition: FlowDefinition) -> FlowAnswer:
+    return FlowAnswer(
+        keys=definition.keys,
+        n=definition.n,
+        t=definition.t,
+        fs=definition.fs,
+        log=definition.log,
+        flowStart=definition.flow_start,
+        activeTimeout=definition.active_timeout,
+        dropped=definition.dropped,
+        value=definition.value,
+        filter=UNSET if definition.filter is None else definition.filter,
+    )
+
+
+class ActiveFlowAnswer(Struct):
+    agent: str
+    dataSource: str
+    flowN: int
+    key: str
+    value: float
+
+
+def active_flow(found: ActiveFlow) -> ActiveFlowAnswer:
+    return ActiveFlowAnswer(found.agent, found.source, found.sources, found.key, found.value)
+
+
+class LocationAnswer(Struct):
+    agent: str
+    dataSource: str
+    value: float
+
+
+def location(found: FlowLocation) -> LocationAnswer:
+    return LocationAnswer(found.agent, found.source, found.value)
+
+
+class TopKey(Struct):
+    key: str
+    value: float
+
+
+def _top_keys(top: tuple[TopFlow, ...] | None) -> list[TopKey] | UnsetType:
+    return UNSET if top is None else [TopKey(each.key, each.value) for each in top]
+
+
+# Metrics
+
+
+class MetricAnswer(Struct):
+    agent: str
+    dataSource: str
+    lastUpdate: int
+    metricName: str
+    metricValue: Any = UNSET
+    topKeys: list[TopKey] | UnsetType = UNSET
+
+
+def metric(cell: Cell, now: float) -> MetricAnswer:
+    """A cell; an empty one of a table has no metricValue."""
+    return MetricAnswer(
+        agent=cell.agent,
+        dataSource=cell.source,
+        lastUpdate=elapsed_ms(now, cell.updated),
+        metricName=cell.metric,
+        metricValue=UNSET if cell.value is None else cell.value,
+        topKeys=_top_keys(cell.top),
+    )
+
+
+class QuartilesAnswer(Struct):
+    min: float
+    q1: float
+    med: float
+    q3: float
+    max: float
+
+
+class StatisticAnswer(Struct):
+    metricName: str
+    metricN: int
+    lastUpdateMin: int | UnsetType = UNSET
+    lastUpdateMax: int | UnsetType = UNSET
+    agent: str | UnsetType = UNSET
+    dataSource: str | UnsetType = UNSET
+    lastUpdate: int | UnsetType = UNSET
+    metricValue: Any = UNSET
+    quartiles: QuartilesAnswer | UnsetType = UNSET
+    topKeys: list[TopKey] | UnsetType = UNSET
+
+
+def statistic(found: Statistic, now: float) -> StatisticAnswer:
+    answer = StatisticAnswer(found.name, found.cells)
+    if found.cells:
+        answer.lastUpdateMin, answer.lastUpdateMax = elapsed_ms(now, found.newest), elapsed_ms(now, found.oldest)
+        answer.metricValue = found.value
+    if found.chosen is not None:
+        answer.agent, answer.dataSource = found.chosen.agent, found.chosen.source
+        answer.lastUpdate = elapsed_ms(now, found.chosen.updated)
+    if found.quartiles is not None:
+        answer.quartiles = QuartilesAnswer(*found.quartiles)
+    answer.topKeys = _top_keys(found.top)
+    return answer
+
+
+# Thresholds and events
+
+
+class ThresholdAnswer(Struct):
+    metric: str
+    value: float
+    byFlow: bool
+    timeout: float
+    filter: Mapping[str, Any] | UnsetType = UNSET
+
+
+def threshold(known: Threshold) -> ThresholdAnswer:
+    return ThresholdAnswer(
+        metric=known.metric,
+        value=known.value,
+        byFlow=known.by_flow,
+        timeout=known.timeout,
+        filter=known.filter or UNSET,
+    )
+
+
+class EventAnswer(Struct):
+    eventID: int
+    timestamp: int  # epoch, ms
+    thresholdID: str
+    metric: str
+    threshold: float
+    value: float
+    agent: str
+    dataSource: str
+    flowKey: str | UnsetType = UNSET
+
+
+def event(known: Event) -> EventAnswer:
+    return EventAnswer(
+        eventID=known.id,
+        timestamp=int(known.time * 1000),
+        thresholdID=known.threshold,
+        metric=known.metric,
+        threshold=known.limit,
+        value=known.value,
+        agent=known.agent,
+        dataSource=known.source,
+        flowKey=UNSET if known.key is None else known.key,
+    )
+
+
+# Numbers
+
+
+def agent(numbers: AgentNumbers, now: float) -> dict[str, Any]:
+    """An element of /agents/json. Faults, restarts, skipped samples and discards are words of ours."""
+    found: dict[str, Any] = {
+        "firstSeen": elapsed_ms(now, numbers.first_seen),
+        "lastSeen": elapsed_ms(now, numbers.last_seen),
+        "uptime": numbers.uptime_ms,
+        "sFlowDatagramSource": numbers.senders,
+        "sFlowBytesReceived": numbers.bytes,
+        "sFlowRestarts": numbers.restarts,
+        "sFlowFaults": numbers.faults,
+        "sFlowSkippedSamples": numbers.skipped,
+    }
+    found |= _tally("sFlowDatagrams{}", "Received", "Duplicates", numbers.datagrams)
+    for kind, samples in (("Flow", numbers.flows), ("Counter", numbers.counters), ("Discard", numbers.discards)):
+        found |= _tally(f"sFlow{kind}{{}}Samples", "", "Duplicate", samples)
+        found[f"sFlow{kind}Datasources"] = samples.sources
+        if samples is not numbers.counters:
+            found[f"sFlow{kind}Drops"] = samples.drops
+    return found
+
+
+def _tally(form: str, received: str, duplicate: str, tally: Tally) -> dict[str, int]:
+    return {
+        form.format(received): tally.received,
+        form.format("Lost"): tally.lost,
+        form.format(duplicate): tally.duplicate,
+        form.format("OutOfOrder"): tally.out_of_order,
+    }
+
+
+def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
+    """The engine's part of /analyzer/json.
+
+    Words of ours: faults, flowEntries..., counterRecords..., sFlowKernelDrops, sFlowSourcesRefused (datagrams);
+    sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
+    """
+    receiving = numbers.receiving
+    found: dict[str, Any] = {
+        "sFlowAgents": numbers.agents,
+        "sFlowBytesReceived": numbers.bytes,
+        "sFlowDatagramsReceived": numbers.datagrams,
+        "sFlowDatagramsDiscarded": numbers.overflow + receiving.kernel_drops,
+        "sFlowKernelDrops": receiving.kernel_drops,
+        "sFlowSourcesRefused": receiving.refused,
+        "sFlowParseErrors": numbers.not_sflow,
+        "sFlowUnsupportedVersion": numbers.other_version,
+        "eventsGenerated": numbers.events,
+        "eventsLost": numbers.events_lost,
+        "flowsGenerated": 0,
+        "flowsLost": 0,
+        "flowEntries": numbers.flow_entries,
+        "flowEntriesRefused": numbers.flow_entries_refused,
+        "counterRecords": numbers.counter_records,
+        "counterRecordsRefused": numbers.counter_records_refused,
+        "faults": dict(numbers.faults),
+    }
+    if receiving.sockets:
+        found |= {"sFlowSockets": receiving.sockets, "sFlowReceiveBuffer": receiving.buffer_bytes}
+    if numbers.started is not None:
+        found["uptime"] = elapsed_ms(now, numbers.started)
+    return found

@@ -1,0 +1,233 @@
+"""Builds and connects the parts: settings -> engine, source of sFlow, HTTP; then waits for the end of the program.
+
+One process: the HTTP server's event loop in the main thread, the receive thread beside it, the engine between them.
+Both sockets are open before the ready line is printed. A capture is played in the event loop, at the pace at which it
+was taken and as if it arrived now, so thresholds and answers behave as they would have then. SIGTERM, SIGINT and the
+end of the supervising parent process stop the loop, which ends waiting long polls and returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import importlib.metadata
+import itertools
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from analytics.api import rest
+from analytics.config import Settings
+from analytics.core import pipeline
+from analytics.engine import Engine, EngineSettings
+from analytics.inputs import capture
+from analytics.inputs.collector import Collector
+from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
+from documents.faults import Faults
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
+GRACE_S = 2  # what a running request gets when the program ends
+SWITCH_S = 0.0005  # how long a batch with counters waits for the GIL while a request is answered
+
+Task = Callable[[], Coroutine[Any, Any, None]]
+
+FLOWS = {  # published scripts ask for these; as sFlow-RT's mininet-dashboard defines them
+    "mn_bytes": {"value": "bytes"},
+    "mn_flow": {
+        "keys": "ipsource,ipdestination,ipprotocol,"
+        "or:tcpsourceport:udpsourceport:icmptype,or:tcpdestinationport:udpdestinationport:icmpcode",
+        "value": "bytes",
+    },
+}
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn without its signal handlers: calls `on_ready` when it serves, and ends long polls before it stops."""
+
+    def __init__(self, app: Starlette, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        self._polls = app.state.polls
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._polls.close()
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests cut off are no error
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(settings: Settings, parent_pid: int | None = None) -> None:
+    """Serve until a signal or the end of the parent. OSError or ValueError, one line: something cannot be opened."""
+    logging.basicConfig(level=logging.WARNING, format="howdah analytics: %(message)s")
+    sys.setswitchinterval(SWITCH_S)
+    with contextlib.ExitStack() as closing:
+        engine = Engine(EngineSettings(max_events=settings.events))
+        closing.callback(engine.close)
+        for name, spec in FLOWS.items():
+            engine.set_flow(name, spec)
+        http = closing.enter_context(listen(settings.host, settings.port))
+        tasks: list[Task] = [functools.partial(tick, engine)]
+        if settings.replay is None:
+            collector = Collector(engine, receiving(settings))
+            collector.start()
+            closing.callback(collector.stop)
+            source = f"sflow {shown(collector.address)}"
+        else:
+            tasks.append(played(settings.replay, engine))
+            source = f"replay {settings.replay}"
+        app = rest.build(engine, version=version(), token=settings.token)
+        ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
+        server = HttpServer(app, on_ready=functools.partial(begin, ready))
+        asyncio.run(serve(server, http, tasks, parent_pid, engine.faults))
+
+
+def begin(ready: str) -> None:
+    """Print the ready line. What exists now lives as long as the program: the garbage collector shall skip it, because
+    going through it once a second delayed every answer."""
+    gc.freeze()
+    print(ready, flush=True)
+
+
+def receiving(settings: Settings) -> CollectorSettings:
+    """The part of the settings that the collector needs."""
+    return CollectorSettings(
+        host=settings.sflow_host,
+        port=settings.sflow_port,
+        buffer_bytes=settings.receive_buffer,
+        sockets=settings.sflow_sockets,
+        sources=settings.sflow_sources,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; OSError says which address."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        http = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as fault:  # a failed look-up has a negative errno and its own words
+        why = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
+        raise OSError(f"cannot listen for HTTP on {host} port {port}: {why}") from None
+    # Inherited by every connection. asyncio would set it itself, but not on a socket that was made without naming TCP;
+    # without it each answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
+    http.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return http
+
+
+async def serve(
+    server: HttpServer, http: socket.socket, tasks: Sequence[Task], parent_pid: int | None, faults: Faults
+) -> None:
+    """HTTP and the tasks beside it, until a signal or the parent's end. A task that fails ends everything."""
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(functools.partial(note, faults))
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop)
+    if parent_pid is not None:
+        loop.add_reader(watched(parent_pid), stop)
+    beside = asyncio.gather(*(task() for task in tasks))
+    beside.add_done_callback(lambda done: stop())
+    await server.serve(sockets=[http])
+    beside.cancel()
+    try:
+        await beside
+    except asyncio.CancelledError:
+        return
+    except Exception:  # a bug; a supervisor restarts the program
+        log.exception("ended by a bug")
+        raise SystemExit(1) from None
+
+
+def note(faults: Faults, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What went wrong in a callback or a task that nothing waits for."""
+    faults.note("event loop", context.get("exception") or RuntimeError(context["message"]), time.monotonic())
+
+
+async def tick(engine: Engine) -> None:
+    """In a thread: its many turns of the engine's lock would keep requests waiting."""
+    while True:
+        try:
+            await asyncio.to_thread(engine.tick, time.time())
+        except Exception as error:
+            engine.faults.note("tick", error, time.monotonic())
+        await asyncio.sleep(TICK_S)
+
+
+def played(path: str, engine: Engine) -> Task:
+    """The task that plays a capture; OSError or ValueError at once if there is nothing to play."""
+    datagrams = capture.datagrams(path, SFLOW_PORT)
+    first = next(datagrams, None)
+    if first is None:
+        raise ValueError(f"{path}: no sFlow in it (UDP port {SFLOW_PORT})")
+
+    async def play() -> None:
+        offset = time.time() - first[0]
+        try:
+            for when, source, payload in itertools.chain([first], datagrams):
+                await asyncio.sleep(max(0.0, when + offset - time.time()))
+                try:
+                    engine.feed([payload], time.time(), source)
+                except Exception as error:
+                    engine.faults.note("replay", error, time.monotonic())
+        except capture.MalformedCapture as fault:  # what came before it was played; the answers stay
+            log.error("%s", fault)
+
+    return play
+
+
+def watched(pid: int) -> int:
+    """A descriptor that becomes readable when the process has ended (pidfd_open(2)), without polling."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as fault:
+        raise OSError(f"cannot watch parent process {pid}: {fault.strerror}") from None
+
+
+def version() -> str:
+    """Of the distribution, and of the interpreter that the native core was compiled for."""
+    try:
+        number = importlib.metadata.version("howdah")
+    except importlib.metadata.PackageNotFoundError:
+        number = "from source"
+    return f"{number} (core {'.'.join(os.path.basename(pipeline.__file__).split('.')[1:-1])})"
+
+
+def shown(address: tuple[Any, ...]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
