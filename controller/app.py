@@ -168,9 +168,9 @@ class Howdah(app_manager.RyuApp):
         if self._published is None:
             hub.sleep(RETRY_PERIOD)
             return
-        sightings = self.feed.events()
-        if sightings:
-            self.carry_out(self.conductor.observed(sightings, time.time(), complete=False))
+        observations = self.feed.events()
+        if observations:
+            self.carry_out(self.conductor.observed(observations, time.time(), complete=False))
 
     def _look(self) -> None:
         """Looks at every port: once a second, and more often while something is about to show."""
@@ -182,14 +182,14 @@ class Howdah(app_manager.RyuApp):
             known = self.conductor.discovery.identify(self.conductor.fabric, self.feed.ports())
             self.carry_out(self.conductor.set_fabric(known, time.time()))
         self._looked = now = time.time()
-        sightings = self.feed.look(now)
+        observations = self.feed.look(now)
         seen: dict[tuple[str, int], int] = {}
-        for sighting in sightings:
-            port = self.conductor.fabric.port_at(sighting.agent, sighting.ifindex)
+        for observation in observations:
+            port = self.conductor.fabric.port_at(observation.agent, observation.ifindex)
             if port is not None:
                 seen[port.switch, port.number] = seen.get((port.switch, port.number), 0) + 1
         self.health.flows_on = seen
-        self.carry_out(self.conductor.observed(sightings, now, complete=True))
+        self.carry_out(self.conductor.observed(observations, now, complete=True))
 
     def _tend(self) -> None:
         if self.supervisor and (line := self.supervisor.tend(time.time())):

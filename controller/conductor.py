@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from controller import hosts, rules
 from controller.commands import Command, Send
 from controller.discovery import Discovery
-from controller.elephants import FlowKey, Limits, Sighting, Tracker
+from controller.elephants import Limits, Tracker
+from controller.flow import FlowKey, FlowObservation
 from controller.pipeline import Kind, kind_of
 from controller.policy import placement, replication
 from controller.policy.marking import LOWER_EFFORT, within_cap
@@ -168,9 +169,9 @@ class Conductor:
 
     # Elephants
 
-    def observed(self, sightings: Iterable[Sighting], now: float, *, complete: bool) -> list[Command]:
+    def observed(self, observations: Iterable[FlowObservation], now: float, *, complete: bool) -> list[Command]:
         """What analytics saw. `complete` says it was a look at every port, so that silence means quiet."""
-        for elephant in self.tracker.observe(self.fabric, sightings):
+        for elephant in self.tracker.observe(self.fabric, observations):
             self.counts.elephants += 1
             self.ledger.open(elephant)
         if complete:

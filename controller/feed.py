@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from controller.elephants import FlowKey, Sighting
+from controller.flow import FlowKey, FlowObservation
 
 FLOW = "howdah_flow"
 FLOW_KEYS = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
@@ -60,18 +60,18 @@ class Feed:
         newest = self._get(self._asking, "/events/json?maxEvents=1", ANSWER_S)
         self._cursor = newest[0]["eventID"] if newest else -1
 
-    def events(self) -> list[Sighting]:
+    def events(self) -> list[FlowObservation]:
         """The elephants' events since the last call; waits up to POLL_S seconds for one."""
         query = f"/events/json?eventID={self._cursor}&maxEvents=1000&timeout={POLL_S:.0f}"
         events = self._get(self._polling, query, POLL_S + ANSWER_S)
         if events:
             self._cursor = events[0]["eventID"]
-        return list(_sightings_of_events(reversed(events)))
+        return list(_observations_of_events(reversed(events)))
 
-    def look(self, now: float) -> list[Sighting]:
+    def look(self, now: float) -> list[FlowObservation]:
         """The top flows of every port, with their rates now."""
         rows = self._get(self._asking, f"/dump/ALL/{FLOW}/json", ANSWER_S)
-        return list(_sightings_of_rows(rows, now))
+        return list(_observations_of_rows(rows, now))
 
     def ports(self) -> list[tuple[str, str, int, int]]:
         """(agent, ifIndex, datapath id, OpenFlow port) of every port whose counters carry both (Open vSwitch does)."""
@@ -95,22 +95,22 @@ class Feed:
         return answer.json()
 
 
-def _sightings_of_events(events: Iterator[Mapping[str, Any]]) -> Iterator[Sighting]:
+def _observations_of_events(events: Iterator[Mapping[str, Any]]) -> Iterator[FlowObservation]:
     for event in events:
         if not str(event.get("thresholdID", "")).startswith(THRESHOLD) or "flowKey" not in event:
             continue
         flow = _flow(event["flowKey"])
         if flow is not None:
             at = event["timestamp"] / 1000
-            yield Sighting(flow, event["agent"], event["dataSource"], event["value"] * 8, at)
+            yield FlowObservation(flow, event["agent"], event["dataSource"], event["value"] * 8, at)
 
 
-def _sightings_of_rows(rows: list[Mapping[str, Any]], now: float) -> Iterator[Sighting]:
+def _observations_of_rows(rows: list[Mapping[str, Any]], now: float) -> Iterator[FlowObservation]:
     for row in rows:
         for top in row.get("topKeys", ()):
             flow = _flow(top["key"])
             if flow is not None:
-                yield Sighting(flow, row["agent"], row["dataSource"], top["value"] * 8, now)
+                yield FlowObservation(flow, row["agent"], row["dataSource"], top["value"] * 8, now)
 
 
 def _flow(text: str) -> FlowKey | None:

@@ -20,7 +20,7 @@ import msgspec
 from controller import rules
 from controller.commands import Command
 from controller.conductor import Conductor
-from controller.elephants import FlowKey
+from controller.flow import FlowKey
 from controller.load import Meter
 from controller.pipeline import Kind, kind_of
 from controller.policy.ecmp import group_ids, imbalance

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from controller.elephants import FlowKey
+from controller.flow import FlowKey
 from controller.pipeline import EXCEPTIONS, FORWARDING, PRIORITY, Kind, cookie, kind_of
 from controller.policy import ecmp
 from controller.topology import Fabric, Path, switches_of

@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from controller.elephants import Elephant, FlowKey
+from controller.elephants import Elephant
+from controller.flow import FlowKey
 from controller.policy.fairshare import fair_share
 from controller.topology import Fabric, Link, Path
 from ovs_rules.rule import PROTO_UDP

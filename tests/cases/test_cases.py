@@ -16,7 +16,7 @@ import pytest
 
 from controller.commands import Send
 from controller.conductor import Conductor, Report
-from controller.elephants import FlowKey, Sighting
+from controller.flow import FlowKey, FlowObservation
 from controller.reconcile import describe
 from controller.topology import Fabric
 from documents.topology import Spec
@@ -35,11 +35,13 @@ def play(case):
         given = json.loads(line)
         now = given["now"]
         if "seen" in given:
-            sightings = [
-                Sighting(FlowKey.parse(flow), switches[ports[port].switch].agent, ports[port].ifindex, mbps * 1e6, now)
+            observations = [
+                FlowObservation(
+                    FlowKey.parse(flow), switches[ports[port].switch].agent, ports[port].ifindex, mbps * 1e6, now
+                )
                 for flow, port, mbps in given["seen"]
             ]
-            commands = conductor.observed(sightings, now, complete=True)
+            commands = conductor.observed(observations, now, complete=True)
         else:
             port = ports[given["port"]]
             commands = conductor.port_changed(switches[port.switch].dpid, port.number, given["up"], now)

@@ -1,10 +1,11 @@
-"""The conductor's stories: sightings in, rules out, through restarts of everything it talks to."""
+"""The conductor's stories: observations in, rules out, through restarts of everything it talks to."""
 
 import pytest
 
 from controller.commands import Send
 from controller.conductor import Conductor, Policy, Report
-from controller.elephants import GRACE, FlowKey, Limits, Sighting
+from controller.elephants import GRACE, Limits
+from controller.flow import FlowKey, FlowObservation
 from controller.pipeline import Kind, cookie, kind_of
 from controller.reconcile import DropRule, Installed, PutRule
 from controller.topology import Fabric
@@ -20,10 +21,10 @@ TWO = FlowKey("10.0.1.2", "10.0.2.2", 6, 5002, 80)
 LEAF1, LEAF2, SPINE1, SPINE2 = 1, 2, 0x101, 0x102
 
 
-def sighting(flow, port, rate, at):
+def seen(flow, port, rate, at):
     """`flow` seen at the port called `port`, Mb/s."""
     switch = FABRIC.switches[port.split("-")[0]]
-    return Sighting(flow, switch.agent, str(IFINDEX[port]), rate * 1e6, at)
+    return FlowObservation(flow, switch.agent, str(IFINDEX[port]), rate * 1e6, at)
 
 
 class Switches:
@@ -69,22 +70,22 @@ def started(switches, policy=None, now=0.0):
     return conductor
 
 
-def look(conductor, switches, now, *sightings):
-    switches.carry_out(conductor, conductor.observed(sightings, now, complete=True), now)
+def look(conductor, switches, now, *observations):
+    switches.carry_out(conductor, conductor.observed(observations, now, complete=True), now)
 
 
 def collide(conductor, switches, now):
     """Both elephants enter leaf1 and are seen on spine1."""
     look(
         conductor, switches, now,
-        sighting(ONE, "leaf1-eth1", 2.4, now), sighting(TWO, "leaf1-eth2", 2.4, now),
-        sighting(ONE, "spine1-eth1", 2.4, now), sighting(TWO, "spine1-eth1", 2.4, now),
+        seen(ONE, "leaf1-eth1", 2.4, now), seen(TWO, "leaf1-eth2", 2.4, now),
+        seen(ONE, "spine1-eth1", 2.4, now), seen(TWO, "spine1-eth1", 2.4, now),
     )  # fmt: skip
 
 
 def test_an_elephant_is_marked_where_it_enters_and_only_there(switches):
     conductor = started(switches)
-    event = [sighting(ONE, "leaf1-eth1", 0.6, 5.0)]
+    event = [seen(ONE, "leaf1-eth1", 0.6, 5.0)]
     switches.carry_out(conductor, conductor.observed(event, 5.0, complete=False), 5.1)
     (rule,) = switches.elephant_rules(LEAF1)
     assert rule.actions == (SetField("ip_dscp", 1),)
@@ -98,7 +99,7 @@ def test_an_elephant_is_marked_where_it_enters_and_only_there(switches):
 def test_below_ten_percent_of_the_edge_port_nothing_happens(switches):
     conductor = started(switches)
     switches.news()
-    look(conductor, switches, 5.0, sighting(ONE, "leaf1-eth1", 0.49, 5.0), sighting(ONE, "spine1-eth1", 3.0, 5.0))
+    look(conductor, switches, 5.0, seen(ONE, "leaf1-eth1", 0.49, 5.0), seen(ONE, "spine1-eth1", 3.0, 5.0))
     assert switches.news() == []
 
 
@@ -122,8 +123,8 @@ def test_a_move_is_seen_when_samples_come_from_the_new_spine(switches):
     port = {ONE: "leaf1-eth1", TWO: "leaf1-eth2"}[flow]
     look(
         conductor, switches, 6.0,
-        sighting(flow, port, 4.8, 6.0),
-        sighting(flow, "spine1-eth1", 0.5, 6.0), sighting(flow, "spine2-eth1", 4.0, 6.0),
+        seen(flow, port, 4.8, 6.0),
+        seen(flow, "spine1-eth1", 0.5, 6.0), seen(flow, "spine2-eth1", 4.0, 6.0),
     )  # fmt: skip
     assert conductor.ledger.live[flow].seen_moved_at == 6.0
     assert conductor.ledger.live[flow].path == ["leaf1", "spine2", "leaf2"]
@@ -141,9 +142,9 @@ def test_settled_elephants_cause_no_changes(switches):
 def test_a_quiet_elephant_ends_and_its_rule_goes(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    look(conductor, switches, 6.0, sighting(ONE, "leaf1-eth1", 0.1, 6.0), sighting(TWO, "leaf1-eth2", 4.0, 6.0))
+    look(conductor, switches, 6.0, seen(ONE, "leaf1-eth1", 0.1, 6.0), seen(TWO, "leaf1-eth2", 4.0, 6.0))
     assert len(switches.elephant_rules(LEAF1)) == 2
-    look(conductor, switches, 7.5, sighting(TWO, "leaf1-eth2", 4.0, 7.5))
+    look(conductor, switches, 7.5, seen(TWO, "leaf1-eth2", 4.0, 7.5))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
     assert [record.flow for record in conductor.ledger.past] == [ONE]
 
@@ -191,8 +192,8 @@ def test_elephants_seen_before_their_switch_reconnects_find_their_rules_there(sw
     held = dict(switches.held[LEAF1].rules)
     switches.news()
     again = Conductor(Policy(), FABRIC)
-    look(again, switches, 8.0, sighting(TWO, "leaf1-eth2", 4.0, 8.0))
-    look(again, switches, 8.1, sighting(ONE, "leaf1-eth1", 4.0, 8.1))
+    look(again, switches, 8.0, seen(TWO, "leaf1-eth2", 4.0, 8.0))
+    look(again, switches, 8.1, seen(ONE, "leaf1-eth1", 4.0, 8.1))
     for dpid in switches.held:
         switches.connect(again, dpid, 8.2)
     assert switches.news() == []
@@ -238,14 +239,14 @@ def test_a_link_down_takes_the_spine_out_of_the_far_leaf_and_frees_pinned_elepha
 
 def test_a_refused_rule_is_counted_and_not_sent_again(switches):
     conductor = started(switches)
-    commands = conductor.observed([sighting(ONE, "leaf1-eth1", 2.0, 5.0)], 5.0, complete=True)
+    commands = conductor.observed([seen(ONE, "leaf1-eth1", 2.0, 5.0)], 5.0, complete=True)
     (refused,) = commands[0].changes
     conductor.refused(LEAF1, refused)
     conductor.confirmed(LEAF1, commands[0].changes, 5.1)
     assert conductor.ledger.live[ONE].marked_at is None
-    assert conductor.observed([sighting(ONE, "leaf1-eth1", 2.0, 6.0)], 6.0, complete=True) == []
+    assert conductor.observed([seen(ONE, "leaf1-eth1", 2.0, 6.0)], 6.0, complete=True) == []
     assert conductor.counts.refused_by_switch == 1
-    look(conductor, switches, 6.5, sighting(ONE, "leaf1-eth1", 2.0, 6.5), sighting(TWO, "leaf1-eth2", 2.0, 6.5))
+    look(conductor, switches, 6.5, seen(ONE, "leaf1-eth1", 2.0, 6.5), seen(TWO, "leaf1-eth2", 2.0, 6.5))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
 
 
@@ -261,7 +262,7 @@ def test_switching_marking_and_steering_off_takes_the_rules_back(switches):
 def test_at_the_cap_the_largest_win_and_the_refusal_is_counted_once(switches):
     conductor = started(switches, Policy(limits=Limits(), cap=1))
     for now in (5.0, 6.0):
-        look(conductor, switches, now, sighting(ONE, "leaf1-eth1", 1.0, now), sighting(TWO, "leaf1-eth2", 4.0, now))
+        look(conductor, switches, now, seen(ONE, "leaf1-eth1", 1.0, now), seen(TWO, "leaf1-eth2", 4.0, now))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
     assert conductor.counts.refused_by_cap == 1
     assert conductor.ledger.live[ONE].state == "refused"

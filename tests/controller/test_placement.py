@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.elephants import Elephant, FlowKey
+from controller.elephants import Elephant
+from controller.flow import FlowKey
 from controller.policy.fairshare import fair_share
 from controller.policy.marking import within_cap
 from controller.policy.placement import decide, demands

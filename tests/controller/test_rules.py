@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.elephants import FlowKey
+from controller.flow import FlowKey
 from controller.pipeline import GROUP_BASE, Kind, cookie, is_our_group, is_ours, kind_of
 from controller.policy import ecmp, replication
 from controller.reconcile import DropGroup, DropRule, Installed, PutGroup, PutRule, changes, describe

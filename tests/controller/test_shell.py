@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from controller import config
 from controller.conductor import Conductor, Policy, Report
 from controller.config import Analytics, Settings
-from controller.elephants import FlowKey, Sighting
 from controller.feed import Feed
+from controller.flow import FlowKey, FlowObservation
 from controller.load import Load, Meter, PortCounters
 from controller.rest import Health, Northbound
 from controller.supervisor import FIRST_DELAY, Supervisor
@@ -180,11 +180,11 @@ def northbound():
     meter = Meter()
     for at, size in ((1.0, 0), (2.0, 560_000)):
         meter.ports(1, {3: PortCounters(tx_bytes=size)}, at)
-    sightings = [
-        Sighting(FLOW, "10.254.0.1", "11", 4e6, 2.0),
-        Sighting(FLOW, FABRIC.switches["spine1"].agent, "21", 4e6, 2.0),
+    observations = [
+        FlowObservation(FLOW, "10.254.0.1", "11", 4e6, 2.0),
+        FlowObservation(FLOW, FABRIC.switches["spine1"].agent, "21", 4e6, 2.0),
     ]
-    conductor.observed(sightings, 2.0, complete=True)
+    conductor.observed(observations, 2.0, complete=True)
     return Northbound(conductor, meter, Health("http://x", True, 1, {("spine1", 1): 3}))
 
 
