@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import requests
 from ryu import cfg
 from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
 from ryu.base import app_manager
@@ -32,7 +31,7 @@ from ryu.lib import hub
 from controller import config, discovery, openflow
 from controller.commands import Command, Emit
 from controller.conductor import Conductor, Report
-from controller.feed import FLOW, Feed
+from controller.feed import FLOW, Feed, Unavailable
 from controller.load import Meter
 from controller.pipeline import Kind, kind_of
 from controller.reconcile import Change, DropRule, PutRule, describe
@@ -128,7 +127,7 @@ class Howdah(app_manager.RyuApp):
         while self.is_active:
             try:
                 what()
-            except requests.RequestException as error:
+            except Unavailable as error:
                 self._lost(error)
                 hub.sleep(RETRY_PERIOD)
             except Exception:
@@ -182,7 +181,7 @@ class Howdah(app_manager.RyuApp):
             known = self.conductor.discovery.identify(self.conductor.fabric, self.feed.ports())
             self.carry_out(self.conductor.set_fabric(known, time.time()))
         self._looked = now = time.time()
-        observations = self.feed.look(now)
+        observations = self.feed.flows(now)
         seen: dict[tuple[str, int], int] = {}
         for observation in observations:
             port = self.conductor.fabric.port_at(observation.agent, observation.ifindex)

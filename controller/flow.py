@@ -6,6 +6,7 @@ Nothing here decides anything; a policy that needs a key imports no tracker for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from zlib import crc32
 
 
@@ -21,9 +22,12 @@ class FlowKey:
 
     @classmethod
     def parse(cls, text: str) -> FlowKey:
-        """Raises ValueError for anything but five comma-separated fields with three numbers at the end."""
-        source, destination, protocol, source_port, destination_port = text.split(",")
-        return cls(source, destination, int(protocol), int(source_port), int(destination_port))
+        """Raises ValueError for anything but two IPv4 addresses, a protocol (0-255) and two ports (0-65535)."""
+        source, destination, *numbers = text.split(",")
+        protocol, source_port, destination_port = (int(number) for number in numbers)
+        if not (0 <= protocol <= 0xFF and 0 <= source_port <= 0xFFFF and 0 <= destination_port <= 0xFFFF):
+            raise ValueError(f"{text!r} is no 5-tuple: a number is out of range")
+        return cls(str(IPv4Address(source)), str(IPv4Address(destination)), protocol, source_port, destination_port)
 
     @property
     def number(self) -> int:
