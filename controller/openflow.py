@@ -1,7 +1,7 @@
 """Between our values and Ryu's messages: changes become flow mods and group mods, reports become rules and groups.
 
 OpenFlow 1.5 only. It is the one version in which a group's hash can be chosen (the selection method is a group
-property of 1.5 and later), and every Open vSwitch since 2.12 speaks it unless told otherwise. What Open vSwitch does
+property of 1.5 and later), and every Open vSwitch since 2.12 speaks it by default. What Open vSwitch does
 not take from 1.5 (the new OFPMP_FLOW_STATS) is not used.
 
 One repair of Ryu 4.34 is made on import: its OFPBucket parser reads properties past the end of the bucket and never
@@ -289,11 +289,11 @@ def _read_action(action: Any) -> Action | None:
 
 
 def _read_value(name: str, value: Any) -> Value:
+    """The value as rules have it: masked addresses as text, IP networks as address/prefix."""
     if isinstance(value, tuple):
         address, mask = value
         if name.startswith(("ipv4", "ipv6", "arp_")):
             return str(ip_network(f"{address}/{mask}"))
         return f"{address}/{mask}"
-    if name == "in_port":
-        return _PORT_NAMES.get(value, value)
-    return value
+    read: Value = _PORT_NAMES.get(value, value) if name == "in_port" else value
+    return read

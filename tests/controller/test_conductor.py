@@ -3,10 +3,11 @@
 import pytest
 
 from controller.commands import Send
-from controller.conductor import Conductor, Policy, Report
+from controller.conductor import Conductor, Report
+from controller.control import Policy
 from controller.elephants import GRACE, Limits
 from controller.flow import FlowKey, FlowObservation
-from controller.pipeline import Kind, cookie, kind_of
+from controller.pipeline import RuleKind, cookie, kind_of
 from controller.reconcile import DropRule, Installed, PutRule
 from controller.topology import Fabric
 from ovs_rules.rule import Output, Rule, SetField
@@ -50,7 +51,7 @@ class Switches:
         self.carry_out(conductor, conductor.switch_up(dpid, report, now), now)
 
     def elephant_rules(self, dpid):
-        return [rule for rule in self.held[dpid].rules.values() if kind_of(rule.cookie) == Kind.ELEPHANT]
+        return [rule for rule in self.held[dpid].rules.values() if kind_of(rule.cookie) == RuleKind.ELEPHANT]
 
     def news(self):
         """The changes sent since the last call."""
@@ -92,7 +93,7 @@ def test_an_elephant_is_marked_where_it_enters_and_only_there(switches):
     assert (rule.table, rule.goto, rule.idle_timeout) == (0, 1, 5)
     assert dict(rule.match)["tcp_src"] == 5001
     assert not switches.elephant_rules(LEAF2) + switches.elephant_rules(SPINE1)
-    record = conductor.ledger.live[ONE]
+    record = conductor.elephants.records.live[ONE]
     assert (record.detected_at, record.marked_at, record.ingress) == (5.0, 5.1, "leaf1")
 
 
@@ -108,7 +109,7 @@ def test_colliding_elephants_part_by_one_atomic_rule_change(switches):
     collide(conductor, switches, 5.0)
     (moved,) = [rule for rule in switches.elephant_rules(LEAF1) if rule.goto is None]
     assert moved.actions == (SetField("ip_dscp", 1), Output(4))  # leaf1's port 4 leads to spine2
-    record = next(r for r in conductor.ledger.live.values() if r.moves)
+    record = next(r for r in conductor.elephants.records.live.values() if r.moves)
     assert (record.first_path, record.steered_at) == (["leaf1", "spine1", "leaf2"], 5.0)
     assert "leaf1->spine1" in record.reason
     changes = [change for _, change in switches.news() if isinstance(change, PutRule | DropRule)]
@@ -118,16 +119,16 @@ def test_colliding_elephants_part_by_one_atomic_rule_change(switches):
 def test_a_move_is_seen_when_samples_come_from_the_new_spine(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    flow = next(flow for flow, control in conductor.controls.items() if control.path)
-    assert conductor.ledger.live[flow].seen_moved_at is None
+    flow = next(flow for flow, control in conductor.elephants.controls.items() if control.path)
+    assert conductor.elephants.records.live[flow].seen_moved_at is None
     port = {ONE: "leaf1-eth1", TWO: "leaf1-eth2"}[flow]
     look(
         conductor, switches, 6.0,
         seen(flow, port, 4.8, 6.0),
         seen(flow, "spine1-eth1", 0.5, 6.0), seen(flow, "spine2-eth1", 4.0, 6.0),
     )  # fmt: skip
-    assert conductor.ledger.live[flow].seen_moved_at == 6.0
-    assert conductor.ledger.live[flow].path == ["leaf1", "spine2", "leaf2"]
+    assert conductor.elephants.records.live[flow].seen_moved_at == 6.0
+    assert conductor.elephants.records.live[flow].path == ["leaf1", "spine2", "leaf2"]
 
 
 def test_settled_elephants_cause_no_changes(switches):
@@ -146,7 +147,7 @@ def test_a_quiet_elephant_ends_and_its_rule_goes(switches):
     assert len(switches.elephant_rules(LEAF1)) == 2
     look(conductor, switches, 7.5, seen(TWO, "leaf1-eth2", 4.0, 7.5))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
-    assert [record.flow for record in conductor.ledger.past] == [ONE]
+    assert [record.flow for record in conductor.elephants.records.past] == [ONE]
 
 
 def test_without_looks_nothing_ends(switches):
@@ -163,7 +164,7 @@ def test_an_idle_rule_ends_its_elephant(switches):
     del switches.held[LEAF1].rules[rule.identity]
     removed = Rule(rule.match, table=rule.table, priority=rule.priority, cookie=rule.cookie)
     switches.carry_out(conductor, conductor.flow_removed(LEAF1, removed, 12.0), 12.0)
-    assert ONE not in conductor.controls
+    assert ONE not in conductor.elephants.controls
     assert len(switches.elephant_rules(LEAF1)) == 1
 
 
@@ -175,8 +176,8 @@ def test_a_restarted_controller_adopts_what_it_finds_and_sends_nothing(switches)
     assert switches.news() == []
     assert {dpid: installed.rules for dpid, installed in switches.held.items()} == held
     assert again.counts.adopted == 2
-    assert sum(control.path is not None for control in again.controls.values()) == 1
-    assert again.tracker.ended(8.0 + GRACE) == []
+    assert sum(control.path is not None for control in again.elephants.controls.values()) == 1
+    assert again.elephants.tracker.ended(8.0 + GRACE) == []
 
 
 def test_adopted_elephants_that_stay_silent_end(switches):
@@ -221,7 +222,7 @@ def test_foreign_rules_are_never_touched(switches):
 
 
 def test_stale_rules_of_ours_are_removed(switches):
-    stale = Rule((("eth_dst", "00:04:00:00:09:09"),), (Output(2),), table=1, priority=500, cookie=cookie(Kind.HOST))
+    stale = Rule((("eth_dst", "00:04:00:00:09:09"),), (Output(2),), table=1, priority=500, cookie=cookie(RuleKind.HOST))
     switches.held[LEAF1].rules[stale.identity] = stale
     started(switches)
     assert stale.identity not in switches.held[LEAF1].rules
@@ -243,7 +244,7 @@ def test_a_refused_rule_is_counted_and_not_sent_again(switches):
     (refused,) = commands[0].changes
     conductor.refused(LEAF1, refused)
     conductor.confirmed(LEAF1, commands[0].changes, 5.1)
-    assert conductor.ledger.live[ONE].marked_at is None
+    assert conductor.elephants.records.live[ONE].marked_at is None
     assert conductor.observed([seen(ONE, "leaf1-eth1", 2.0, 6.0)], 6.0, complete=True) == []
     assert conductor.counts.refused_by_switch == 1
     look(conductor, switches, 6.5, seen(ONE, "leaf1-eth1", 2.0, 6.5), seen(TWO, "leaf1-eth2", 2.0, 6.5))
@@ -265,7 +266,7 @@ def test_at_the_cap_the_largest_win_and_the_refusal_is_counted_once(switches):
         look(conductor, switches, now, seen(ONE, "leaf1-eth1", 1.0, now), seen(TWO, "leaf1-eth2", 4.0, now))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
     assert conductor.counts.refused_by_cap == 1
-    assert conductor.ledger.live[ONE].state == "refused"
+    assert conductor.elephants.records.live[ONE].state == "refused"
 
 
 def test_a_switch_that_the_topology_does_not_know_is_left_alone():

@@ -28,7 +28,7 @@ def test_file_names_are_relative_to_the_configuration(tmp_path):
     conductor = config.conductor(settings)
     assert conductor.fabric.switches == FABRIC.switches
     assert (conductor.policy.dscp, conductor.policy.limits.share) == (8, 0.2)
-    assert len(conductor.replications) == 1
+    assert conductor.more[0].specs[0].udp_port == 1
 
 
 @pytest.mark.parametrize(

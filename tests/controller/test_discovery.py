@@ -88,18 +88,19 @@ def test_two_switches_find_their_link_their_hosts_and_their_sflow_names():
     up(conductor, 1, "s1", (1, 2), 0.0)
     up(conductor, 2, "s2", (1, 2), 0.5)
     assert not conductor.fabric.flood
-    probes = conductor.discovery.probes(conductor.fabric)
+    probes = [command for command in conductor.tick(0.5) if isinstance(command, Emit)]
     assert {(probe.dpid, probe.port) for probe in probes} == {(1, 1), (1, 2), (2, 1), (2, 2)}
     (from_s1,) = [probe.frame for probe in probes if (probe.dpid, probe.port) == (1, 2)]
     conductor.packet_in(2, 2, from_s1, 1.0)
     assert {(link.source.name, link.target.name) for link in conductor.fabric.links} == {
         ("s1-eth2", "s2-eth2"), ("s2-eth2", "s1-eth2"),
     }  # fmt: skip
-    conductor.set_fabric(conductor.discovery.settled(conductor.fabric, 1.0 + SETTLE), 1.0 + SETTLE)
+    conductor.tick(1.0 + SETTLE)
     assert conductor.fabric.flood
     commands = conductor.packet_in(1, 1, request("02:00:00:00:00:01", "10.9.0.1", "10.9.0.2"), 5.0)
     assert [(c.dpid, c.port) for c in commands if isinstance(c, Emit)] == [(2, 1)]
-    known = conductor.discovery.identify(conductor.fabric, [("10.1.1.1", "7", 1, 1), ("10.1.1.1", "8", 9, 1)])
+    conductor.ports_reported([("10.1.1.1", "7", 1, 1), ("10.1.1.1", "8", 9, 1)], 6.0)
+    known = conductor.view().fabric
     assert known.port_at("10.1.1.1", "7").name == "s1-eth1"
     assert known.port_at("10.1.1.1", "7").speed == 10_000_000
     assert [host.switch for host in known.hosts] == ["s1"]

@@ -25,7 +25,7 @@ def analytics(eventually):
     (port,) = free_ports(1)
     (sflow,) = free_ports(1, socket.SOCK_DGRAM)
     supervisor = Supervisor(Analytics(port=port, sflow_port=sflow))
-    supervisor.tend(time.time())
+    supervisor.supervise(time.time())
     feed = Feed(supervisor.settings.base)
     try:
         eventually(feed.alive, 60)

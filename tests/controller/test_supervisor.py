@@ -9,7 +9,7 @@ import pytest
 
 from controller.config import Analytics
 from controller.feed import Feed
-from controller.supervisor import FIRST_DELAY, Supervisor
+from controller.supervisor import FIRST_DELAY, AnalyticsEnded, Supervisor
 from tests.ryu_manager import free_ports
 
 
@@ -19,7 +19,7 @@ def analytics(eventually):
     (port,) = free_ports(1)
     (sflow,) = free_ports(1, socket.SOCK_DGRAM)
     supervisor = Supervisor(Analytics(port=port, sflow_port=sflow))
-    supervisor.tend(time.time())
+    supervisor.supervise(time.time())
     feed = Feed(supervisor.settings.base)
     try:
         eventually(feed.alive, 60)
@@ -35,12 +35,12 @@ def test_the_supervisor_starts_again_what_died_and_waits_longer_each_time(analyt
     for _ in range(3):
         supervisor.process.send_signal(signal.SIGKILL)
         supervisor.process.wait()
-        line = supervisor.tend(now)
-        assert "ended with status -9" in line
-        delays.append(float(line.split()[-2]))
-        assert supervisor.tend(now) is None
+        with pytest.raises(AnalyticsEnded, match="ended with status -9") as caught:
+            supervisor.supervise(now)
+        delays.append(float(str(caught.value).split()[-2]))
+        assert supervisor.supervise(now) is None
         now += delays[-1] + 0.1
-        assert "started as process" in supervisor.tend(now)
+        assert "started as process" in supervisor.supervise(now)
     assert delays == [FIRST_DELAY * factor for factor in (2, 4, 8)]
     eventually(feed.alive, 20)
 
