@@ -1,4 +1,4 @@
-"""The control of elephants, as a feature: every elephant is marked where it enters, and moved where it is in the way.
+"""The control of elephants, as a feature: each is marked where it enters, and moved off links with too little capacity.
 
 Observations make elephants (elephants.py), policies decide about them (policy/marking.py, policy/placement.py), and
 what is decided stands in one frozen Control per flow, from which the rules follow (rules.py). What happened is written
