@@ -37,9 +37,18 @@ class Session:
             self.datapath.send_msg(message)
 
     def send(self, changes: Iterable[Change]) -> None:
-        """Sends changes in order, then a barrier."""
-        xids = [self._send(openflow.message(self.datapath, change), change) for change in changes]
-        self.barriers[self._send(openflow.barrier(self.datapath))] = xids
+        """Sends changes in order, then a barrier. Each is kept before it is sent: its answer may come at once."""
+        xids = []
+        for change in changes:
+            message = openflow.message(self.datapath, change)
+            self.datapath.set_xid(message)
+            self.sent[message.xid] = change
+            xids.append(message.xid)
+            self.datapath.send_msg(message)
+        barrier = openflow.barrier(self.datapath)
+        self.datapath.set_xid(barrier)
+        self.barriers[barrier.xid] = xids
+        self.datapath.send_msg(barrier)
 
     def emit(self, port: int, frame: bytes) -> None:
         """Sends a frame out of a port."""
@@ -63,15 +72,6 @@ class Session:
             tuple(self.rules),
             tuple(self.groups),
         )
-
-    def _send(self, message: Any, change: Change | None = None) -> int:
-        """Sends a message; its transaction id, under which `change` is kept first, because an error may come soon."""
-        self.datapath.set_xid(message)
-        xid = int(message.xid)
-        if change is not None:
-            self.sent[xid] = change
-        self.datapath.send_msg(message)
-        return xid
 
 
 class Sessions:

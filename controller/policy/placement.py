@@ -111,7 +111,7 @@ class _Placement:
         self.path[flow] = path
 
     def best(self, free: set[FlowKey], choices: Choices, extend: Extend) -> list[Step] | None:
-        """The moves, begun by one flow on an overloaded link, that lower the cost most; None if none lowers it enough."""
+        """The moves, begun by a flow on an overloaded link, that lower the cost most; None if none lowers it enough."""
         best, gain = None, 0.0
         for flow in sorted(free):
             if not self._is_overloaded(flow):

@@ -1,4 +1,4 @@
-"""A local HTTP server that answers what a test wants, right or wrong, and keeps what was put."""
+"""A local HTTP server that answers what a test wants, right or wrong, and records what was put."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+LONG_POLL_S = 0.5
+
 
 class Answering:
-    """`answers`: the beginning of a path -> the body of a GET, or (status, body); None closes the connection."""
+    """`answers`: the beginning of a path -> the body of a GET, or (status, body); None closes the connection.
+
+    Any other path is answered with `[]`, a long poll as late as analytics would. `asked` counts requests, `put` lists
+    the paths of PUTs.
+    """
 
     def __init__(self, answers):
         self.answers = answers
+        self.asked = 0
+        self._closing = threading.Event()
         self.put = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -25,14 +33,18 @@ class Answering:
         return self
 
     def __exit__(self, *_):
+        self._closing.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     def answer(self, method, path):
+        self.asked += 1
         if method == "PUT":
             self.put.append(path)
         found = next((answer for start, answer in self.answers.items() if path.startswith(start)), b"[]")
+        if found == b"[]" and "timeout=" in path:
+            self._closing.wait(LONG_POLL_S)
         return found if isinstance(found, tuple) or found is None else (200, found)
 
     def _handler(server):

@@ -1,4 +1,4 @@
-"""The conductor's stories: observations in, rules out, through restarts of everything it talks to."""
+"""The conductor: observations in, rules out, through restarts of every program it works with."""
 
 import pytest
 
@@ -6,6 +6,7 @@ from controller.commands import Send
 from controller.conductor import Conductor, Report
 from controller.control import Policy
 from controller.elephants import GRACE, Limits
+from controller.feature import Feature, Wanted
 from controller.flow import FlowKey, FlowObservation
 from controller.pipeline import RuleKind, cookie, kind_of
 from controller.reconcile import DropRule, Installed, PutRule
@@ -29,13 +30,13 @@ def seen(flow, port, rate, at):
 
 
 class Switches:
-    """What the switches hold, kept by carrying out every command the way a switch does."""
+    """What the switches hold, kept by executing every command as a switch does."""
 
     def __init__(self):
         self.held = {switch.dpid: Installed({}, {}) for switch in FABRIC.switches.values()}
         self.sent = []
 
-    def carry_out(self, conductor, commands, now):
+    def execute(self, conductor, commands, now):
         for command in commands:
             if isinstance(command, Send):
                 self.held[command.dpid].apply(command.changes)
@@ -48,7 +49,7 @@ class Switches:
         report = Report(
             None, ports, dict.fromkeys(ports, True), tuple(held.rules.values()), tuple(held.groups.values())
         )
-        self.carry_out(conductor, conductor.switch_up(dpid, report, now), now)
+        self.execute(conductor, conductor.switch_up(dpid, report, now), now)
 
     def elephant_rules(self, dpid):
         return [rule for rule in self.held[dpid].rules.values() if kind_of(rule.cookie) == RuleKind.ELEPHANT]
@@ -71,13 +72,13 @@ def started(switches, policy=None, now=0.0):
     return conductor
 
 
-def look(conductor, switches, now, *observations):
-    switches.carry_out(conductor, conductor.observed(observations, now, complete=True), now)
+def poll(conductor, switches, now, *observations):
+    switches.execute(conductor, conductor.observed(observations, now, complete=True), now)
 
 
 def collide(conductor, switches, now):
     """Both elephants enter leaf1 and are seen on spine1."""
-    look(
+    poll(
         conductor, switches, now,
         seen(ONE, "leaf1-eth1", 2.4, now), seen(TWO, "leaf1-eth2", 2.4, now),
         seen(ONE, "spine1-eth1", 2.4, now), seen(TWO, "spine1-eth1", 2.4, now),
@@ -87,7 +88,7 @@ def collide(conductor, switches, now):
 def test_an_elephant_is_marked_where_it_enters_and_only_there(switches):
     conductor = started(switches)
     event = [seen(ONE, "leaf1-eth1", 0.6, 5.0)]
-    switches.carry_out(conductor, conductor.observed(event, 5.0, complete=False), 5.1)
+    switches.execute(conductor, conductor.observed(event, 5.0, complete=False), 5.1)
     (rule,) = switches.elephant_rules(LEAF1)
     assert rule.actions == (SetField("ip_dscp", 1),)
     assert (rule.table, rule.goto, rule.idle_timeout) == (0, 1, 5)
@@ -100,7 +101,7 @@ def test_an_elephant_is_marked_where_it_enters_and_only_there(switches):
 def test_below_ten_percent_of_the_edge_port_nothing_happens(switches):
     conductor = started(switches)
     switches.news()
-    look(conductor, switches, 5.0, seen(ONE, "leaf1-eth1", 0.49, 5.0), seen(ONE, "spine1-eth1", 3.0, 5.0))
+    poll(conductor, switches, 5.0, seen(ONE, "leaf1-eth1", 0.49, 5.0), seen(ONE, "spine1-eth1", 3.0, 5.0))
     assert switches.news() == []
 
 
@@ -122,7 +123,7 @@ def test_a_move_is_seen_when_samples_come_from_the_new_spine(switches):
     flow = next(flow for flow, control in conductor.elephants.controls.items() if control.path)
     assert conductor.elephants.records.live[flow].seen_moved_at is None
     port = {ONE: "leaf1-eth1", TWO: "leaf1-eth2"}[flow]
-    look(
+    poll(
         conductor, switches, 6.0,
         seen(flow, port, 4.8, 6.0),
         seen(flow, "spine1-eth1", 0.5, 6.0), seen(flow, "spine2-eth1", 4.0, 6.0),
@@ -143,17 +144,17 @@ def test_settled_elephants_cause_no_changes(switches):
 def test_a_quiet_elephant_ends_and_its_rule_goes(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    look(conductor, switches, 6.0, seen(ONE, "leaf1-eth1", 0.1, 6.0), seen(TWO, "leaf1-eth2", 4.0, 6.0))
+    poll(conductor, switches, 6.0, seen(ONE, "leaf1-eth1", 0.1, 6.0), seen(TWO, "leaf1-eth2", 4.0, 6.0))
     assert len(switches.elephant_rules(LEAF1)) == 2
-    look(conductor, switches, 7.5, seen(TWO, "leaf1-eth2", 4.0, 7.5))
+    poll(conductor, switches, 7.5, seen(TWO, "leaf1-eth2", 4.0, 7.5))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
     assert [record.flow for record in conductor.elephants.records.past] == [ONE]
 
 
-def test_without_looks_nothing_ends(switches):
+def test_without_polls_nothing_ends(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    switches.carry_out(conductor, conductor.observed([], 500.0, complete=False), 500.0)
+    switches.execute(conductor, conductor.observed([], 500.0, complete=False), 500.0)
     assert len(switches.elephant_rules(LEAF1)) == 2
 
 
@@ -163,7 +164,7 @@ def test_an_idle_rule_ends_its_elephant(switches):
     (rule,) = [rule for rule in switches.elephant_rules(LEAF1) if rules_flow(rule) == "10.0.1.1"]
     del switches.held[LEAF1].rules[rule.identity]
     removed = Rule(rule.match, table=rule.table, priority=rule.priority, cookie=rule.cookie)
-    switches.carry_out(conductor, conductor.flow_removed(LEAF1, removed, 12.0), 12.0)
+    switches.execute(conductor, conductor.flow_removed(LEAF1, removed, 12.0), 12.0)
     assert ONE not in conductor.elephants.controls
     assert len(switches.elephant_rules(LEAF1)) == 1
 
@@ -180,21 +181,21 @@ def test_a_restarted_controller_adopts_what_it_finds_and_sends_nothing(switches)
     assert again.elephants.tracker.ended(8.0 + GRACE) == []
 
 
-def test_adopted_elephants_that_stay_silent_end(switches):
+def test_adopted_elephants_not_seen_again_end(switches):
     collide(started(switches), switches, 5.0)
     again = started(switches, now=8.0)
-    look(again, switches, 8.0 + GRACE + 10)
+    poll(again, switches, 8.0 + GRACE + 10)
     assert switches.elephant_rules(LEAF1) == []
 
 
 def test_elephants_seen_before_their_switch_reconnects_find_their_rules_there(switches):
-    """Analytics may be back before the switches are; the order in which it tells of elephants must not matter."""
+    """Analytics may be back before the switches are; the order of its observations must not matter."""
     collide(started(switches), switches, 5.0)
     held = dict(switches.held[LEAF1].rules)
     switches.news()
     again = Conductor(Policy(), FABRIC)
-    look(again, switches, 8.0, seen(TWO, "leaf1-eth2", 4.0, 8.0))
-    look(again, switches, 8.1, seen(ONE, "leaf1-eth1", 4.0, 8.1))
+    poll(again, switches, 8.0, seen(TWO, "leaf1-eth2", 4.0, 8.0))
+    poll(again, switches, 8.1, seen(ONE, "leaf1-eth1", 4.0, 8.1))
     for dpid in switches.held:
         switches.connect(again, dpid, 8.2)
     assert switches.news() == []
@@ -217,7 +218,7 @@ def test_foreign_rules_are_never_touched(switches):
     switches.held[LEAF1].rules[foreign.identity] = foreign
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    look(conductor, switches, 60.0)
+    poll(conductor, switches, 60.0)
     assert switches.held[LEAF1].rules[foreign.identity] is foreign
 
 
@@ -231,9 +232,9 @@ def test_stale_rules_of_ours_are_removed(switches):
 def test_a_link_down_takes_the_spine_out_of_the_far_leaf_and_frees_pinned_elephants(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    switches.carry_out(conductor, conductor.port_changed(SPINE2, 2, False, 8.0), 8.0)
+    switches.execute(conductor, conductor.port_changed(SPINE2, 2, False, 8.0), 8.0)
     assert all(rule.goto == 1 for rule in switches.elephant_rules(LEAF1))
-    assert switches.held[LEAF1].groups == {}  # one way left: a plain output
+    assert switches.held[LEAF1].groups == {}  # one next hop left: a plain output
     remote = [r for r in switches.held[LEAF1].rules.values() if ("eth_dst", "00:04:00:00:02:01") in r.match]
     assert [rule.actions for rule in remote] == [(Output(3),)]
 
@@ -247,23 +248,23 @@ def test_a_refused_rule_is_counted_and_not_sent_again(switches):
     assert conductor.elephants.records.live[ONE].marked_at is None
     assert conductor.observed([seen(ONE, "leaf1-eth1", 2.0, 6.0)], 6.0, complete=True) == []
     assert conductor.counts.refused_by_switch == 1
-    look(conductor, switches, 6.5, seen(ONE, "leaf1-eth1", 2.0, 6.5), seen(TWO, "leaf1-eth2", 2.0, 6.5))
+    poll(conductor, switches, 6.5, seen(ONE, "leaf1-eth1", 2.0, 6.5), seen(TWO, "leaf1-eth2", 2.0, 6.5))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
 
 
 def test_switching_marking_and_steering_off_takes_the_rules_back(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    switches.carry_out(conductor, conductor.set_policy(Policy(steering=False), 6.0), 6.0)
+    switches.execute(conductor, conductor.set_policy(Policy(steering=False), 6.0), 6.0)
     assert all(rule.goto == 1 for rule in switches.elephant_rules(LEAF1))
-    switches.carry_out(conductor, conductor.set_policy(Policy(steering=False, marking=False), 7.0), 7.0)
+    switches.execute(conductor, conductor.set_policy(Policy(steering=False, marking=False), 7.0), 7.0)
     assert switches.elephant_rules(LEAF1) == []
 
 
 def test_at_the_cap_the_largest_win_and_the_refusal_is_counted_once(switches):
     conductor = started(switches, Policy(limits=Limits(), cap=1))
     for now in (5.0, 6.0):
-        look(conductor, switches, now, seen(ONE, "leaf1-eth1", 1.0, now), seen(TWO, "leaf1-eth2", 4.0, now))
+        poll(conductor, switches, now, seen(ONE, "leaf1-eth1", 1.0, now), seen(TWO, "leaf1-eth2", 4.0, now))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
     assert conductor.counts.refused_by_cap == 1
     assert conductor.elephants.records.live[ONE].state == "refused"
@@ -271,10 +272,99 @@ def test_at_the_cap_the_largest_win_and_the_refusal_is_counted_once(switches):
 
 def test_a_switch_that_the_topology_does_not_know_is_left_alone():
     conductor = Conductor(Policy(), FABRIC)
-    assert conductor.switch_up(0xBAD, Report("stranger", {}, {}), 0.0) == []
+    assert conductor.switch_up(0xBAD, Report("other", {}, {}), 0.0) == []
     assert conductor.packet_in(0xBAD, 1, b"\0" * 60, 0.0) == []
 
 
 def rules_flow(rule):
     """The source address of an elephant rule."""
     return dict(rule.match)["ipv4_src"]
+
+
+class Pins(Feature):
+    """A further source of rules: one per switch it is asked about."""
+
+    def __init__(self):
+        self.rules = {"leaf1": Rule((("in_port", 1),), (Output(2),), priority=1500, cookie=cookie(RuleKind.BASE, 1))}
+        self.inputs = []
+
+    def wanted(self, fabric, now):
+        return {switch: Wanted((rule,)) for switch, rule in self.rules.items()}
+
+    def problems(self):
+        return ["one problem"]
+
+    def observed(self, fabric, seen, now, *, complete):
+        self.inputs.append(("observed", len(seen), now, complete))
+
+    def reconsider(self, fabric, now):
+        self.inputs.append(("reconsider", sorted(fabric.down), now))
+
+    def in_force(self, rule, now):
+        if rule in self.rules.values():
+            self.inputs.append(("in_force", rule.priority, now))
+
+    def expired(self, rule, now):
+        self.inputs.append(("expired", rule.priority, now))
+
+
+def test_a_further_feature_is_joined_and_gets_every_input(switches):
+    pins = Pins()
+    (rule,) = pins.rules.values()
+    conductor = Conductor(fabric=FABRIC, more=(pins,))
+    for dpid in switches.held:
+        switches.connect(conductor, dpid, 0.0)
+    assert [dpid for dpid, held in switches.held.items() if rule.identity in held.rules] == [LEAF1]
+    assert conductor.view().problems == ("one problem",)
+    poll(conductor, switches, 1.0, seen(ONE, "leaf1-eth1", 2.0, 1.0))
+    assert len(switches.elephant_rules(LEAF1)) == 1
+    conductor.port_changed(SPINE2, 2, False, 2.0)
+    conductor.flow_removed(LEAF1, rule, 3.0)
+    assert pins.inputs == [
+        ("in_force", 1500, 0.0), ("observed", 1, 1.0, True),
+        ("reconsider", [("spine2", 2)], 2.0), ("expired", 1500, 3.0),
+    ]  # fmt: skip
+    pins.rules = {}
+    poll(conductor, switches, 4.0)
+    assert rule.identity not in conductor.view().installed[LEAF1].rules
+
+
+def test_a_view_stays_as_it_was(switches):
+    conductor = started(switches)
+    collide(conductor, switches, 5.0)
+    view = conductor.view()
+    before = repr(view)
+    poll(conductor, switches, 60.0)
+    conductor.set_policy(Policy(marking=False), 61.0)
+    conductor.switch_down(LEAF1)
+    assert repr(view) == before
+    assert (len(view.elephants), len(conductor.view().elephants)) == (2, 0)
+
+
+def test_definitions_are_the_same_object_until_the_fabric_changes(switches):
+    conductor = started(switches)
+    first = conductor.definitions()
+    assert (first.thresholds, first.ports) == ({5_000_000: 500_000.0}, False)
+    poll(conductor, switches, 1.0, seen(ONE, "leaf1-eth1", 2.0, 1.0))
+    assert conductor.definitions() is first
+    conductor.port_changed(SPINE2, 2, False, 2.0)
+    assert conductor.definitions().fabric is conductor.view().fabric
+
+
+def test_flows_are_counted_per_port_in_the_latest_poll_only(switches):
+    conductor = started(switches)
+    poll(conductor, switches, 1.0, seen(ONE, "leaf1-eth1", 0.1, 1.0), seen(TWO, "leaf1-eth1", 0.1, 1.0))
+    assert conductor.view().flows_seen == {("leaf1", 1): 2}
+    conductor.observed([seen(ONE, "leaf1-eth2", 1.0, 2.0)], 2.0, complete=False)
+    assert conductor.view().flows_seen == {("leaf1", 1): 2}
+    poll(conductor, switches, 3.0)
+    assert conductor.view().flows_seen == {}
+
+
+def test_time_alone_changes_nothing_in_a_given_fabric(switches):
+    conductor = started(switches)
+    collide(conductor, switches, 5.0)
+    switches.news()
+    assert conductor.tick(7.0) == []
+    assert conductor.ports_reported([("10.254.0.9", "1", LEAF1, 1)], 8.0) == []
+    assert conductor.view().fabric is FABRIC

@@ -40,13 +40,13 @@ def ask(northbound, resource, **query):
     return json.loads(json.dumps(answer.body))
 
 
-def test_a_busy_link_says_whose_it_is(northbound):
+def test_a_busy_link_names_its_elephants(northbound):
     (link,) = [link for link in ask(northbound, "links") if (link["from"], link["to"]) == ("leaf1", "spine1")]
     assert (link["load_bps"], link["utilisation"], link["state"]) == (4_480_000, 0.896, "elephant")
     assert (link["elephants"], link["flows_seen"]) == ([str(FLOW)], 1)
 
 
-def test_ecmp_members_tell_port_load_flows_and_elephants(northbound):
+def test_ecmp_members_have_port_load_flows_and_elephants(northbound):
     (group,) = ask(northbound, "ecmp")
     assert (group["switch"], group["destination"]) == ("leaf1", "leaf2")
     first = group["members"][0]

@@ -1,4 +1,4 @@
-"""From decisions to rules, from rules to changes: what a switch is told, and in which order."""
+"""From decisions to rules, from rules to changes: what is sent to a switch, and in which order."""
 
 import pytest
 from hypothesis import given
@@ -42,7 +42,7 @@ def test_a_leaf_sends_its_own_hosts_out_of_their_ports_and_the_rest_through_one_
     assert all([bucket.watch_port for bucket in group.buckets] == [3, 4, 5] for group in groups)
 
 
-def test_a_spine_has_one_way_to_a_leaf_and_needs_no_group():
+def test_a_spine_has_one_path_to_a_leaf_and_needs_no_group():
     wanted = forwarding(FABRIC, "spine2")
     assert wanted.groups == ()
     assert towards(wanted.rules, "00:04:00:00:03:01") == (Output(3),)
@@ -83,7 +83,7 @@ def test_a_steered_flow_on_a_fat_tree_is_pinned_wherever_there_is_a_choice_last_
 
 
 @given(FLOWS, st.one_of(st.none(), st.integers(0, 63)))
-def test_an_elephant_rule_tells_what_it_is_for(flow, dscp):
+def test_an_elephant_rule_reads_back_as_what_it_is_for(flow, dscp):
     path = FABRIC.paths("leaf1", "leaf3")[1]
     (rule,) = express(FABRIC, Control(flow, "leaf1", dscp, path), 5).values()
     assert adopted(rule) == (flow, dscp, 4)
@@ -109,7 +109,7 @@ def test_a_rule_that_reads_back_in_another_order_is_the_same_rule():
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3)), max_size=8),
        st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3)), max_size=8))  # fmt: skip
-def test_carrying_out_the_changes_gives_what_was_wanted(before, wanted):
+def test_applying_the_changes_gives_what_was_wanted(before, wanted):
     def rules(spec):
         mine = cookie(RuleKind.HOST)
         return {
@@ -140,7 +140,7 @@ def test_texts_are_what_ovs_ofctl_takes():
 REPLICA = read("udp_port: 6343\ncollector: {address: 10.0.3.2}\ncopies: [{port: 7343}, {host: 10.0.1.2, source: keep}]")
 
 
-def test_replication_stands_on_the_collectors_leaf_once_per_way_in():
+def test_replication_stands_on_the_collectors_leaf_once_per_port_in():
     switch, rules = replication.place(FABRIC, REPLICA, 1)
     assert switch == "leaf3"
     assert sorted(dict(rule.match)["in_port"] for rule in rules) == [1, 3, 4, 5]  # all but the collector's port 2
@@ -153,7 +153,7 @@ def test_replication_stands_on_the_collectors_leaf_once_per_way_in():
 
 
 @pytest.mark.parametrize("name", ["10.9.9.9", "10.0.3.77"])
-def test_replication_to_strangers_is_refused_by_name(name):
+def test_replication_to_unknown_hosts_is_refused_by_name(name):
     spec = read(f"udp_port: 1\ncollector: {{address: 10.0.3.2}}\ncopies: [{{host: {name}, source: keep}}]")
     with pytest.raises(ValueError, match=name):
         replication.place(FABRIC, spec, 1)
