@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from controller.config import Analytics
 from controller.feed import Feed, Unavailable, WrongAnswer
 from controller.flow import FlowKey, FlowObservation
 from controller.supervisor import Supervisor
-from tests.analytics.examples.wire import datagram, flow_sample, sampled_header, tcp_frame
+from tests.analytics.examples.wire import counter_sample, datagram, flow_sample, record, sampled_header, tcp_frame
 from tests.controller.answering import Answering, event
 from tests.ryu_manager import free_ports
 from topologies.leafspine import leafspine
@@ -72,6 +73,14 @@ def test_events_from_before_the_definition_are_not_given_again(analytics):
     feed.define({5_000_000: 500_000.0}, 1.0)
     send(address, sampled("10.254.0.2", 2, 8, ifindex=12))
     assert [event.ifindex for event in feed.events()] == ["12"]
+
+
+def test_ports_are_named_by_what_open_vswitch_adds_to_its_counters(analytics, eventually):
+    """Structure 0:1004, openflow_port: datapath id and port number."""
+    feed, address = analytics
+    openflow_port = record(1004, struct.pack(">QI", 0x1_0000_00FF, 3))
+    send(address, datagram(counter_sample(openflow_port, source=(0, 77)), agent="10.254.0.3"))
+    assert eventually(feed.ports) == [("10.254.0.3", "77", 0x1_0000_00FF, 3)]
 
 
 def test_right_answers_become_values():
