@@ -9,9 +9,11 @@ from controller.conductor import Conductor, Report
 from controller.control import Policy
 from controller.flow import FlowKey, FlowObservation
 from controller.load import Meter, PortCounters
+from controller.policy.replication import Replication
 from controller.rest import Health, Northbound
 from controller.topology import Fabric
 from documents.faults import Faults
+from ovs_rules.replication import read
 from topologies.leafspine import leafspine
 
 FABRIC = Fabric.from_spec(leafspine(2, 2, 2, 5).with_ifindexes({"leaf1-eth1": 11, "leaf1-eth2": 12, "spine1-eth1": 21}))
@@ -73,3 +75,20 @@ def test_what_is_not_possible_is_refused_by_name(northbound, method, path, statu
     answer = northbound.answer(method, path, {}, b"", 3.0)
     assert answer.status == status
     assert path in answer.body["error"]
+
+
+def test_status_counts_what_went_wrong(northbound):
+    assert ask(northbound, "status")["faults"] == {}
+    for _ in range(3):
+        northbound.faults.note("flow poll", ValueError("wrong"), 1.0)
+    assert ask(northbound, "status")["faults"] == {"flow poll": 3}
+    assert ask(northbound, "status")["problems"] == []
+
+
+def test_a_replication_that_cannot_be_placed_is_a_problem_in_the_status(northbound):
+    spec = read("udp_port: 1\ncollector: {address: 10.9.9.9}\ncopies: [{port: 2}]")
+    conductor = Conductor(Policy(), FABRIC, more=(Replication([spec]),))
+    conductor.tick(0.0)
+    again = Northbound(conductor, Meter(), Health(), northbound.faults)
+    (problem,) = ask(again, "status")["problems"]
+    assert "10.9.9.9" in problem
