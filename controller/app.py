@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -95,6 +96,14 @@ def _check_free(what: str, option: str, host: str, port: int) -> None:
             sys.exit(f"howdah: cannot listen for {what} on {host or '*'} port {port} ({option}): {error.strerror}")
 
 
+def _interrupt_this_thread() -> None:
+    """Lets Ctrl-C arrive in this green thread, the main one, where Ryu waits for it. Python raises it in the one that
+    runs when the signal comes, which it would end without ending the program."""
+    main = hub.getcurrent()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: hub.spawn(main.throw, KeyboardInterrupt))
+
+
 class Howdah(app_manager.RyuApp):
     """See the module."""
 
@@ -120,6 +129,7 @@ class Howdah(app_manager.RyuApp):
 
     def start(self) -> None:
         super().start()
+        _interrupt_this_thread()
         work: list[tuple[str, Callable[[], None], float]] = [
             ("event poll", self.poll_events, 0.0),
             ("flow poll", self.poll_flows, UNSETTLED_PERIOD),

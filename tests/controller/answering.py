@@ -6,8 +6,6 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-LONG_POLL_S = 0.5
-
 
 class Answering:
     """`answers`: the beginning of a path -> the body of a GET, or (status, body); None closes the connection.
@@ -18,6 +16,7 @@ class Answering:
 
     def __init__(self, answers):
         self.answers = answers
+        self.long_poll_s = 0.5
         self.asked = 0
         self._closing = threading.Event()
         self.put = []
@@ -44,7 +43,7 @@ class Answering:
             self.put.append(path)
         found = next((answer for start, answer in self.answers.items() if path.startswith(start)), b"[]")
         if found == b"[]" and "timeout=" in path:
-            self._closing.wait(LONG_POLL_S)
+            self._closing.wait(self.long_poll_s)
         return found if isinstance(found, tuple) or found is None else (200, found)
 
     def _handler(server):

@@ -1,6 +1,7 @@
 """The Ryu application in the stock ryu-manager, with an analytics whose answers are wrong: what becomes of faults."""
 
 import logging
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -79,6 +80,16 @@ def test_analytics_that_is_lost_is_one_kind_and_everything_is_put_again_when_it_
     }  # fmt: skip
     assert len(lines(controller, "Traceback")) == 1
     assert any("status 500 out of order" in line for line in lines(controller, "analytics connection: "))
+
+
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="children ignore SIGINT too")
+def test_ctrl_c_ends_a_controller_whose_threads_are_busy(controller, answering, eventually):
+    answering.long_poll_s = 0.0
+    eventually(lambda: answering.asked > 100, 60)
+    controller.process.send_signal(signal.SIGINT)
+    assert eventually(lambda: controller.process.poll() is not None, 60)
+    assert "uncaught exception" not in controller.log.read_text()
+    controller.process = None
 
 
 def test_what_a_handler_raises_is_a_fault_of_its_event_and_is_logged_once(caplog):
