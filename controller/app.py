@@ -1,27 +1,28 @@
 """The Ryu application: `ryu-manager controller.app`. A shim: it turns events into values, hands them to the conductor
-with the time, and carries out what comes back. Nothing is decided here.
+with the time, and executes what comes back. Nothing is decided here.
 
     OpenFlow events ----\\                      /---- flow mods, group mods, packet outs, each batch with a barrier
     feed of analytics ---> conductor (values) ->
     HTTP requests ------/                      \\---- JSON
 
-Green threads, one per kind of periodic work: events and looks of the feed, port counters, discovery, the supervisor.
+Green threads, one per row of the table in `start`. What goes wrong in a thread or in a handler is a fault of that kind
+(documents/faults.py): counted, logged at a limited rate, shown in GET /v1/status; the thread goes on.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-import requests
 from ryu import cfg
 from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
 from ryu.base import app_manager
@@ -30,38 +31,50 @@ from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISP
 from ryu.lib import hub
 
 from controller import config, discovery, openflow
-from controller.commands import Command, Emit
-from controller.conductor import Conductor, Report
-from controller.feed import FLOW, Feed
+from controller.commands import Command, Emit, Send
+from controller.conductor import Conductor
+from controller.feed import FLOW, Feed, Unavailable
 from controller.load import Meter
-from controller.pipeline import Kind, kind_of
+from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import Change, DropRule, PutRule, describe
 from controller.rest import Health, Northbound
+from controller.sessions import Session, Sessions
 from controller.supervisor import Supervisor
-from controller.topology import Fabric
-from ovs_rules.rule import Group, Rule
+from controller.view import Definitions
+from documents.faults import Faults
 
-OFP_PORT = 6653  # Ryu listens there unless told otherwise
+OFP_PORT = 6653  # Ryu listens there unless its options name another
 COUNTER_PERIOD = 1.0
-LOOK_PERIOD = 1.0
-GLANCE_PERIOD = 0.1  # while an elephant's way, or its arrival on a new one, is not yet seen
-TEND_PERIOD = 0.2
+POLL_PERIOD = 1.0
+UNSETTLED_PERIOD = 0.1  # while an elephant's path, or its arrival on a new one, is not yet seen
+SUPERVISE_PERIOD = 0.2
 RETRY_PERIOD = 0.5
+# Analytics that does not answer yet is no fault within this many seconds of the controller's own start.
+START_UP_S = 10.0
+
+App = TypeVar("App", bound="Howdah")
 
 
-@dataclass
-class Session:
-    """One connection of a switch: what it reports at first, and what was sent and is not yet confirmed."""
+def on(event: type, *dispatchers: str) -> Callable[[Callable[[App, Any], None]], Callable[[App, Any], None]]:
+    """Ryu's set_ev_cls; what the handler raises is a fault of the kind "OpenFlow <event>"."""
+    kind = f"OpenFlow {event.__name__.removeprefix('EventOFP')}"
 
-    datapath: Any
-    rules: list[Rule] = field(default_factory=list)
-    groups: list[Group] = field(default_factory=list)
-    sent: dict[int, Change] = field(default_factory=dict)
-    barriers: dict[int, list[int]] = field(default_factory=dict)
+    def decorate(handler: Callable[[App, Any], None]) -> Callable[[App, Any], None]:
+        @functools.wraps(handler)
+        def guarded(app: App, event: Any) -> None:
+            try:
+                handler(app, event)
+            except Exception as error:
+                app.faults.note(kind, error, time.time())
+
+        set_ev_cls(event, list(dispatchers))(guarded)
+        return guarded
+
+    return decorate
 
 
 def _begin() -> tuple[config.Settings, Conductor]:
-    """The settings and the controller they describe; ends the program with one line if something stands in the way."""
+    """The settings and the controller they describe; ends the program with one line if it cannot run with them."""
     try:
         settings = config.load(os.environ)
         conductor = config.conductor(settings)
@@ -83,6 +96,14 @@ def _check_free(what: str, option: str, host: str, port: int) -> None:
             sys.exit(f"howdah: cannot listen for {what} on {host or '*'} port {port} ({option}): {error.strerror}")
 
 
+def _interrupt_this_thread() -> None:
+    """Lets Ctrl-C arrive in this green thread, the main one, where Ryu waits for it. Python raises it in the one that
+    runs when the signal comes, which it would end without ending the program."""
+    main = hub.getcurrent()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: hub.spawn(main.throw, KeyboardInterrupt))
+
+
 class Howdah(app_manager.RyuApp):
     """See the module."""
 
@@ -92,47 +113,48 @@ class Howdah(app_manager.RyuApp):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.settings, self.conductor = _begin()
+        self.faults = Faults(self.logger)
         self.meter = Meter()
         self.health = Health(analytics=self.settings.analytics.base)
-        self.northbound = Northbound(self.conductor, self.meter, self.health)
+        self.northbound = Northbound(self.conductor, self.meter, self.health, self.faults)
         self.feed = Feed(self.settings.analytics.base, self.settings.analytics.token)
         self.supervisor = None if self.settings.analytics.url else Supervisor(self.settings.analytics)
-        self.sessions: dict[int, Session] = {}
-        self._published: Fabric | None = None
-        self._limits: dict[int, float] | None = None
-        self._looked = 0.0
+        self.sessions = Sessions()
+        self._defined: Definitions | None = None
+        self._polled = 0.0
+        self._began = time.time()
         self._sending = hub.Semaphore(1)
-        kwargs["wsgi"].register(Interface, {"app": self})
+        kwargs["wsgi"].register(NorthboundController, {"app": self})
         logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # a line per HTTP request buries what matters
 
     def start(self) -> None:
         super().start()
-        work: list[tuple[Callable[[], None], float]] = [
-            (self._hear, 0.0),
-            (self._look, GLANCE_PERIOD),
-            (self._poll_counters, COUNTER_PERIOD),
+        _interrupt_this_thread()
+        work: list[tuple[str, Callable[[], None], float]] = [
+            ("event poll", self.poll_events, 0.0),
+            ("flow poll", self.poll_flows, UNSETTLED_PERIOD),
+            ("counter poll", self.poll_counters, COUNTER_PERIOD),
+            ("tick", self.tick, discovery.PROBE_PERIOD),
         ]
         if self.supervisor:
-            work.append((self._tend, TEND_PERIOD))
-        if self.conductor.discovery:
-            work.append((self._discover, discovery.PROBE_PERIOD))
-        self.threads += [hub.spawn(self._repeat, what, period) for what, period in work]
+            work.append(("supervisor", self.supervise, SUPERVISE_PERIOD))
+        self.threads += [hub.spawn(self._repeat, *row) for row in work]
 
     def stop(self) -> None:
-        self.is_active = False  # so that the end of analytics is no news
+        self.is_active = False  # so that the end of analytics is no fault
         if self.supervisor:
             self.supervisor.stop()
         super().stop()
 
-    def _repeat(self, what: Callable[[], None], period: float) -> None:
+    def _repeat(self, kind: str, what: Callable[[], None], period: float) -> None:
         while self.is_active:
             try:
                 what()
-            except requests.RequestException as error:
+            except Unavailable as error:
                 self._lost(error)
                 hub.sleep(RETRY_PERIOD)
-            except Exception:
-                self.logger.exception("%s failed; it goes on", what.__name__)
+            except Exception as error:
+                self.faults.note(kind, error, time.time())
                 hub.sleep(RETRY_PERIOD)
             hub.sleep(period)
 
@@ -140,212 +162,158 @@ class Howdah(app_manager.RyuApp):
 
     def _define(self) -> None:
         """Puts topology and definitions where analytics lacks them: at first, after its restart, when they changed."""
-        fabric = self.conductor.fabric
-        if self._published is fabric:
+        wanted, before = self.conductor.definitions(), self._defined
+        if wanted is before:
             return
-        self.feed.publish(fabric.to_spec().to_json())
-        limits = {
-            port.speed: self.conductor.tracker.threshold(port)
-            for switch in fabric.switches
-            for port in fabric.edge_ports(switch)
-            if port.speed
-        }
-        if self._limits != limits:
-            self.feed.define(limits, self.settings.elephants.smoothing)
-        self._published, self._limits = fabric, limits
-        if not self.health.analytics_alive:
-            self.health.analytics_alive = True
-            self.conductor.resumed(time.time())
-            self.logger.info("analytics at %s answers; flow %s defined", self.feed.base, FLOW)
+        self.feed.publish(wanted.fabric.to_spec().to_json())
+        if before is None or wanted.thresholds != before.thresholds:
+            self.feed.define(wanted.thresholds, self.settings.elephants.smoothing)
+        self._defined = wanted
 
-    def _lost(self, error: Exception) -> None:
-        self._published = self._limits = None
-        if self.health.analytics_alive and self.is_active:
-            self.health.analytics_alive = False
-            self.logger.warning("analytics at %s is lost: %s; forwarding stays as it is", self.feed.base, error)
-
-    def _hear(self) -> None:
-        if self._published is None:
-            hub.sleep(RETRY_PERIOD)
-            return
-        sightings = self.feed.events()
-        if sightings:
-            self.carry_out(self.conductor.observed(sightings, time.time(), complete=False))
-
-    def _look(self) -> None:
-        """Looks at every port: once a second, and more often while something is about to show."""
+    def _lost(self, error: Unavailable) -> None:
+        """Everything is put again when analytics answers; until then forwarding stays as it is."""
         now = time.time()
-        if now - self._looked < LOOK_PERIOD and not self.conductor.ledger.unsettled(now):
+        if self.is_active and (self.health.analytics_alive or now - self._began > START_UP_S):
+            self.faults.note("analytics connection", error, now)
+        self._defined = None
+        self.health.analytics_alive = False
+
+    def poll_events(self) -> None:
+        if self._defined is None:
+            hub.sleep(RETRY_PERIOD)
+        elif seen := self.feed.events():
+            self.execute(self.conductor.observed(seen, time.time(), complete=False))
+
+    def poll_flows(self) -> None:
+        """Polls every port's flows: once a second, and more often while something is about to show."""
+        if time.time() - self._polled < POLL_PERIOD and not self.conductor.unsettled(time.time()):
             return
         self._define()
-        if self.conductor.discovery:
-            known = self.conductor.discovery.identify(self.conductor.fabric, self.feed.ports())
-            self.carry_out(self.conductor.set_fabric(known, time.time()))
-        self._looked = now = time.time()
-        sightings = self.feed.look(now)
-        seen: dict[tuple[str, int], int] = {}
-        for sighting in sightings:
-            port = self.conductor.fabric.port_at(sighting.agent, sighting.ifindex)
-            if port is not None:
-                seen[port.switch, port.number] = seen.get((port.switch, port.number), 0) + 1
-        self.health.flows_on = seen
-        self.carry_out(self.conductor.observed(sightings, now, complete=True))
+        if self.conductor.definitions().ports:
+            self.execute(self.conductor.ports_reported(self.feed.ports(), time.time()))
+        self._polled = now = time.time()
+        seen = self.feed.flows(now)
+        self._answered(now)
+        self.execute(self.conductor.observed(seen, now, complete=True))
 
-    def _tend(self) -> None:
-        if self.supervisor and (line := self.supervisor.tend(time.time())):
+    def _answered(self, now: float) -> None:
+        if not self.health.analytics_alive:
+            self.health.analytics_alive = True
+            self.conductor.resumed(now)
+            self.logger.info("analytics at %s answers; flow %s is defined", self.feed.base, FLOW)
+
+    def supervise(self) -> None:
+        if self.supervisor and (line := self.supervisor.supervise(time.time())):
             self.health.analytics_starts = self.supervisor.starts
             self.logger.info("%s", line)
 
     # Switches
 
-    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    @on(ofp_event.EventOFPStateChange, MAIN_DISPATCHER, DEAD_DISPATCHER)
     def on_state(self, event: Any) -> None:
         datapath = event.datapath
         if event.state == MAIN_DISPATCHER:
-            if before := self.sessions.get(datapath.id):
+            if self.sessions.open(datapath):
                 self.logger.warning("switch %016x connected twice: the older connection is closed", datapath.id)
-                before.datapath.close()
-            self.sessions[datapath.id] = Session(datapath)
-            for request in openflow.state_requests(datapath):
-                datapath.send_msg(request)
-        elif datapath.id in self.sessions and self.sessions[datapath.id].datapath is datapath:
-            del self.sessions[datapath.id]
+        elif self.sessions.close(datapath):
             self.meter.forget(datapath.id)
             self.conductor.switch_down(datapath.id)
             self.logger.warning("switch %016x disconnected", datapath.id)
 
-    @set_ev_cls(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
+    @on(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
     def on_groups(self, event: Any) -> None:
-        if session := self._session(event):
+        if session := self.sessions.of(event.msg.datapath):
             session.groups += [openflow.group(entry) for entry in event.msg.body]
 
-    @set_ev_cls(ofp_event.EventOFPFlowDescStatsReply, MAIN_DISPATCHER)
+    @on(ofp_event.EventOFPFlowDescStatsReply, MAIN_DISPATCHER)
     def on_rules(self, event: Any) -> None:
-        """The last of what a switch reports on connecting: from here on it is ours."""
-        session = self._session(event)
-        if session is None:
-            return
-        session.rules += [openflow.rule(entry) for entry in event.msg.body]
-        if not openflow.is_last(event.msg):
-            return
-        datapath = session.datapath
-        ports = list(datapath.ports.values())
-        report = Report(
-            openflow.local_name(ports),
-            openflow.ports("", ports),
-            {port.port_no: openflow.is_up(port) for port in ports},
-            tuple(session.rules),
-            tuple(session.groups),
-        )
-        self.carry_out(self.conductor.switch_up(datapath.id, report, time.time()))
-        if datapath.id in self.conductor.installed:
-            self.logger.info("switch %016x connected: %d of its rules are ours", datapath.id, len(report.rules))
-        else:
-            self.logger.warning("switch %016x is not in the topology and is left alone", datapath.id)
+        """The last of what a switch reports on connecting: from here on it is programmed."""
+        if session := self.sessions.of(event.msg.datapath):
+            session.rules += [openflow.rule(entry) for entry in event.msg.body]
+            if openflow.is_last(event.msg):
+                self.execute(self.conductor.switch_up(session.dpid, session.report(), time.time()))
+                self._announce_switch(session)
 
-    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
+    @on(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def on_barrier(self, event: Any) -> None:
-        if session := self._session(event):
-            done = [session.sent.pop(xid) for xid in session.barriers.pop(event.msg.xid, []) if xid in session.sent]
-            self.conductor.confirmed(session.datapath.id, done, time.time())
+        if session := self.sessions.of(event.msg.datapath):
+            self.conductor.confirmed(session.dpid, session.confirmed(event.msg.xid), time.time())
 
-    @set_ev_cls(ofp_event.EventOFPErrorMsg, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    @on(ofp_event.EventOFPErrorMsg, CONFIG_DISPATCHER, MAIN_DISPATCHER)
     def on_error(self, event: Any) -> None:
-        session = self._session(event)
-        change = session.sent.pop(event.msg.xid, None) if session else None
+        session = self.sessions.of(event.msg.datapath)
+        change = session.refused(event.msg.xid) if session else None
         if session and change is not None:
-            self.conductor.refused(session.datapath.id, change)
-            self.logger.error(
-                "switch %016x refused %s (error type %d code %d)",
-                session.datapath.id, describe(change), event.msg.type, event.msg.code,
-            )  # fmt: skip
+            self.conductor.refused(session.dpid, change)
+            code = f"error type {event.msg.type} code {event.msg.code}"
+            self.logger.error("switch %016x refused %s (%s)", session.dpid, describe(change), code)
 
-    @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
+    @on(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     def on_flow_removed(self, event: Any) -> None:
-        if session := self._session(event):
-            rule = openflow.rule(event.msg)
-            self.carry_out(self.conductor.flow_removed(session.datapath.id, rule, time.time()))
+        if session := self.sessions.of(event.msg.datapath):
+            self.execute(self.conductor.flow_removed(session.dpid, openflow.rule(event.msg), time.time()))
 
-    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    @on(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
     def on_port(self, event: Any) -> None:
-        if session := self._session(event):
+        if session := self.sessions.of(event.msg.datapath):
             port = event.msg.desc
             up = openflow.is_up(port) and not openflow.is_gone(event.msg)
-            self.carry_out(self.conductor.port_changed(session.datapath.id, port.port_no, up, time.time()))
+            self.execute(self.conductor.port_changed(session.dpid, port.port_no, up, time.time()))
 
-    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    @on(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     def on_packet(self, event: Any) -> None:
-        if session := self._session(event):
+        if session := self.sessions.of(event.msg.datapath):
             port = event.msg.match["in_port"]
-            self.carry_out(self.conductor.packet_in(session.datapath.id, port, event.msg.data, time.time()))
+            self.execute(self.conductor.packet_in(session.dpid, port, event.msg.data, time.time()))
 
-    @set_ev_cls(ofp_event.EventOFPPortStatsReply, MAIN_DISPATCHER)
+    @on(ofp_event.EventOFPPortStatsReply, MAIN_DISPATCHER)
     def on_port_counters(self, event: Any) -> None:
-        if session := self._session(event):
-            self.meter.ports(session.datapath.id, openflow.port_counters(event.msg.body), time.time())
+        if session := self.sessions.of(event.msg.datapath):
+            self.meter.ports(session.dpid, openflow.port_counters(event.msg.body), time.time())
 
-    @set_ev_cls(ofp_event.EventOFPGroupStatsReply, MAIN_DISPATCHER)
+    @on(ofp_event.EventOFPGroupStatsReply, MAIN_DISPATCHER)
     def on_group_counters(self, event: Any) -> None:
-        if session := self._session(event):
-            for group_id, members in openflow.group_counters(event.msg.body).items():
-                self.meter.members[session.datapath.id, group_id] = members
+        if session := self.sessions.of(event.msg.datapath):
+            self.meter.groups(session.dpid, openflow.group_counters(event.msg.body))
 
-    def _session(self, event: Any) -> Session | None:
-        """The session of the connection an event came by; None if that connection was replaced since."""
-        session = self.sessions.get(event.msg.datapath.id)
-        return session if session and session.datapath is event.msg.datapath else None
+    def poll_counters(self) -> None:
+        for session in self.sessions:
+            session.request(openflow.counter_requests(session.datapath))
 
-    def _poll_counters(self) -> None:
-        for session in list(self.sessions.values()):
-            for request in openflow.counter_requests(session.datapath):
-                session.datapath.send_msg(request)
-
-    def _discover(self) -> None:
-        if self.conductor.discovery:
-            now = time.time()
-            self.carry_out(self.conductor.set_fabric(self.conductor.discovery.settled(self.conductor.fabric, now), now))
-            self.carry_out(self.conductor.discovery.probes(self.conductor.fabric))
+    def tick(self) -> None:
+        self.execute(self.conductor.tick(time.time()))
 
     # Out
 
-    def carry_out(self, commands: Iterable[Command]) -> None:
+    def execute(self, commands: Iterable[Command]) -> None:
         """Does what the conductor wants, in the order of its decisions.
 
-        A full send queue lets other threads in between; an older rule must not overtake a newer one there. Errors and
-        barrier replies find their change by transaction id.
+        A full send queue lets other threads in between; an older rule must not overtake a newer one there.
         """
         with self._sending:
             for command in commands:
                 session = self.sessions.get(command.dpid)
-                if session is None:
-                    continue
-                if isinstance(command, Emit):
-                    session.datapath.send_msg(openflow.packet_out(session.datapath, command.port, command.frame))
-                else:
-                    self._send(session, command.changes)
+                match command:
+                    case Emit(port=port, frame=frame) if session:
+                        session.emit(port, frame)
+                    case Send(changes=changes) if session:
+                        session.send(changes)
+                        self._announce(session.dpid, changes)
 
-    def _send(self, session: Session, changes: Iterable[Change]) -> None:
-        datapath = session.datapath
-        xids = []
+    def _announce(self, dpid: int, changes: Iterable[Change]) -> None:
+        """Elephants' rules are logged; the rest of the pipeline is only of interest when debugging."""
         for change in changes:
-            message = openflow.message(datapath, change)
-            datapath.set_xid(message)
-            session.sent[message.xid] = change
-            xids.append(message.xid)
-            datapath.send_msg(message)
-            self._announce(datapath.id, change)
-        barrier = openflow.barrier(datapath)
-        datapath.set_xid(barrier)
-        session.barriers[barrier.xid] = xids
-        datapath.send_msg(barrier)
+            elephant = isinstance(change, PutRule | DropRule) and kind_of(change.rule.cookie) == RuleKind.ELEPHANT
+            self.logger.log(logging.INFO if elephant else logging.DEBUG, "switch %016x: %s", dpid, describe(change))
 
-    def _announce(self, dpid: int, change: Change) -> None:
-        """Elephants' rules are news; the rest of the pipeline is only of interest when debugging."""
-        news = isinstance(change, PutRule | DropRule) and kind_of(change.rule.cookie) == Kind.ELEPHANT
-        self.logger.log(logging.INFO if news else logging.DEBUG, "switch %016x: %s", dpid, describe(change))
+    def _announce_switch(self, session: Session) -> None:
+        if session.dpid in self.conductor.view().installed:
+            self.logger.info("switch %016x connected: %d of its rules are ours", session.dpid, len(session.rules))
+        else:
+            self.logger.warning("switch %016x is not in the topology and is left alone", session.dpid)
 
 
-class Interface(ControllerBase):
+class NorthboundController(ControllerBase):
     """The northbound interface on Ryu's HTTP server; see controller/rest.py."""
 
     def __init__(self, req: Any, link: Any, data: Any, **config: Any) -> None:
@@ -358,8 +326,12 @@ class Interface(ControllerBase):
         given = req.headers.get("Authorization", "")
         if req.method != "GET" and token and not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
             return _response(401, {"error": "writing needs the header Authorization: Bearer <token>"})
-        answer = self.app.northbound.answer(req.method, path, req.params, req.body, time.time())
-        self.app.carry_out(answer.commands)
+        try:
+            answer = self.app.northbound.answer(req.method, path, req.params, req.body, time.time())
+            self.app.execute(answer.commands)
+        except Exception as error:
+            self.app.faults.note("HTTP request", error, time.time())
+            return _response(500, {"error": f"/v1/{path}: a fault of the controller; see its log"})
         return _response(answer.status, answer.body)
 
 

@@ -29,19 +29,19 @@ def register(app: typer.Typer) -> None:
 
 
 def top(url: Url = URL, as_json: AsJson = False, period: Annotated[float, typer.Option(min=0.1)] = 1.0) -> None:
-    """Elephants and busy links, live until Ctrl-C (one picture when the output is no terminal)."""
+    """Elephants and busy links, renewed until Ctrl-C (printed once when the output is no terminal)."""
     if as_json:
         print(json.dumps({name: get(url, name) for name in ("status", "elephants", "links")}))
         return
     console = Console()
     if not console.is_terminal:
-        console.print(_picture(url))
+        console.print(_overview(url))
         return
     try:
-        with Live(_picture(url), console=console, screen=True, auto_refresh=False) as live:
+        with Live(_overview(url), console=console, screen=True, auto_refresh=False) as live:
             while True:
                 time.sleep(period)
-                live.update(_picture(url), refresh=True)
+                live.update(_overview(url), refresh=True)
     except KeyboardInterrupt:
         return
 
@@ -49,9 +49,9 @@ def top(url: Url = URL, as_json: AsJson = False, period: Annotated[float, typer.
 def elephants(
     url: Url = URL,
     as_json: AsJson = False,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that ended.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also elephants that ended.")] = False,
 ) -> None:
-    """Every elephant: where it enters, how fast, what was done about it and why."""
+    """Every elephant: where it enters, its rate, what was done about it and why."""
     rows = get(url, "elephants?all=true" if everything else "elephants")
     print(json.dumps(rows)) if as_json else Console().print(elephant_table(rows))
 
@@ -131,12 +131,13 @@ def link_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _picture(url: str) -> Group:
+def _overview(url: str) -> Group:
     status = get(url, "status")
     where = status["analytics"]
     head = (
         f"{len(status['switches']['connected'])} of {status['switches']['known']} switches, analytics "
-        f"{'answers' if where['alive'] else 'is away'} ({where['url']}), {status['counts']['moves']} moves so far"
+        f"{'answers' if where['alive'] else 'does not answer'} ({where['url']}), {status['counts']['moves']} moves, "
+        f"{sum(status['faults'].values())} faults"
     )
     return Group(head, elephant_table(get(url, "elephants")), link_table(get(url, "links")))
 

@@ -1,4 +1,4 @@
-"""What the controller's core wants done, as values. The shell (app.py) carries it out and knows nothing more."""
+"""What the controller's core wants done, as values. app.py executes it and knows nothing more."""
 
 from __future__ import annotations
 

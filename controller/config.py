@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from controller.conductor import Conductor, Policy
+from controller.conductor import Conductor
+from controller.control import Policy
 from controller.discovery import Discovery
 from controller.elephants import Limits
+from controller.policy.replication import Replication
 from controller.topology import Fabric
 from documents import strict
 from documents.topology import Spec, SpecError
@@ -37,7 +39,7 @@ class Analytics:
 
 @dataclass(frozen=True)
 class ElephantSettings:
-    """When a flow is an elephant and what its rules look like; see conductor.Policy and elephants.Limits."""
+    """When a flow is an elephant and what its rules look like; see control.Policy and elephants.Limits."""
 
     share: float = 0.10
     release: float = 0.5
@@ -75,7 +77,7 @@ class ElephantSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the controller is told at start.
+    """All settings of the controller.
 
     `topology` is a topology file, none means discovery; `port_speed` (bits/s) then stands in for the speeds of ports;
     `replication` lists the files of replication specs (ovs_rules/) to install. `listen` is the address of the
@@ -118,12 +120,13 @@ def conductor(settings: Settings) -> Conductor:
 
     Raises ValueError, one line that names the file and what is wrong in it.
     """
-    specs = tuple(replication.read(Path(name)) for name in settings.replication)
+    specs = [replication.read(Path(name)) for name in settings.replication]
+    more = (Replication(specs),) if specs else ()
     policy = settings.elephants.policy
     if settings.topology is None:
-        return Conductor(policy, discovery=Discovery(settings.port_speed), replications=specs)
+        return Conductor(policy, discovery=Discovery(settings.port_speed), more=more)
     try:
         fabric = Fabric.from_spec(Spec.from_json(strict.read(Path(settings.topology), dict)))
     except SpecError as error:
         raise ValueError(f"{settings.topology}: {error}") from None
-    return Conductor(policy, fabric, replications=specs)
+    return Conductor(policy, fabric, more=more)

@@ -1,4 +1,4 @@
-"""The fabric found out instead of read from a file, from three witnesses:
+"""The fabric found out instead of read from a file, from three sources:
 
 - the switches themselves: ports and their speeds, when they connect (OpenFlow);
 - links: every port emits an LLDP probe that names it, and the switch where it arrives names the other end;
@@ -49,7 +49,7 @@ class Discovery:
         return replace(fabric.with_switch(Switch(label, dpid, fresh, old.agent if old else None)), flood=False)
 
     def settled(self, fabric: Fabric, now: float) -> Fabric:
-        """The fabric with flooding allowed once nothing new came for a while, and without links that fell silent."""
+        """The fabric, with flooding once no switch came for a while, and without links whose probes stopped."""
         if not fabric.flood and fabric.switches and now - self.newest >= SETTLE:
             fabric = replace(fabric, flood=True)
         alive = [link for link in fabric.links if now - self._seen(fabric, link) < LINK_AGE]

@@ -1,20 +1,27 @@
-"""The controller's ear: everything it asks of analytics, over sFlow-RT's REST API and nothing else.
+"""Everything the controller asks of analytics, over sFlow-RT's REST API and nothing else.
 
 Two questions run side by side: the long poll for threshold events (a new elephant is known within milliseconds) and,
-once a second, a look at every port's top flows (rates, ways, ends, and whatever an outage of either side hid).
+once a second, every port's top flows (rates, paths, ends, and whatever an outage of either side hid).
 After every outage the definitions and the topology are put again: analytics keeps nothing over a restart.
+
+What is read is checked against the structs below, which name the fields that are used and nothing more. So a method
+either returns values or raises one of two errors, each one line that begins with the request's URL:
+
+- Unavailable: there was no answer, or a status that says no (analytics is away, ends, or refuses what is put);
+- WrongAnswer: there was an answer, and it is not what the API promises; the line names the field.
 
 Nothing here retries or sleeps; the callers in app.py do, so that one place decides about pace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
+import msgspec
 import requests
 
-from controller.elephants import FlowKey, Sighting
+from controller.flow import FlowKey, FlowObservation
 
 FLOW = "howdah_flow"
 FLOW_KEYS = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
@@ -24,9 +31,59 @@ TOP_FLOWS = 20  # the most that sFlow-RT keeps per data source
 POLL_S = 10.0
 ANSWER_S = 5.0
 
+T = TypeVar("T")
+
+
+class FeedError(Exception):
+    """A request to analytics that gave nothing; one line that begins with its method and URL."""
+
+
+class Unavailable(FeedError):
+    """No answer, or a status that says no."""
+
+
+class WrongAnswer(FeedError):
+    """An answer that is not what the API promises."""
+
+
+class Event(msgspec.Struct, rename="camel"):
+    """An element of GET /events/json, newest first. Value in bytes/s, timestamp in ms since the epoch."""
+
+    event_id: int = msgspec.field(name="eventID")
+    threshold_id: str = msgspec.field(name="thresholdID")
+    timestamp: float
+    agent: str
+    data_source: str
+    value: float
+    flow_key: str | None = None
+
+
+class TopKey(msgspec.Struct):
+    """One of a port's largest flows; value in bytes/s."""
+
+    key: str
+    value: float
+
+
+class TopFlows(msgspec.Struct, rename="camel"):
+    """An element of GET /dump/ALL/<flow>/json: one port; without any flow it has no keys."""
+
+    agent: str
+    data_source: str
+    top_keys: list[TopKey] = msgspec.field(default_factory=list)
+
+
+class Metric(msgspec.Struct, rename="camel"):
+    """An element of GET /dump/ALL/<metrics>/json: one counter metric of one port."""
+
+    agent: str
+    data_source: str
+    metric_name: str
+    metric_value: int | str
+
 
 class Feed:
-    """One client of one analytics process. Every method may raise requests.RequestException."""
+    """One client of one analytics process. Every method but `alive` may raise Unavailable or WrongAnswer."""
 
     def __init__(self, base: str, token: str | None = None) -> None:
         self.base = base
@@ -57,64 +114,84 @@ class Feed:
         for speed, limit in thresholds.items():
             threshold = {"metric": FLOW, "value": limit / 8, "byFlow": True, "timeout": 1}
             self._put(f"/threshold/{THRESHOLD}{speed}/json", threshold)
-        newest = self._get(self._asking, "/events/json?maxEvents=1", ANSWER_S)
-        self._cursor = newest[0]["eventID"] if newest else -1
+        newest = self._get(self._asking, "/events/json?maxEvents=1", ANSWER_S, list[Event])
+        self._cursor = newest[0].event_id if newest else -1
 
-    def events(self) -> list[Sighting]:
-        """The elephants' events since the last call; waits up to POLL_S seconds for one."""
+    def events(self) -> list[FlowObservation]:
+        """The elephants' events since the last call, oldest first; waits up to POLL_S seconds for one."""
         query = f"/events/json?eventID={self._cursor}&maxEvents=1000&timeout={POLL_S:.0f}"
-        events = self._get(self._polling, query, POLL_S + ANSWER_S)
+        events = self._get(self._polling, query, POLL_S + ANSWER_S, list[Event])
         if events:
-            self._cursor = events[0]["eventID"]
-        return list(_sightings_of_events(reversed(events)))
+            self._cursor = events[0].event_id
+        return list(_of_events(reversed(events)))
 
-    def look(self, now: float) -> list[Sighting]:
+    def flows(self, now: float) -> list[FlowObservation]:
         """The top flows of every port, with their rates now."""
-        rows = self._get(self._asking, f"/dump/ALL/{FLOW}/json", ANSWER_S)
-        return list(_sightings_of_rows(rows, now))
+        return list(_of_ports(self._get(self._asking, f"/dump/ALL/{FLOW}/json", ANSWER_S, list[TopFlows]), now))
 
     def ports(self) -> list[tuple[str, str, int, int]]:
         """(agent, ifIndex, datapath id, OpenFlow port) of every port whose counters carry both (Open vSwitch does)."""
-        known: dict[tuple[str, str], dict[str, Any]] = {}
-        for row in self._get(self._asking, "/dump/ALL/of_dpid,of_port/json", ANSWER_S):
-            known.setdefault((row["agent"], row["dataSource"]), {})[row["metricName"]] = row["metricValue"]
-        return [
-            (agent, ifindex, int(str(found["of_dpid"]), 16), int(found["of_port"]))
-            for (agent, ifindex), found in known.items()
-            if len(found) == 2
-        ]
+        path = "/dump/ALL/of_dpid,of_port/json"
+        known: dict[tuple[str, str], dict[str, int | str]] = {}
+        for row in self._get(self._asking, path, ANSWER_S, list[Metric]):
+            known.setdefault((row.agent, row.data_source), {})[row.metric_name] = row.metric_value
+        complete = {port: found for port, found in known.items() if found.keys() == {"of_dpid", "of_port"}}
+        try:
+            return [
+                (agent, ifindex, int(str(found["of_dpid"]), 16), int(found["of_port"]))
+                for (agent, ifindex), found in complete.items()
+            ]
+        except ValueError as error:
+            raise WrongAnswer(f"GET {self.base}{path}: metricValue is no number of a port: {error}") from None
 
     def _put(self, path: str, body: Any) -> None:
-        answer = self._asking.put(self.base + path, json=body, headers=self._headers, timeout=ANSWER_S)
-        if answer.status_code not in (200, 204):
-            raise requests.HTTPError(f"PUT {path}: {answer.status_code} {answer.text.strip()[:200]}", response=answer)
+        self._ask(self._asking, "PUT", path, ANSWER_S, json=body, headers=self._headers)
 
-    def _get(self, session: requests.Session, path: str, timeout: float) -> Any:
-        answer = session.get(self.base + path, timeout=timeout)
-        answer.raise_for_status()
-        return answer.json()
+    def _get(self, session: requests.Session, path: str, timeout: float, shape: type[T]) -> T:
+        try:
+            return msgspec.json.decode(self._ask(session, "GET", path, timeout), type=shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise WrongAnswer(f"GET {self.base}{path}: {error}") from None
+
+    def _ask(self, session: requests.Session, method: str, path: str, timeout: float, **more: Any) -> bytes:
+        url = self.base + path
+        try:
+            answer = session.request(method, url, timeout=timeout, **more)
+        except requests.RequestException as error:
+            raise Unavailable(f"{method} {url}: {_reason(error)}") from None
+        if not answer.ok:
+            text = " ".join(answer.text.split())[:200]
+            raise Unavailable(f"{method} {url}: status {answer.status_code} {text}")
+        return answer.content
 
 
-def _sightings_of_events(events: Iterator[Mapping[str, Any]]) -> Iterator[Sighting]:
+def _reason(error: requests.RequestException) -> str:
+    match error:
+        case requests.Timeout():
+            return "no answer in time"
+        case requests.ConnectionError():
+            return "no connection"
+    return " ".join(str(error).split())
+
+
+def _of_events(events: Iterable[Event]) -> Iterator[FlowObservation]:
     for event in events:
-        if not str(event.get("thresholdID", "")).startswith(THRESHOLD) or "flowKey" not in event:
-            continue
-        flow = _flow(event["flowKey"])
-        if flow is not None:
-            at = event["timestamp"] / 1000
-            yield Sighting(flow, event["agent"], event["dataSource"], event["value"] * 8, at)
-
-
-def _sightings_of_rows(rows: list[Mapping[str, Any]], now: float) -> Iterator[Sighting]:
-    for row in rows:
-        for top in row.get("topKeys", ()):
-            flow = _flow(top["key"])
+        if event.threshold_id.startswith(THRESHOLD) and event.flow_key is not None:
+            flow = _flow(event.flow_key)
             if flow is not None:
-                yield Sighting(flow, row["agent"], row["dataSource"], top["value"] * 8, now)
+                yield FlowObservation(flow, event.agent, event.data_source, event.value * 8, event.timestamp / 1000)
+
+
+def _of_ports(ports: Iterable[TopFlows], now: float) -> Iterator[FlowObservation]:
+    for port in ports:
+        for top in port.top_keys:
+            flow = _flow(top.key)
+            if flow is not None:
+                yield FlowObservation(flow, port.agent, port.data_source, top.value * 8, now)
 
 
 def _flow(text: str) -> FlowKey | None:
-    """A flow of ours, None for a key that is not a 5-tuple (somebody redefined the flow)."""
+    """A flow of ours, None for a key that is not a 5-tuple (another client redefined the flow)."""
     try:
         return FlowKey.parse(text)
     except ValueError:

@@ -1,6 +1,6 @@
 """The few frames the controller reads and writes itself: ARP (RFC 826) and the LLDP probes of discovery (IEEE 802.1AB).
 
-Bytes in, values out; anything malformed reads as None, because a frame off the wire is nobody's programming error.
+Bytes in, values out; anything malformed reads as None, because what a frame contains is no programming error.
 
     Ethernet  | destination 6 | source 6 | type 2 | payload ...
     ARP       | 1, 0x0800, 6, 4 | operation 2 | sender MAC 6, IPv4 4 | target MAC 6, IPv4 4

@@ -13,7 +13,7 @@ from controller import frames
 from controller.commands import Emit
 from controller.topology import Fabric, Host, Port
 
-NOBODY = "0.0.0.0"  # the sender of an ARP probe (RFC 5227), which claims no address yet
+UNSPECIFIED = "0.0.0.0"  # the sender of an ARP probe (RFC 5227), which claims no address yet
 
 
 def answer(fabric: Fabric, port: Port, frame: bytes) -> tuple[Fabric, list[Emit]]:
@@ -33,7 +33,7 @@ def answer(fabric: Fabric, port: Port, frame: bytes) -> tuple[Fabric, list[Emit]
 
 
 def _learn(fabric: Fabric, port: Port, arp: frames.Arp) -> Fabric:
-    if arp.sender_ip == NOBODY:
+    if arp.sender_ip == UNSPECIFIED:
         return fabric
     known = next((host for host in fabric.hosts if host.mac == arp.sender_mac), None)
     here = (port.switch, port.number, arp.sender_ip)

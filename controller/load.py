@@ -47,6 +47,11 @@ class Meter:
                 self.loads[dpid, number] = Load(received * 8 / elapsed, sent * 8 / elapsed)
             self.counters[dpid, number] = now, fresh
 
+    def groups(self, dpid: int, reports: Mapping[int, list[tuple[int, int]]]) -> None:
+        """(packets, bytes) of each bucket in order, by group."""
+        for group_id, members in reports.items():
+            self.members[dpid, group_id] = members
+
     def load(self, dpid: int, number: int) -> Load:
         return self.loads.get((dpid, number), Load())
 

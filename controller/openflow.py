@@ -1,7 +1,7 @@
 """Between our values and Ryu's messages: changes become flow mods and group mods, reports become rules and groups.
 
 OpenFlow 1.5 only. It is the one version in which a group's hash can be chosen (the selection method is a group
-property of 1.5 and later), and every Open vSwitch since 2.12 speaks it unless told otherwise. What Open vSwitch does
+property of 1.5 and later), and every Open vSwitch since 2.12 speaks it by default. What Open vSwitch does
 not take from 1.5 (the new OFPMP_FLOW_STATS) is not used.
 
 One repair of Ryu 4.34 is made on import: its OFPBucket parser reads properties past the end of the bucket and never
@@ -11,7 +11,7 @@ returns on what Open vSwitch sends.
 from __future__ import annotations
 
 import struct
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from ryu.ofproto import ofproto_v1_5 as ofp
@@ -31,6 +31,7 @@ _NTR_VENDOR, _NTR_SELECTION_METHOD = 0x0000154D, 1
 _SELECTION = struct.Struct("!4x16sQ")
 _GROUP_KINDS = {"all": ofp.OFPGT_ALL, "select": ofp.OFPGT_SELECT, "indirect": ofp.OFPGT_INDIRECT}
 _KIND_NAMES = {number: name for name, number in _GROUP_KINDS.items()}
+_IP_FIELDS = {"ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst", "ipv6_nd_target", "arp_spa", "arp_tpa"}
 _PORT_NAMES = {number: name for name, number in RESERVED_PORTS.items()}
 
 
@@ -165,7 +166,7 @@ def _action(action: Action) -> Any:
 def _match_value(name: str, value: Value) -> Any:
     """Ryu wants masked values as (value, mask)."""
     if isinstance(value, str) and "/" in value:
-        if name.startswith(("ipv4", "ipv6", "arp_")):
+        if name in _IP_FIELDS:
             network = ip_network(value, strict=False)
             return str(network.network_address), str(network.netmask)
         address, mask = value.split("/")
@@ -277,7 +278,7 @@ def _read_bucket(bucket: Any) -> Bucket:
 
 
 def _read_action(action: Any) -> Action | None:
-    """Our value of an action; None for one that is not in our vocabulary, and so never equal to a rule of ours."""
+    """Our value of an action; None for one that no rule of ours has."""
     match action.type:
         case ofp.OFPAT_OUTPUT:
             return Output(_PORT_NAMES.get(action.port, action.port))
@@ -288,12 +289,18 @@ def _read_action(action: Any) -> Action | None:
     return None
 
 
+def _prefix_length(mask: str) -> int | str:
+    """A mask of leading ones as their number, any other as it is."""
+    address = ip_address(mask)
+    ones = int(address).bit_count()
+    leading = ip_network((0, ones)) if address.version == 4 else ip_network((bytes(16), ones))
+    return ones if leading.netmask == address else mask
+
+
 def _read_value(name: str, value: Any) -> Value:
+    """The value as rules have it: masked addresses as text, IP networks as address/prefix."""
     if isinstance(value, tuple):
         address, mask = value
-        if name.startswith(("ipv4", "ipv6", "arp_")):
-            return str(ip_network(f"{address}/{mask}"))
-        return f"{address}/{mask}"
-    if name == "in_port":
-        return _PORT_NAMES.get(value, value)
-    return value
+        return f"{address}/{_prefix_length(mask)}" if name in _IP_FIELDS else f"{address}/{mask}"
+    read: Value = _PORT_NAMES.get(value, value) if name == "in_port" else value
+    return read

@@ -23,7 +23,7 @@ GROUP_BASE = 0x48000000
 GROUP_MASK = 0xFF000000
 
 
-class Kind(IntEnum):
+class RuleKind(IntEnum):
     """What an entry of ours is for; stands in its cookie."""
 
     BASE = 1
@@ -38,17 +38,17 @@ class Kind(IntEnum):
 # Within a table the larger number wins. Replication copies a datagram that an elephant rule may match as well, and
 # goes on to forward it itself, so it stands above.
 PRIORITY = {
-    Kind.BASE: 0,
-    Kind.ELEPHANT: 1000,
-    Kind.REPLICATION: 2000,
-    Kind.ARP: 3000,
-    Kind.DISCOVERY: 4000,
-    Kind.TREE: 400,
-    Kind.HOST: 500,
+    RuleKind.BASE: 0,
+    RuleKind.ELEPHANT: 1000,
+    RuleKind.REPLICATION: 2000,
+    RuleKind.ARP: 3000,
+    RuleKind.DISCOVERY: 4000,
+    RuleKind.TREE: 400,
+    RuleKind.HOST: 500,
 }
 
 
-def cookie(kind: Kind, control: int = 0) -> int:
+def cookie(kind: RuleKind, control: int = 0) -> int:
     """The cookie of an entry of `kind` that belongs to `control` (32 bits; 0 = to none)."""
     return OURS | kind << 32 | control & 0xFFFFFFFF
 
@@ -57,10 +57,10 @@ def is_ours(value: int) -> bool:
     return value & MARK_MASK == OURS
 
 
-def kind_of(value: int) -> Kind | None:
+def kind_of(value: int) -> RuleKind | None:
     """The kind in a cookie of ours; None where a later release of Howdah wrote a kind we do not know."""
     try:
-        return Kind(value >> 32 & 0xFF)
+        return RuleKind(value >> 32 & 0xFF)
     except ValueError:
         return None
 

@@ -2,7 +2,7 @@
 
 Groups come before the rules that point at them, rules are replaced in place (same table, priority and match: one
 atomic change), and what is no longer wanted goes last, rules before the groups they use. Only entries whose cookie or
-group number is ours are ever deleted; a foreign entry is not even looked at.
+group number is ours are ever deleted; a foreign entry is left out of the comparison.
 """
 
 from __future__ import annotations

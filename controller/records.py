@@ -1,4 +1,4 @@
-"""The story of every elephant, for people and for measurements: when it was seen, marked, moved, and why.
+"""The history of every elephant, for operators and for measurements: when it was seen, marked, moved, and why.
 
 Kept apart from the decisions: nothing here is read by a policy.
 """
@@ -8,17 +8,29 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from controller.elephants import Elephant, FlowKey
+from controller.elephants import Elephant
+from controller.flow import FlowKey
 from controller.topology import Fabric, Path, switches_of
 
-# Ended elephants that the northbound API still tells about.
+# Ended elephants that the northbound interface still lists.
 REMEMBERED = 1000
-# For so many seconds after detection or a move somebody waits to see where the flow goes.
+# For so many seconds after detection or a move the next samples show where the flow goes.
 FRESH = 3.0
 
 
 @dataclass
-class Record:
+class Counts:
+    """What happened since the start."""
+
+    elephants: int = 0
+    moves: int = 0
+    refused_by_cap: int = 0
+    refused_by_switch: int = 0
+    adopted: int = 0
+
+
+@dataclass
+class ElephantRecord:
     """One elephant. Times in s since the epoch, rate in bits/s, paths as switch names.
 
     `marked_at` and `steered_at` are the switch's own confirmation (barrier reply) that the rule is in force;
@@ -41,15 +53,15 @@ class Record:
     state: str = "seen"
 
 
-class Ledger:
+class ElephantRecords:
     """Records of live elephants by flow, and of the last ones that ended."""
 
     def __init__(self) -> None:
-        self.live: dict[FlowKey, Record] = {}
-        self.past: deque[Record] = deque(maxlen=REMEMBERED)
+        self.live: dict[FlowKey, ElephantRecord] = {}
+        self.past: deque[ElephantRecord] = deque(maxlen=REMEMBERED)
 
-    def open(self, elephant: Elephant, state: str = "seen", reason: str = "") -> Record:
-        record = Record(
+    def open(self, elephant: Elephant, state: str = "seen", reason: str = "") -> ElephantRecord:
+        record = ElephantRecord(
             elephant.flow,
             elephant.entry.switch,
             elephant.entry.name,
@@ -93,7 +105,7 @@ class Ledger:
             record.first_path = record.first_path or record.path
 
     def unsettled(self, now: float) -> bool:
-        """Whether the next samples matter: an elephant's way, or its arrival on a new one, is not yet seen."""
+        """Whether the next samples matter: an elephant's path, or its arrival on a new one, is not yet seen."""
         return any(
             (record.path is None and now - record.detected_at < FRESH)
             or (record.steered_at is not None and record.seen_moved_at is None and now - record.steered_at < FRESH)

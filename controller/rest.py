@@ -1,18 +1,19 @@
 """The northbound interface: what the controller knows and does, as JSON under /v1. Pure: a request comes in as values.
 
-    GET /v1/status     counts, switches, analytics       GET /v1/elephants[?all=true]   live (and ended) elephants
+    GET /v1/status     counts, switches, faults          GET /v1/elephants[?all=true]   live (and ended) elephants
     GET /v1/fabric     switches, hosts, link ends        GET /v1/controls               the rule of each elephant
     GET /v1/links      load and elephants per direction  GET /v1/ecmp                   groups, members, bytes, flows
     GET PUT /v1/policy marking and steering on or off    GET /v1/topology               the topology document
 
-Rates are bits/s, times seconds since the epoch. A link is busy from 80 % of its speed on, and then "mice", "elephant"
-or "collision" by the number of elephants on it (0, 1, more), as sFlow-RT's fabric view has it.
+Every answer is made from one view (view.py). Rates are bits/s, times seconds since the epoch. A link is busy from 80 %
+of its speed on, and then "mice", "elephant" or "collision" by the number of elephants on it (0, 1, more), as sFlow-RT's
+fabric view has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import msgspec
@@ -20,12 +21,13 @@ import msgspec
 from controller import rules
 from controller.commands import Command
 from controller.conductor import Conductor
-from controller.elephants import FlowKey
 from controller.load import Meter
-from controller.pipeline import Kind, kind_of
+from controller.pipeline import RuleKind, kind_of
 from controller.policy.ecmp import group_ids, imbalance
-from controller.records import Record
-from controller.topology import Link, switches_of
+from controller.records import ElephantRecord
+from controller.topology import Link, Path, switches_of
+from controller.view import View
+from documents.faults import Faults
 from ovs_rules.rule import Group, Output, text
 
 BUSY = 0.8
@@ -33,13 +35,11 @@ BUSY = 0.8
 
 @dataclass
 class Health:
-    """What the shell knows of its surroundings."""
+    """What app.py knows of the analytics process: its URL, whether it answers, how often it was started."""
 
     analytics: str = ""
     analytics_alive: bool = False
     analytics_starts: int = 0
-    flows_on: dict[tuple[str, int], int] = field(default_factory=dict)
-    """(switch, port number) -> distinct flows in the latest look, at most the top flows analytics keeps per port."""
 
 
 class PolicyChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -58,52 +58,58 @@ class Answer:
     commands: tuple[Command, ...] = ()
 
 
-class Northbound:
-    """Answers requests from the controller's state."""
+Query = Mapping[str, str]
 
-    def __init__(self, conductor: Conductor, meter: Meter, health: Health) -> None:
+
+class Northbound:
+    """Answers requests from the conductor's view, the port loads, the state of analytics and the faults."""
+
+    def __init__(self, conductor: Conductor, meter: Meter, health: Health, faults: Faults) -> None:
         self.conductor = conductor
         self.meter = meter
         self.health = health
-        self._views: dict[str, Callable[[Mapping[str, str]], Any]] = {
+        self.faults = faults
+        self._resources: dict[str, Callable[[View, Query], Any]] = {
             "status": self._status,
             "fabric": self._fabric,
-            "topology": lambda query: conductor.fabric.to_spec().to_json(),
+            "topology": lambda view, query: view.fabric.to_spec().to_json(),
             "elephants": self._elephants,
             "controls": self._controls,
-            "links": lambda query: [self._link(link) for link in conductor.fabric.links],
+            "links": lambda view, query: [self._link(view, link) for link in view.fabric.links],
             "ecmp": self._ecmp,
             "policy": self._policy,
         }
 
-    def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes, now: float) -> Answer:
+    def answer(self, method: str, path: str, query: Query, body: bytes, now: float) -> Answer:
         """200 with a body, 204 after a change, or 4xx with {"error": one line that names what is wrong}."""
-        view = self._views.get(path.strip("/"))
-        if view is None:
-            return Answer(404, {"error": f"no such resource: /v1/{path}; there are {', '.join(sorted(self._views))}"})
+        resource = self._resources.get(path.strip("/"))
+        if resource is None:
+            known = ", ".join(sorted(self._resources))
+            return Answer(404, {"error": f"no such resource: /v1/{path}; there are {known}"})
         if method == "GET":
-            return Answer(200, view(query))
+            return Answer(200, resource(self.conductor.view(), query))
         if path != "policy":
             return Answer(405, {"error": f"/v1/{path} can only be read"})
         return self._set_policy(body, now)
 
-    def _status(self, query: Mapping[str, str]) -> Any:
-        connected = [self.conductor.fabric.by_dpid[dpid].name for dpid in self.conductor.installed]
+    def _status(self, view: View, query: Query) -> Any:
+        connected = [view.fabric.by_dpid[dpid].name for dpid in view.installed]
         return {
-            "switches": {"known": len(self.conductor.fabric.switches), "connected": sorted(connected)},
+            "switches": {"known": len(view.fabric.switches), "connected": sorted(connected)},
             "analytics": {
                 "url": self.health.analytics,
                 "alive": self.health.analytics_alive,
                 "starts": self.health.analytics_starts,
             },
-            "elephants": {"live": len(self.conductor.tracker.live), "total": self.conductor.counts.elephants},
-            "counts": asdict(self.conductor.counts),
-            "problems": self.conductor.problems,
-            "policy": self._policy(query),
+            "elephants": {"live": len(view.elephants), "total": view.counts.elephants},
+            "counts": asdict(view.counts),
+            "problems": list(view.problems),
+            "faults": self.faults.counts(),
+            "policy": self._policy(view, query),
         }
 
-    def _policy(self, query: Mapping[str, str]) -> Any:
-        policy = self.conductor.policy
+    def _policy(self, view: View, query: Query) -> Any:
+        policy = view.policy
         return {"marking": policy.marking, "steering": policy.steering, "dscp": policy.dscp, "cap": policy.cap}
 
     def _set_policy(self, body: bytes, now: float) -> Answer:
@@ -111,11 +117,11 @@ class Northbound:
             wanted = msgspec.json.decode(body, type=PolicyChange)
         except msgspec.MsgspecError as error:
             return Answer(400, {"error": f"/v1/policy: {error}"})
-        policy = replace(self.conductor.policy, **msgspec.to_builtins(wanted))
+        policy = replace(self.conductor.view().policy, **msgspec.to_builtins(wanted))
         return Answer(204, None, tuple(self.conductor.set_policy(policy, now)))
 
-    def _fabric(self, query: Mapping[str, str]) -> Any:
-        fabric = self.conductor.fabric
+    def _fabric(self, view: View, query: Query) -> Any:
+        fabric = view.fabric
         return {
             "switches": [
                 {
@@ -123,8 +129,8 @@ class Northbound:
                     "dpid": f"{switch.dpid:016x}",
                     "agent": switch.agent,
                     "role": switch.role,
-                    "connected": switch.dpid in self.conductor.installed,
-                    "rules": self._rule_counts(switch.dpid),
+                    "connected": switch.dpid in view.installed,
+                    "rules": _rule_counts(view, switch.dpid),
                     "ports": [
                         {
                             **asdict(port),
@@ -141,38 +147,24 @@ class Northbound:
             "links": sorted({link.name for link in fabric.links}),
         }
 
-    def _rule_counts(self, dpid: int) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        held = self.conductor.installed.get(dpid)
-        for rule in held.rules.values() if held else ():
-            kind = kind_of(rule.cookie)
-            name = kind.name.lower() if isinstance(kind, Kind) else "unknown"
-            counts[name] = counts.get(name, 0) + 1
-        return counts
-
-    def _elephants(self, query: Mapping[str, str]) -> Any:
-        records = list(self.conductor.ledger.live.values())
+    def _elephants(self, view: View, query: Query) -> Any:
+        records = list(view.elephants)
         if query.get("all", "").lower() in ("1", "true", "yes"):
-            records = [*self.conductor.ledger.past, *records]
-        return [self._elephant(record) for record in sorted(records, key=lambda record: record.detected_at)]
+            records = [*view.ended, *records]
+        return [self._elephant(view, record) for record in sorted(records, key=lambda record: record.detected_at)]
 
-    def _elephant(self, record: Record) -> Any:
-        path = self.conductor.path_of(record.flow)
-        pressure = max((self._utilisation(link) for link in path or ()), default=0.0)
+    def _elephant(self, view: View, record: ElephantRecord) -> Any:
+        path = view.paths.get(record.flow)
+        links: Path = path or ()
         return {
             **asdict(record),
             "flow": str(record.flow),
             "wanted_path": switches_of(path, record.ingress) if path is not None else None,
-            "share_of_busiest_link": self._share(record.flow, record.rate),
-            "busiest_link_utilisation": pressure,
+            "share_of_busiest_link": max((record.rate / link.speed for link in links if link.speed), default=0.0),
+            "busiest_link_utilisation": max((self._utilisation(view, link) for link in links), default=0.0),
         }
 
-    def _share(self, flow: FlowKey, rate: float) -> float:
-        path = self.conductor.path_of(flow)
-        return max((rate / link.speed for link in path or () if link.speed), default=0.0)
-
-    def _controls(self, query: Mapping[str, str]) -> Any:
-        conductor = self.conductor
+    def _controls(self, view: View, query: Query) -> Any:
         return [
             {
                 "flow": str(control.flow),
@@ -180,15 +172,15 @@ class Northbound:
                 "path": switches_of(control.path, control.ingress) if control.path is not None else None,
                 "rules": {
                     switch: text(rule)
-                    for switch, rule in rules.express(conductor.fabric, control, conductor.policy.idle_timeout).items()
+                    for switch, rule in rules.express(view.fabric, control, view.policy.idle_timeout).items()
                 },
             }
-            for control in conductor.controls.values()
+            for control in view.controls.values()
         ]
 
-    def _link(self, link: Link) -> Any:
-        flows = self.conductor.elephants_on().get(link, [])
-        utilisation = self._utilisation(link)
+    def _link(self, view: View, link: Link) -> Any:
+        flows = view.elephants_on.get(link, [])
+        utilisation = self._utilisation(view, link)
         busy = ("mice", "elephant", "collision")[min(len(flows), 2)]
         return {
             "name": link.name,
@@ -197,56 +189,66 @@ class Northbound:
             "from_port": link.source.name,
             "to_port": link.target.name,
             "speed_bps": link.speed,
-            "load_bps": self._load(link),
+            "load_bps": self._load(view, link),
             "utilisation": utilisation,
-            "up": not self.conductor.fabric.down
+            "up": not view.fabric.down
             & {(link.source.switch, link.source.number), (link.target.switch, link.target.number)},
             "elephants": [str(flow) for flow in flows],
-            "flows_seen": self.health.flows_on.get((link.target.switch, link.target.number), 0),
+            "flows_seen": view.flows_seen.get((link.target.switch, link.target.number), 0),
             "state": busy if utilisation >= BUSY else "calm",
         }
 
-    def _load(self, link: Link) -> float:
-        return self.meter.load(self.conductor.fabric.switches[link.source.switch].dpid, link.source.number).tx
+    def _load(self, view: View, link: Link) -> float:
+        return self.meter.load(view.fabric.switches[link.source.switch].dpid, link.source.number).tx
 
-    def _utilisation(self, link: Link) -> float:
-        return self._load(link) / link.speed if link.speed else 0.0
+    def _utilisation(self, view: View, link: Link) -> float:
+        return self._load(view, link) / link.speed if link.speed else 0.0
 
-    def _ecmp(self, query: Mapping[str, str]) -> Any:
-        fabric = self.conductor.fabric
+    def _ecmp(self, view: View, query: Query) -> Any:
         return [
-            self._group(fabric.by_dpid[dpid].name, dpid, group)
-            for dpid, held in self.conductor.installed.items()
+            self._group(view, view.fabric.by_dpid[dpid].name, dpid, group)
+            for dpid, held in view.installed.items()
             for group in held.groups.values()
         ]
 
-    def _group(self, switch: str, dpid: int, group: Group) -> Any:
-        fabric = self.conductor.fabric
+    def _group(self, view: View, switch: str, dpid: int, group: Group) -> Any:
+        numbers = [int(a.port) for bucket in group.buckets for a in bucket.actions if isinstance(a, Output)]
         counters = self.meter.members.get((dpid, group.group_id), [])
-        numbers = [a.port for bucket in group.buckets for a in bucket.actions if isinstance(a, Output)]
-        on_links = self.conductor.elephants_on()
-        members: list[dict[str, Any]] = []
-        for index, number in enumerate(numbers):
-            link = fabric.link_from.get((switch, int(number)))
-            packets, size = counters[index] if index < len(counters) else (0, 0)
-            members.append(
-                {
-                    "port": number,
-                    "name": fabric.switches[switch].ports[int(number)].name,
-                    "to": link.target.switch if link else None,
-                    "up": (switch, number) not in fabric.down,
-                    "packets": packets,
-                    "bytes": size,
-                    "load_bps": self.meter.load(dpid, int(number)).tx,
-                    "elephants": len(on_links.get(link, [])) if link else 0,
-                    "flows_seen": self.health.flows_on.get((link.target.switch, link.target.number), 0) if link else 0,
-                }
-            )
+        counters = [*counters, *[(0, 0)] * (len(numbers) - len(counters))]  # not yet counted
+        members = [
+            self._member(view, switch, dpid, number, counted)
+            for number, counted in zip(numbers, counters, strict=False)
+        ]
         return {
             "switch": switch,
             "group": group.group_id,
-            "destination": next((n for n, i in group_ids(fabric).items() if i == group.group_id), None),
+            "destination": next((n for n, i in group_ids(view.fabric).items() if i == group.group_id), None),
             "hash_basis": group.hash_basis,
             "imbalance": imbalance({index: member["bytes"] for index, member in enumerate(members)}),
             "members": members,
         }
+
+    def _member(self, view: View, switch: str, dpid: int, number: int, counted: tuple[int, int]) -> dict[str, Any]:
+        link = view.fabric.link_from.get((switch, number))
+        packets, size = counted
+        return {
+            "port": number,
+            "name": view.fabric.switches[switch].ports[number].name,
+            "to": link.target.switch if link else None,
+            "up": (switch, number) not in view.fabric.down,
+            "packets": packets,
+            "bytes": size,
+            "load_bps": self.meter.load(dpid, number).tx,
+            "elephants": len(view.elephants_on.get(link, [])) if link else 0,
+            "flows_seen": view.flows_seen.get((link.target.switch, link.target.number), 0) if link else 0,
+        }
+
+
+def _rule_counts(view: View, dpid: int) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    held = view.installed.get(dpid)
+    for rule in held.rules.values() if held else ():
+        kind = kind_of(rule.cookie)
+        name = kind.name.lower() if isinstance(kind, RuleKind) else "unknown"
+        counts[name] = counts.get(name, 0) + 1
+    return counts

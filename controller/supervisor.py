@@ -15,8 +15,12 @@ FIRST_DELAY, LONGEST_DELAY = 0.2, 15.0
 HEALTHY = 10.0
 
 
+class AnalyticsEnded(Exception):
+    """The analytics process ended by itself."""
+
+
 class Supervisor:
-    """Keeps one `python -m analytics` alive. `tend` is called a few times a second."""
+    """Keeps one `python -m analytics` alive. `supervise` is called a few times a second."""
 
     def __init__(self, settings: Analytics) -> None:
         self.settings = settings
@@ -25,8 +29,11 @@ class Supervisor:
         self._delay = FIRST_DELAY
         self._started = self._next_start = float("-inf")
 
-    def tend(self, now: float) -> str | None:
-        """Starts what is not running; returns a line for the log when something happened. `now` in seconds."""
+    def supervise(self, now: float) -> str | None:
+        """Starts what is not running; returns a line for the log if it did. `now` in seconds.
+
+        Raises AnalyticsEnded once for every process that ended, and OSError where none can be started.
+        """
         if self.process is not None:
             status = self.process.poll()
             if status is None:
@@ -34,7 +41,7 @@ class Supervisor:
             self.process = None
             self._delay = FIRST_DELAY if now - self._started > HEALTHY else min(self._delay * 2, LONGEST_DELAY)
             self._next_start = now + self._delay
-            return f"analytics ended with status {status}; starting it again in {self._delay:.1f} s"
+            raise AnalyticsEnded(f"analytics ended with status {status}; starting it again in {self._delay:.1f} s")
         if now < self._next_start:
             return None
         self._started = now

@@ -85,7 +85,7 @@ class Fabric:
 
     @classmethod
     def from_spec(cls, description: Spec) -> Fabric:
-        """The fabric a description tells of. SpecError for a node without dpid or a port without OpenFlow number."""
+        """The fabric of a description. SpecError for a node without dpid or a port without OpenFlow number."""
         switches = {name: _switch(node) for name, node in description.nodes.items()}
         by_name = {(port.switch, port.name): port for port in _ports(switches)}
         links = []
@@ -154,7 +154,7 @@ class Fabric:
     def edge_ports(self, switch: str) -> list[Port]:
         return [port for port in self.switches[switch].ports.values() if self.is_edge(port)]
 
-    # Ways through
+    # Paths through it
 
     @cached_property
     def _usable(self) -> tuple[Link, ...]:
@@ -201,7 +201,7 @@ class Fabric:
 
     @cached_property
     def tree(self) -> Mapping[str, frozenset[int]]:
-        """Switch -> its ports on one loop-free tree that spans the fabric: the way of broadcast and multicast."""
+        """Switch -> its ports on one loop-free tree that spans the fabric: which broadcast and multicast follow."""
         cables: dict[frozenset[str], Link] = {}
         for link in sorted(self._usable, key=lambda link: (link.source.switch, link.source.number)):
             cables.setdefault(frozenset({link.source.switch, link.target.switch}), link)
@@ -258,7 +258,7 @@ def _ports(switches: Mapping[str, Switch]) -> Iterator[Port]:
 
 def _switch(node: document.Node) -> Switch:
     if node.dpid is None:
-        raise SpecError(f"node {node.name!r} has no dpid, so no connecting switch can be told to be it")
+        raise SpecError(f"node {node.name!r} has no dpid, so no connecting switch can be recognised as it")
     ports = {}
     for port in node.ports.values():
         if port.ofport is None:

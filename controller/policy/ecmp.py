@@ -34,7 +34,7 @@ def group_ids(fabric: Fabric) -> dict[str, int]:
 
 
 def group_towards(fabric: Fabric, switch: str, destination: str, group_id: int) -> Group | None:
-    """The select group of `switch` for an edge switch elsewhere; None where there is only one way or none."""
+    """The select group of `switch` for an edge switch elsewhere; None where there is at most one next hop."""
     links = fabric.next_links(switch, destination)
     if len(links) < 2:
         return None

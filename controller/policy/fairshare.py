@@ -29,8 +29,8 @@ def fair_share(
         for flow in growing:
             for resource in flows[flow]:
                 users[resource] = users.get(resource, 0) + 1
-        room = [left[resource] / n for resource, n in users.items()]
-        step = min(room + [wants[flow] - rate[flow] for flow in growing])
+        rest = [left[resource] / n for resource, n in users.items()]
+        step = min(rest + [wants[flow] - rate[flow] for flow in growing])
         for flow in growing:
             rate[flow] += step
         for resource, n in users.items():

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller.elephants import Elephant, FlowKey
+from controller.elephants import Elephant
+from controller.flow import FlowKey
 
 LOWER_EFFORT = 1
 

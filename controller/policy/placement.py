@@ -5,12 +5,12 @@
    A UDP flow wants what it sends.
 2. The load of a link is the sum of the demands of the elephants on it; its pressure is load over speed.
 3. The cost of a placement is the sum over links of the pressure above COMFORT, squared, times speed: zero when every
-   link can carry what its elephants want, so nobody moves then.
+   link can carry what its elephants want, so none moves then.
 4. Single moves are taken first, the one that lowers the cost most before the others. Where none helps any more, a
-   chain is tried: the flow takes its new path, whoever is one too many there takes the way over the top switch that
-   the flow left, whoever is one too many there takes the other one, and so on (the alternating chains of Koenig's
-   edge colouring theorem, with top switches as colours: on a leaf-spine with as many spines as hosts per leaf they
-   carry every permutation in full).
+   chain is tried: the flow takes its new path, a flow that is one too many there takes the path over the top switch
+   that the first one left, a flow that is one too many there takes the other one, and so on (the alternating chains
+   of Koenig's edge colouring theorem, with top switches as colours: on a leaf-spine with as many spines as hosts per
+   leaf they carry every permutation in full).
 5. A flow that moved within the last `hold` seconds stays: its effect has to show first.
 """
 
@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from controller.elephants import Elephant, FlowKey
+from controller.elephants import Elephant
+from controller.flow import FlowKey
 from controller.policy.fairshare import fair_share
 from controller.topology import Fabric, Link, Path
 from ovs_rules.rule import PROTO_UDP
 
-# Pressure a link may have from elephants alone before anybody is moved off it.
+# Pressure a link may have from elephants alone before a flow is moved off it.
 COMFORT = 1.02
 # A move has to lower the cost by this part of one link's speed to be worth a reroute.
 WORTHWHILE = 0.01
@@ -70,18 +71,18 @@ def decide(
     """
     choices = {flow: elephants[flow].paths(fabric) for flow in placed}
     free = {flow for flow in placed if len(choices[flow]) > 1 and now - moved_at.get(flow, float("-inf")) >= hold}
-    board = _Board(demands(fabric, elephants), dict(placed))
+    trial = _Placement(demands(fabric, elephants), dict(placed))
     start = dict(placed)
     for _ in range(len(free)):
-        chain = board.best(free, choices, board.alone) or board.best(free, choices, board.chain)
+        chain = trial.best(free, choices, trial.alone) or trial.best(free, choices, trial.chain)
         if chain is None:
             break
         for flow, path in chain:
-            board.put(flow, path)
-    before = _Board(board.want, start)
+            trial.put(flow, path)
+    before = _Placement(trial.want, start)
     return [
         Move(flow, path, busiest, before.pressure(busiest))
-        for flow, path in board.path.items()
+        for flow, path in trial.path.items()
         if path != start[flow] and (busiest := max(start[flow], key=before.pressure, default=None)) is not None
     ]
 
@@ -91,8 +92,8 @@ Choices = Mapping[FlowKey, list[Path]]
 Extend = Callable[[Step, set[FlowKey], Choices], list[Step]]
 
 
-class _Board:
-    """A placement under consideration: who is where, the load of every link, the cost of changing it."""
+class _Placement:
+    """A placement under consideration: the path of every flow, the load of every link, the cost of changing it."""
 
     def __init__(self, want: Mapping[FlowKey, float], path: dict[FlowKey, Path]) -> None:
         self.want = want
@@ -110,10 +111,10 @@ class _Board:
         self.path[flow] = path
 
     def best(self, free: set[FlowKey], choices: Choices, extend: Extend) -> list[Step] | None:
-        """The moves, begun by one crowded flow, that lower the cost most; None if none lowers it enough."""
+        """The moves, begun by a flow on an overloaded link, that lower the cost most; None if none lowers it enough."""
         best, gain = None, 0.0
         for flow in sorted(free):
-            if not self._crowded(flow):
+            if not self._is_overloaded(flow):
                 continue
             for path in choices[flow]:
                 steps = extend((flow, path), free, choices)
@@ -127,7 +128,7 @@ class _Board:
         return [first]
 
     def chain(self, first: Step, free: set[FlowKey], choices: Choices) -> list[Step]:
-        """The move, and the moves of those it crowds out, alternating between its old and its new top switch."""
+        """The move, and those of flows for which no capacity is left then: between its old and its new top switch."""
         flow, path = first
         tops = _top(self.path[flow]), _top(path)
         steps = {flow: path}
@@ -142,14 +143,14 @@ class _Board:
                     if other in steps:
                         continue
                     wanted = tops[1] if _top(self.path[other]) == tops[0] else tops[0]
-                    way = next((way for way in choices[other] if _top(way) == wanted), None)
-                    if way is not None:
-                        steps[other] = way
-                        waiting.append(way)
+                    aside = next((path for path in choices[other] if _top(path) == wanted), None)
+                    if aside is not None:
+                        steps[other] = aside
+                        waiting.append(aside)
                         load -= self.want[other]
         return list(steps.items())
 
-    def _crowded(self, flow: FlowKey) -> bool:
+    def _is_overloaded(self, flow: FlowKey) -> bool:
         return any(self.pressure(link) > COMFORT for link in self.path[flow])
 
     def _saving(self, moves: list[Step]) -> float:

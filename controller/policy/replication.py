@@ -1,18 +1,53 @@
-"""Replication inside a fabric: where a spec's rules stand and which ports lead to its receivers.
+"""Replication inside a fabric, as a feature: where a spec's rules stand and which ports lead to its receivers.
 
 ovs_rules/replication.py compiles a spec for one switch. Here the spec names hosts only, and the fabric fills in the
 rest: the rules stand on the edge switch of the collector, one per port where datagrams may come in (a copy that leaves
-where the datagram came from has to be told so), and every copy crosses the fabric by its receiver's MAC.
+where the datagram came from needs an output of its own kind), and every copy crosses the fabric by its receiver's MAC.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from controller.pipeline import EXCEPTIONS, PRIORITY, Kind, cookie
+from controller.feature import Feature, Wanted
+from controller.pipeline import EXCEPTIONS, PRIORITY, RuleKind, cookie
 from controller.topology import Fabric, Host
-from ovs_rules.replication import Copy, Spec, rules
+from ovs_rules.replication import Copy, Spec
+from ovs_rules.replication import rules as compiled
 from ovs_rules.rule import Rule
+
+
+class Replication(Feature):
+    """The rules of these specs, computed once per fabric. A spec that cannot be placed is a problem, not an error."""
+
+    def __init__(self, specs: Sequence[Spec]) -> None:
+        self.specs = tuple(specs)
+        self._fabric: Fabric | None = None
+        self._wanted: dict[str, Wanted] = {}
+        self._problems: tuple[str, ...] = ()
+
+    def wanted(self, fabric: Fabric, now: float) -> Mapping[str, Wanted]:
+        if fabric is not self._fabric:
+            self._fabric = fabric
+            self._place(fabric)
+        return self._wanted
+
+    def problems(self) -> Sequence[str]:
+        return self._problems
+
+    def _place(self, fabric: Fabric) -> None:
+        found: dict[str, list[Rule]] = {}
+        problems = []
+        for number, spec in enumerate(self.specs, 1):
+            try:
+                switch, rules = place(fabric, spec, number)
+            except ValueError as error:
+                problems.append(str(error))
+            else:
+                found.setdefault(switch, []).extend(rules)
+        self._wanted = {switch: Wanted(tuple(rules)) for switch, rules in found.items()}
+        self._problems = tuple(problems)
 
 
 def place(fabric: Fabric, spec: Spec, number: int) -> tuple[str, tuple[Rule, ...]]:
@@ -34,15 +69,15 @@ def place(fabric: Fabric, spec: Spec, number: int) -> tuple[str, tuple[Rule, ...
             rule,
             match=(*rule.match, to_collector),
             table=EXCEPTIONS,
-            priority=PRIORITY[Kind.REPLICATION],
-            cookie=cookie(Kind.REPLICATION, number),
+            priority=PRIORITY[RuleKind.REPLICATION],
+            cookie=cookie(RuleKind.REPLICATION, number),
         )
-        for rule in rules(filled)
+        for rule in compiled(filled)
     )
 
 
 def _aimed(fabric: Fabric, collector: Host, copy: Copy) -> Copy:
-    """The copy with the receiver's MAC and the way to it from the collector's switch."""
+    """The copy with the receiver's MAC and the port towards it from the collector's switch."""
     if copy.host is None:
         return copy
     receiver = _host(fabric, copy.host)

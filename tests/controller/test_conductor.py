@@ -1,11 +1,14 @@
-"""The conductor's stories: sightings in, rules out, through restarts of everything it talks to."""
+"""The conductor: observations in, rules out, through restarts of every program it works with."""
 
 import pytest
 
 from controller.commands import Send
-from controller.conductor import Conductor, Policy, Report
-from controller.elephants import GRACE, FlowKey, Limits, Sighting
-from controller.pipeline import Kind, cookie, kind_of
+from controller.conductor import Conductor, Report
+from controller.control import Policy
+from controller.elephants import GRACE, Limits
+from controller.feature import Feature, Wanted
+from controller.flow import FlowKey, FlowObservation
+from controller.pipeline import RuleKind, cookie, kind_of
 from controller.reconcile import DropRule, Installed, PutRule
 from controller.topology import Fabric
 from ovs_rules.rule import Output, Rule, SetField
@@ -20,20 +23,20 @@ TWO = FlowKey("10.0.1.2", "10.0.2.2", 6, 5002, 80)
 LEAF1, LEAF2, SPINE1, SPINE2 = 1, 2, 0x101, 0x102
 
 
-def sighting(flow, port, rate, at):
+def seen(flow, port, rate, at):
     """`flow` seen at the port called `port`, Mb/s."""
     switch = FABRIC.switches[port.split("-")[0]]
-    return Sighting(flow, switch.agent, str(IFINDEX[port]), rate * 1e6, at)
+    return FlowObservation(flow, switch.agent, str(IFINDEX[port]), rate * 1e6, at)
 
 
 class Switches:
-    """What the switches hold, kept by carrying out every command the way a switch does."""
+    """What the switches hold, kept by executing every command as a switch does."""
 
     def __init__(self):
         self.held = {switch.dpid: Installed({}, {}) for switch in FABRIC.switches.values()}
         self.sent = []
 
-    def carry_out(self, conductor, commands, now):
+    def execute(self, conductor, commands, now):
         for command in commands:
             if isinstance(command, Send):
                 self.held[command.dpid].apply(command.changes)
@@ -46,10 +49,10 @@ class Switches:
         report = Report(
             None, ports, dict.fromkeys(ports, True), tuple(held.rules.values()), tuple(held.groups.values())
         )
-        self.carry_out(conductor, conductor.switch_up(dpid, report, now), now)
+        self.execute(conductor, conductor.switch_up(dpid, report, now), now)
 
     def elephant_rules(self, dpid):
-        return [rule for rule in self.held[dpid].rules.values() if kind_of(rule.cookie) == Kind.ELEPHANT]
+        return [rule for rule in self.held[dpid].rules.values() if kind_of(rule.cookie) == RuleKind.ELEPHANT]
 
     def news(self):
         """The changes sent since the last call."""
@@ -69,36 +72,36 @@ def started(switches, policy=None, now=0.0):
     return conductor
 
 
-def look(conductor, switches, now, *sightings):
-    switches.carry_out(conductor, conductor.observed(sightings, now, complete=True), now)
+def poll(conductor, switches, now, *observations):
+    switches.execute(conductor, conductor.observed(observations, now, complete=True), now)
 
 
 def collide(conductor, switches, now):
     """Both elephants enter leaf1 and are seen on spine1."""
-    look(
+    poll(
         conductor, switches, now,
-        sighting(ONE, "leaf1-eth1", 2.4, now), sighting(TWO, "leaf1-eth2", 2.4, now),
-        sighting(ONE, "spine1-eth1", 2.4, now), sighting(TWO, "spine1-eth1", 2.4, now),
+        seen(ONE, "leaf1-eth1", 2.4, now), seen(TWO, "leaf1-eth2", 2.4, now),
+        seen(ONE, "spine1-eth1", 2.4, now), seen(TWO, "spine1-eth1", 2.4, now),
     )  # fmt: skip
 
 
 def test_an_elephant_is_marked_where_it_enters_and_only_there(switches):
     conductor = started(switches)
-    event = [sighting(ONE, "leaf1-eth1", 0.6, 5.0)]
-    switches.carry_out(conductor, conductor.observed(event, 5.0, complete=False), 5.1)
+    event = [seen(ONE, "leaf1-eth1", 0.6, 5.0)]
+    switches.execute(conductor, conductor.observed(event, 5.0, complete=False), 5.1)
     (rule,) = switches.elephant_rules(LEAF1)
     assert rule.actions == (SetField("ip_dscp", 1),)
     assert (rule.table, rule.goto, rule.idle_timeout) == (0, 1, 5)
     assert dict(rule.match)["tcp_src"] == 5001
     assert not switches.elephant_rules(LEAF2) + switches.elephant_rules(SPINE1)
-    record = conductor.ledger.live[ONE]
+    record = conductor.elephants.records.live[ONE]
     assert (record.detected_at, record.marked_at, record.ingress) == (5.0, 5.1, "leaf1")
 
 
 def test_below_ten_percent_of_the_edge_port_nothing_happens(switches):
     conductor = started(switches)
     switches.news()
-    look(conductor, switches, 5.0, sighting(ONE, "leaf1-eth1", 0.49, 5.0), sighting(ONE, "spine1-eth1", 3.0, 5.0))
+    poll(conductor, switches, 5.0, seen(ONE, "leaf1-eth1", 0.49, 5.0), seen(ONE, "spine1-eth1", 3.0, 5.0))
     assert switches.news() == []
 
 
@@ -107,7 +110,7 @@ def test_colliding_elephants_part_by_one_atomic_rule_change(switches):
     collide(conductor, switches, 5.0)
     (moved,) = [rule for rule in switches.elephant_rules(LEAF1) if rule.goto is None]
     assert moved.actions == (SetField("ip_dscp", 1), Output(4))  # leaf1's port 4 leads to spine2
-    record = next(r for r in conductor.ledger.live.values() if r.moves)
+    record = next(r for r in conductor.elephants.records.live.values() if r.moves)
     assert (record.first_path, record.steered_at) == (["leaf1", "spine1", "leaf2"], 5.0)
     assert "leaf1->spine1" in record.reason
     changes = [change for _, change in switches.news() if isinstance(change, PutRule | DropRule)]
@@ -117,16 +120,16 @@ def test_colliding_elephants_part_by_one_atomic_rule_change(switches):
 def test_a_move_is_seen_when_samples_come_from_the_new_spine(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    flow = next(flow for flow, control in conductor.controls.items() if control.path)
-    assert conductor.ledger.live[flow].seen_moved_at is None
+    flow = next(flow for flow, control in conductor.elephants.controls.items() if control.path)
+    assert conductor.elephants.records.live[flow].seen_moved_at is None
     port = {ONE: "leaf1-eth1", TWO: "leaf1-eth2"}[flow]
-    look(
+    poll(
         conductor, switches, 6.0,
-        sighting(flow, port, 4.8, 6.0),
-        sighting(flow, "spine1-eth1", 0.5, 6.0), sighting(flow, "spine2-eth1", 4.0, 6.0),
+        seen(flow, port, 4.8, 6.0),
+        seen(flow, "spine1-eth1", 0.5, 6.0), seen(flow, "spine2-eth1", 4.0, 6.0),
     )  # fmt: skip
-    assert conductor.ledger.live[flow].seen_moved_at == 6.0
-    assert conductor.ledger.live[flow].path == ["leaf1", "spine2", "leaf2"]
+    assert conductor.elephants.records.live[flow].seen_moved_at == 6.0
+    assert conductor.elephants.records.live[flow].path == ["leaf1", "spine2", "leaf2"]
 
 
 def test_settled_elephants_cause_no_changes(switches):
@@ -141,17 +144,17 @@ def test_settled_elephants_cause_no_changes(switches):
 def test_a_quiet_elephant_ends_and_its_rule_goes(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    look(conductor, switches, 6.0, sighting(ONE, "leaf1-eth1", 0.1, 6.0), sighting(TWO, "leaf1-eth2", 4.0, 6.0))
+    poll(conductor, switches, 6.0, seen(ONE, "leaf1-eth1", 0.1, 6.0), seen(TWO, "leaf1-eth2", 4.0, 6.0))
     assert len(switches.elephant_rules(LEAF1)) == 2
-    look(conductor, switches, 7.5, sighting(TWO, "leaf1-eth2", 4.0, 7.5))
+    poll(conductor, switches, 7.5, seen(TWO, "leaf1-eth2", 4.0, 7.5))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
-    assert [record.flow for record in conductor.ledger.past] == [ONE]
+    assert [record.flow for record in conductor.elephants.records.past] == [ONE]
 
 
-def test_without_looks_nothing_ends(switches):
+def test_without_polls_nothing_ends(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    switches.carry_out(conductor, conductor.observed([], 500.0, complete=False), 500.0)
+    switches.execute(conductor, conductor.observed([], 500.0, complete=False), 500.0)
     assert len(switches.elephant_rules(LEAF1)) == 2
 
 
@@ -161,8 +164,8 @@ def test_an_idle_rule_ends_its_elephant(switches):
     (rule,) = [rule for rule in switches.elephant_rules(LEAF1) if rules_flow(rule) == "10.0.1.1"]
     del switches.held[LEAF1].rules[rule.identity]
     removed = Rule(rule.match, table=rule.table, priority=rule.priority, cookie=rule.cookie)
-    switches.carry_out(conductor, conductor.flow_removed(LEAF1, removed, 12.0), 12.0)
-    assert ONE not in conductor.controls
+    switches.execute(conductor, conductor.flow_removed(LEAF1, removed, 12.0), 12.0)
+    assert ONE not in conductor.elephants.controls
     assert len(switches.elephant_rules(LEAF1)) == 1
 
 
@@ -174,25 +177,25 @@ def test_a_restarted_controller_adopts_what_it_finds_and_sends_nothing(switches)
     assert switches.news() == []
     assert {dpid: installed.rules for dpid, installed in switches.held.items()} == held
     assert again.counts.adopted == 2
-    assert sum(control.path is not None for control in again.controls.values()) == 1
-    assert again.tracker.ended(8.0 + GRACE) == []
+    assert sum(control.path is not None for control in again.elephants.controls.values()) == 1
+    assert again.elephants.tracker.ended(8.0 + GRACE) == []
 
 
-def test_adopted_elephants_that_stay_silent_end(switches):
+def test_adopted_elephants_not_seen_again_end(switches):
     collide(started(switches), switches, 5.0)
     again = started(switches, now=8.0)
-    look(again, switches, 8.0 + GRACE + 10)
+    poll(again, switches, 8.0 + GRACE + 10)
     assert switches.elephant_rules(LEAF1) == []
 
 
 def test_elephants_seen_before_their_switch_reconnects_find_their_rules_there(switches):
-    """Analytics may be back before the switches are; the order in which it tells of elephants must not matter."""
+    """Analytics may be back before the switches are; the order of its observations must not matter."""
     collide(started(switches), switches, 5.0)
     held = dict(switches.held[LEAF1].rules)
     switches.news()
     again = Conductor(Policy(), FABRIC)
-    look(again, switches, 8.0, sighting(TWO, "leaf1-eth2", 4.0, 8.0))
-    look(again, switches, 8.1, sighting(ONE, "leaf1-eth1", 4.0, 8.1))
+    poll(again, switches, 8.0, seen(TWO, "leaf1-eth2", 4.0, 8.0))
+    poll(again, switches, 8.1, seen(ONE, "leaf1-eth1", 4.0, 8.1))
     for dpid in switches.held:
         switches.connect(again, dpid, 8.2)
     assert switches.news() == []
@@ -215,12 +218,12 @@ def test_foreign_rules_are_never_touched(switches):
     switches.held[LEAF1].rules[foreign.identity] = foreign
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    look(conductor, switches, 60.0)
+    poll(conductor, switches, 60.0)
     assert switches.held[LEAF1].rules[foreign.identity] is foreign
 
 
 def test_stale_rules_of_ours_are_removed(switches):
-    stale = Rule((("eth_dst", "00:04:00:00:09:09"),), (Output(2),), table=1, priority=500, cookie=cookie(Kind.HOST))
+    stale = Rule((("eth_dst", "00:04:00:00:09:09"),), (Output(2),), table=1, priority=500, cookie=cookie(RuleKind.HOST))
     switches.held[LEAF1].rules[stale.identity] = stale
     started(switches)
     assert stale.identity not in switches.held[LEAF1].rules
@@ -229,50 +232,139 @@ def test_stale_rules_of_ours_are_removed(switches):
 def test_a_link_down_takes_the_spine_out_of_the_far_leaf_and_frees_pinned_elephants(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    switches.carry_out(conductor, conductor.port_changed(SPINE2, 2, False, 8.0), 8.0)
+    switches.execute(conductor, conductor.port_changed(SPINE2, 2, False, 8.0), 8.0)
     assert all(rule.goto == 1 for rule in switches.elephant_rules(LEAF1))
-    assert switches.held[LEAF1].groups == {}  # one way left: a plain output
+    assert switches.held[LEAF1].groups == {}  # one next hop left: a plain output
     remote = [r for r in switches.held[LEAF1].rules.values() if ("eth_dst", "00:04:00:00:02:01") in r.match]
     assert [rule.actions for rule in remote] == [(Output(3),)]
 
 
 def test_a_refused_rule_is_counted_and_not_sent_again(switches):
     conductor = started(switches)
-    commands = conductor.observed([sighting(ONE, "leaf1-eth1", 2.0, 5.0)], 5.0, complete=True)
+    commands = conductor.observed([seen(ONE, "leaf1-eth1", 2.0, 5.0)], 5.0, complete=True)
     (refused,) = commands[0].changes
     conductor.refused(LEAF1, refused)
     conductor.confirmed(LEAF1, commands[0].changes, 5.1)
-    assert conductor.ledger.live[ONE].marked_at is None
-    assert conductor.observed([sighting(ONE, "leaf1-eth1", 2.0, 6.0)], 6.0, complete=True) == []
+    assert conductor.elephants.records.live[ONE].marked_at is None
+    assert conductor.observed([seen(ONE, "leaf1-eth1", 2.0, 6.0)], 6.0, complete=True) == []
     assert conductor.counts.refused_by_switch == 1
-    look(conductor, switches, 6.5, sighting(ONE, "leaf1-eth1", 2.0, 6.5), sighting(TWO, "leaf1-eth2", 2.0, 6.5))
+    poll(conductor, switches, 6.5, seen(ONE, "leaf1-eth1", 2.0, 6.5), seen(TWO, "leaf1-eth2", 2.0, 6.5))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
 
 
 def test_switching_marking_and_steering_off_takes_the_rules_back(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    switches.carry_out(conductor, conductor.set_policy(Policy(steering=False), 6.0), 6.0)
+    switches.execute(conductor, conductor.set_policy(Policy(steering=False), 6.0), 6.0)
     assert all(rule.goto == 1 for rule in switches.elephant_rules(LEAF1))
-    switches.carry_out(conductor, conductor.set_policy(Policy(steering=False, marking=False), 7.0), 7.0)
+    switches.execute(conductor, conductor.set_policy(Policy(steering=False, marking=False), 7.0), 7.0)
     assert switches.elephant_rules(LEAF1) == []
 
 
 def test_at_the_cap_the_largest_win_and_the_refusal_is_counted_once(switches):
     conductor = started(switches, Policy(limits=Limits(), cap=1))
     for now in (5.0, 6.0):
-        look(conductor, switches, now, sighting(ONE, "leaf1-eth1", 1.0, now), sighting(TWO, "leaf1-eth2", 4.0, now))
+        poll(conductor, switches, now, seen(ONE, "leaf1-eth1", 1.0, now), seen(TWO, "leaf1-eth2", 4.0, now))
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
     assert conductor.counts.refused_by_cap == 1
-    assert conductor.ledger.live[ONE].state == "refused"
+    assert conductor.elephants.records.live[ONE].state == "refused"
 
 
 def test_a_switch_that_the_topology_does_not_know_is_left_alone():
     conductor = Conductor(Policy(), FABRIC)
-    assert conductor.switch_up(0xBAD, Report("stranger", {}, {}), 0.0) == []
+    assert conductor.switch_up(0xBAD, Report("other", {}, {}), 0.0) == []
     assert conductor.packet_in(0xBAD, 1, b"\0" * 60, 0.0) == []
 
 
 def rules_flow(rule):
     """The source address of an elephant rule."""
     return dict(rule.match)["ipv4_src"]
+
+
+class Pins(Feature):
+    """A further source of rules: one per switch it is asked about."""
+
+    def __init__(self):
+        self.rules = {"leaf1": Rule((("in_port", 1),), (Output(2),), priority=1500, cookie=cookie(RuleKind.BASE, 1))}
+        self.inputs = []
+
+    def wanted(self, fabric, now):
+        return {switch: Wanted((rule,)) for switch, rule in self.rules.items()}
+
+    def problems(self):
+        return ["one problem"]
+
+    def observed(self, fabric, seen, now, *, complete):
+        self.inputs.append(("observed", len(seen), now, complete))
+
+    def reconsider(self, fabric, now):
+        self.inputs.append(("reconsider", sorted(fabric.down), now))
+
+    def in_force(self, rule, now):
+        if rule in self.rules.values():
+            self.inputs.append(("in_force", rule.priority, now))
+
+    def expired(self, rule, now):
+        self.inputs.append(("expired", rule.priority, now))
+
+
+def test_a_further_feature_is_joined_and_gets_every_input(switches):
+    pins = Pins()
+    (rule,) = pins.rules.values()
+    conductor = Conductor(fabric=FABRIC, more=(pins,))
+    for dpid in switches.held:
+        switches.connect(conductor, dpid, 0.0)
+    assert [dpid for dpid, held in switches.held.items() if rule.identity in held.rules] == [LEAF1]
+    assert conductor.view().problems == ("one problem",)
+    poll(conductor, switches, 1.0, seen(ONE, "leaf1-eth1", 2.0, 1.0))
+    assert len(switches.elephant_rules(LEAF1)) == 1
+    conductor.port_changed(SPINE2, 2, False, 2.0)
+    conductor.flow_removed(LEAF1, rule, 3.0)
+    assert pins.inputs == [
+        ("in_force", 1500, 0.0), ("observed", 1, 1.0, True),
+        ("reconsider", [("spine2", 2)], 2.0), ("expired", 1500, 3.0),
+    ]  # fmt: skip
+    pins.rules = {}
+    poll(conductor, switches, 4.0)
+    assert rule.identity not in conductor.view().installed[LEAF1].rules
+
+
+def test_a_view_stays_as_it_was(switches):
+    conductor = started(switches)
+    collide(conductor, switches, 5.0)
+    view = conductor.view()
+    before = repr(view)
+    poll(conductor, switches, 60.0)
+    conductor.set_policy(Policy(marking=False), 61.0)
+    conductor.switch_down(LEAF1)
+    assert repr(view) == before
+    assert (len(view.elephants), len(conductor.view().elephants)) == (2, 0)
+
+
+def test_definitions_are_the_same_object_until_the_fabric_changes(switches):
+    conductor = started(switches)
+    first = conductor.definitions()
+    assert (first.thresholds, first.ports) == ({5_000_000: 500_000.0}, False)
+    poll(conductor, switches, 1.0, seen(ONE, "leaf1-eth1", 2.0, 1.0))
+    assert conductor.definitions() is first
+    conductor.port_changed(SPINE2, 2, False, 2.0)
+    assert conductor.definitions().fabric is conductor.view().fabric
+
+
+def test_flows_are_counted_per_port_in_the_latest_poll_only(switches):
+    conductor = started(switches)
+    poll(conductor, switches, 1.0, seen(ONE, "leaf1-eth1", 0.1, 1.0), seen(TWO, "leaf1-eth1", 0.1, 1.0))
+    assert conductor.view().flows_seen == {("leaf1", 1): 2}
+    conductor.observed([seen(ONE, "leaf1-eth2", 1.0, 2.0)], 2.0, complete=False)
+    assert conductor.view().flows_seen == {("leaf1", 1): 2}
+    poll(conductor, switches, 3.0)
+    assert conductor.view().flows_seen == {}
+
+
+def test_time_alone_changes_nothing_in_a_given_fabric(switches):
+    conductor = started(switches)
+    collide(conductor, switches, 5.0)
+    switches.news()
+    assert conductor.tick(7.0) == []
+    assert conductor.ports_reported([("10.254.0.9", "1", LEAF1, 1)], 8.0) == []
+    assert conductor.view().fabric is FABRIC

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.elephants import Elephant, FlowKey
+from controller.elephants import Elephant
+from controller.flow import FlowKey
 from controller.policy.fairshare import fair_share
 from controller.policy.marking import within_cap
 from controller.policy.placement import decide, demands
@@ -30,15 +31,15 @@ def elephants(fabric, pairs, protocol=6, rate=1e6):
     return out
 
 
-def placed(fabric, herd, choice):
+def placed(fabric, flows, choice):
     """Every elephant on the path that `choice(paths)` picks."""
-    return {flow: choice(elephant.paths(fabric)) for flow, elephant in herd.items()}
+    return {flow: choice(elephant.paths(fabric)) for flow, elephant in flows.items()}
 
 
-def throughput(fabric, herd, where):
-    """The max-min total of the herd on these paths, bits/s."""
+def throughput(fabric, flows, where):
+    """The max-min total of the flows on these paths, bits/s."""
     uses, capacity = {}, {}
-    for flow, elephant in herd.items():
+    for flow, elephant in flows.items():
         host = elephant.destination(fabric)
         ends = [("in", elephant.entry), ("out", fabric.switches[host.switch].ports[host.port]), *where[flow]]
         uses[flow] = ends
@@ -46,8 +47,8 @@ def throughput(fabric, herd, where):
     return sum(fair_share(uses, capacity).values())
 
 
-def after(fabric, herd, where, now=100.0, **options):
-    moves = decide(fabric, herd, where, {}, now=now, **options)
+def after(fabric, flows, where, now=100.0, **options):
+    moves = decide(fabric, flows, where, {}, now=now, **options)
     return {**where, **{move.flow: move.path for move in moves}}, moves
 
 
@@ -67,72 +68,72 @@ def test_fair_share_fills_a_resource_of_every_flow_and_overfills_none(flows):
 
 
 def test_two_elephants_on_one_spine_part():
-    herd = elephants(FABRIC, [(0, 4), (1, 5)])
-    where, moves = after(FABRIC, herd, placed(FABRIC, herd, lambda paths: paths[0]))
+    flows = elephants(FABRIC, [(0, 4), (1, 5)])
+    where, moves = after(FABRIC, flows, placed(FABRIC, flows, lambda paths: paths[0]))
     assert len(moves) == 1
     assert len({switches_of(path, "leaf1")[1] for path in where.values()}) == 2
     assert moves[0].pressure == pytest.approx(2.0)
     assert moves[0].busiest.source.switch == "leaf1"
 
 
-def test_nobody_moves_where_links_suffice():
-    herd = elephants(FABRIC, [(0, 4), (1, 5)])
+def test_none_moves_where_links_suffice():
+    flows = elephants(FABRIC, [(0, 4), (1, 5)])
     apart = iter((0, 1))
-    where = placed(FABRIC, herd, lambda paths: paths[next(apart)])
-    assert decide(FABRIC, herd, where, {}, now=100.0) == []
+    where = placed(FABRIC, flows, lambda paths: paths[next(apart)])
+    assert decide(FABRIC, flows, where, {}, now=100.0) == []
 
 
 def test_colliding_at_the_receiver_is_no_reason_to_move():
     """Two elephants to one host share its link whatever path they take: each wants half of it."""
-    herd = elephants(FABRIC, [(0, 4), (8, 4)])
-    assert demands(FABRIC, herd) == pytest.approx(dict.fromkeys(herd, 2.5e6))
-    assert decide(FABRIC, herd, placed(FABRIC, herd, lambda paths: paths[0]), {}, now=100.0) == []
+    flows = elephants(FABRIC, [(0, 4), (8, 4)])
+    assert demands(FABRIC, flows) == pytest.approx(dict.fromkeys(flows, 2.5e6))
+    assert decide(FABRIC, flows, placed(FABRIC, flows, lambda paths: paths[0]), {}, now=100.0) == []
 
 
 def test_a_udp_elephant_wants_what_it_sends():
-    herd = elephants(FABRIC, [(0, 4)], protocol=17, rate=1.5e6)
-    assert list(demands(FABRIC, herd).values()) == pytest.approx([1.5e6])
+    flows = elephants(FABRIC, [(0, 4)], protocol=17, rate=1.5e6)
+    assert list(demands(FABRIC, flows).values()) == pytest.approx([1.5e6])
 
 
 def test_a_flow_that_just_moved_stays():
-    herd = elephants(FABRIC, [(0, 4), (1, 5)])
-    where = placed(FABRIC, herd, lambda paths: paths[0])
-    assert decide(FABRIC, herd, where, dict.fromkeys(herd, 99.0), now=100.0, hold=2.0) == []
-    assert decide(FABRIC, herd, where, dict.fromkeys(herd, 99.0), now=101.5, hold=2.0) != []
+    flows = elephants(FABRIC, [(0, 4), (1, 5)])
+    where = placed(FABRIC, flows, lambda paths: paths[0])
+    assert decide(FABRIC, flows, where, dict.fromkeys(flows, 99.0), now=100.0, hold=2.0) == []
+    assert decide(FABRIC, flows, where, dict.fromkeys(flows, 99.0), now=101.5, hold=2.0) != []
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_permutation_over_as_many_spines_as_hosts_reaches_the_bound(seed):
     """Koenig: with S >= H every permutation can be carried in full; ECMP carries some 70 % of it."""
     rng = random.Random(seed)
-    herd = elephants(FABRIC, stride(16, 4) if seed % 2 else randbij(16, rng))
-    where = placed(FABRIC, herd, rng.choice)
-    bound = throughput(FABRIC, herd, dict.fromkeys(herd, ()))
+    flows = elephants(FABRIC, stride(16, 4) if seed % 2 else randbij(16, rng))
+    where = placed(FABRIC, flows, rng.choice)
+    bound = throughput(FABRIC, flows, dict.fromkeys(flows, ()))
     for step in range(3):  # three rounds, as hold times allow
-        where, _ = after(FABRIC, herd, where, now=100.0 + 10 * step)
-    assert throughput(FABRIC, herd, where) >= 0.97 * bound
+        where, _ = after(FABRIC, flows, where, now=100.0 + 10 * step)
+    assert throughput(FABRIC, flows, where) >= 0.97 * bound
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(2, 24))
 def test_a_decision_never_makes_it_worse_and_settles(rng, count):
     pairs = [tuple(rng.sample(range(16), 2)) for _ in range(count)]
-    herd = elephants(FABRIC, pairs)
-    where = placed(FABRIC, herd, rng.choice)
-    before = throughput(FABRIC, herd, where)
-    settled, _ = after(FABRIC, herd, where)
-    assert throughput(FABRIC, herd, settled) >= 0.95 * before
+    flows = elephants(FABRIC, pairs)
+    where = placed(FABRIC, flows, rng.choice)
+    before = throughput(FABRIC, flows, where)
+    settled, _ = after(FABRIC, flows, where)
+    assert throughput(FABRIC, flows, settled) >= 0.95 * before
     for _ in range(5):
-        settled, moves = after(FABRIC, herd, settled)
+        settled, moves = after(FABRIC, flows, settled)
     assert moves == []
 
 
 def test_the_cap_keeps_the_largest():
-    herd = elephants(FABRIC, [(0, 4), (1, 5), (2, 6), (8, 12)])
-    for rate, elephant in zip((1e6, 3e6, 2e6, 1e3), herd.values(), strict=True):
+    flows = elephants(FABRIC, [(0, 4), (1, 5), (2, 6), (8, 12)])
+    for rate, elephant in zip((1e6, 3e6, 2e6, 1e3), flows.values(), strict=True):
         elephant.rate = rate
-    kept, refused = within_cap(herd.values(), 2)
-    flows = list(herd)
+    kept, refused = within_cap(flows.values(), 2)
+    flows = list(flows)
     assert kept == {flows[1], flows[2], flows[3]}
     assert refused == {flows[0]}
 

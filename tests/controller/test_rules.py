@@ -1,14 +1,15 @@
-"""From decisions to rules, from rules to changes: what a switch is told, and in which order."""
+"""From decisions to rules, from rules to changes: what is sent to a switch, and in which order."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.elephants import FlowKey
-from controller.pipeline import GROUP_BASE, Kind, cookie, is_our_group, is_ours, kind_of
+from controller.flow import FlowKey
+from controller.forwarding.l2 import forwarding
+from controller.pipeline import GROUP_BASE, RuleKind, cookie, is_our_group, is_ours, kind_of
 from controller.policy import ecmp, replication
 from controller.reconcile import DropGroup, DropRule, Installed, PutGroup, PutRule, changes, describe
-from controller.rules import Control, adopted, express, forwarding
+from controller.rules import Control, adopted, express
 from controller.topology import Fabric
 from ovs_rules.replication import read
 from ovs_rules.rule import Bucket, Group, Output, Rule, SetField, ToGroup, group_text, text
@@ -33,33 +34,34 @@ def towards(rules, mac):
 
 
 def test_a_leaf_sends_its_own_hosts_out_of_their_ports_and_the_rest_through_one_group_per_leaf():
-    rules, groups = forwarding(FABRIC, "leaf1")
+    wanted = forwarding(FABRIC, "leaf1")
+    rules, groups = wanted.rules, wanted.groups
     assert towards(rules, "00:04:00:00:01:02") == (Output(2),)
     assert towards(rules, "00:04:00:00:03:01") == towards(rules, "00:04:00:00:03:02") == (ToGroup(GROUP_BASE | 3),)
     assert sorted(group.group_id for group in groups) == [GROUP_BASE | 2, GROUP_BASE | 3]
     assert all([bucket.watch_port for bucket in group.buckets] == [3, 4, 5] for group in groups)
 
 
-def test_a_spine_has_one_way_to_a_leaf_and_needs_no_group():
-    rules, groups = forwarding(FABRIC, "spine2")
-    assert groups == []
-    assert towards(rules, "00:04:00:00:03:01") == (Output(3),)
+def test_a_spine_has_one_path_to_a_leaf_and_needs_no_group():
+    wanted = forwarding(FABRIC, "spine2")
+    assert wanted.groups == ()
+    assert towards(wanted.rules, "00:04:00:00:03:01") == (Output(3),)
 
 
 def test_all_rules_and_groups_are_recognisably_ours():
     for switch in FABRIC.switches:
-        rules, groups = forwarding(FABRIC, switch)
-        assert all(is_ours(rule.cookie) and kind_of(rule.cookie) for rule in rules)
-        assert all(is_our_group(group.group_id) for group in groups)
+        wanted = forwarding(FABRIC, switch)
+        assert all(is_ours(rule.cookie) and kind_of(rule.cookie) for rule in wanted.rules)
+        assert all(is_our_group(group.group_id) for group in wanted.groups)
     assert not is_ours(0)
     assert not is_ours(0x486F7600000000)
-    assert kind_of(cookie(Kind.BASE) | 0xEE << 32) is None
+    assert kind_of(cookie(RuleKind.BASE) | 0xEE << 32) is None
 
 
 def test_broadcast_floods_only_where_all_links_are_known():
     unsure = Fabric(FABRIC.switches, FABRIC.links, FABRIC.hosts, flood=False)
-    assert any(kind_of(rule.cookie) == Kind.TREE for rule in forwarding(FABRIC, "leaf1")[0])
-    assert not any(kind_of(rule.cookie) == Kind.TREE for rule in forwarding(unsure, "leaf1")[0])
+    assert any(kind_of(rule.cookie) == RuleKind.TREE for rule in forwarding(FABRIC, "leaf1").rules)
+    assert not any(kind_of(rule.cookie) == RuleKind.TREE for rule in forwarding(unsure, "leaf1").rules)
 
 
 def test_group_numbers_differ_even_where_datapath_ids_end_alike():
@@ -81,14 +83,14 @@ def test_a_steered_flow_on_a_fat_tree_is_pinned_wherever_there_is_a_choice_last_
 
 
 @given(FLOWS, st.one_of(st.none(), st.integers(0, 63)))
-def test_an_elephant_rule_tells_what_it_is_for(flow, dscp):
+def test_an_elephant_rule_reads_back_as_what_it_is_for(flow, dscp):
     path = FABRIC.paths("leaf1", "leaf3")[1]
     (rule,) = express(FABRIC, Control(flow, "leaf1", dscp, path), 5).values()
     assert adopted(rule) == (flow, dscp, 4)
 
 
 def test_rules_of_other_kinds_are_not_adopted():
-    assert all(adopted(rule) is None for rule in forwarding(FABRIC, "leaf1")[0])
+    assert all(adopted(rule) is None for rule in forwarding(FABRIC, "leaf1").rules)
 
 
 def test_changes_put_groups_first_and_take_them_away_last():
@@ -107,9 +109,9 @@ def test_a_rule_that_reads_back_in_another_order_is_the_same_rule():
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3)), max_size=8),
        st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3)), max_size=8))  # fmt: skip
-def test_carrying_out_the_changes_gives_what_was_wanted(before, wanted):
+def test_applying_the_changes_gives_what_was_wanted(before, wanted):
     def rules(spec):
-        mine = cookie(Kind.HOST)
+        mine = cookie(RuleKind.HOST)
         return {
             (match, priority): Rule((("in_port", match),), (Output(out),), priority=priority, cookie=mine)
             for match, priority, out in spec
@@ -124,7 +126,7 @@ def test_carrying_out_the_changes_gives_what_was_wanted(before, wanted):
 def test_texts_are_what_ovs_ofctl_takes():
     (rule,) = express(FABRIC, Control(FLOW, "leaf1", 1, None), 5).values()
     assert text(rule) == (
-        f"cookie={cookie(Kind.ELEPHANT, FLOW.number):#x} priority=1000 idle_timeout=5 dl_type=0x0800 nw_proto=17 "
+        f"cookie={cookie(RuleKind.ELEPHANT, FLOW.number):#x} priority=1000 idle_timeout=5 dl_type=0x0800 nw_proto=17 "
         "nw_src=10.0.1.1 nw_dst=10.0.3.2 tp_src=4000 tp_dst=53 actions=mod_nw_tos:4,goto_table:1"
     )
     group = Group(7, "select", (Bucket((Output(3),), watch_port=3), Bucket((Output(4),), 2)), 39595)
@@ -138,12 +140,12 @@ def test_texts_are_what_ovs_ofctl_takes():
 REPLICA = read("udp_port: 6343\ncollector: {address: 10.0.3.2}\ncopies: [{port: 7343}, {host: 10.0.1.2, source: keep}]")
 
 
-def test_replication_stands_on_the_collectors_leaf_once_per_way_in():
+def test_replication_stands_on_the_collectors_leaf_once_per_port_in():
     switch, rules = replication.place(FABRIC, REPLICA, 1)
     assert switch == "leaf3"
     assert sorted(dict(rule.match)["in_port"] for rule in rules) == [1, 3, 4, 5]  # all but the collector's port 2
     assert all(("ipv4_dst", "10.0.3.2") in rule.match for rule in rules)
-    assert all(kind_of(rule.cookie) == Kind.REPLICATION for rule in rules)
+    assert all(kind_of(rule.cookie) == RuleKind.REPLICATION for rule in rules)
     from_spine1 = next(rule for rule in rules if ("in_port", 3) in rule.match)
     assert from_spine1.actions[0] == Output(2)
     assert Output("IN_PORT") in from_spine1.actions  # the copy leaves where the datagram came from
@@ -151,7 +153,7 @@ def test_replication_stands_on_the_collectors_leaf_once_per_way_in():
 
 
 @pytest.mark.parametrize("name", ["10.9.9.9", "10.0.3.77"])
-def test_replication_to_strangers_is_refused_by_name(name):
+def test_replication_to_unknown_hosts_is_refused_by_name(name):
     spec = read(f"udp_port: 1\ncollector: {{address: 10.0.3.2}}\ncopies: [{{host: {name}, source: keep}}]")
     with pytest.raises(ValueError, match=name):
         replication.place(FABRIC, spec, 1)

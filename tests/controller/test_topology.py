@@ -1,4 +1,4 @@
-"""The fabric graph: ways, ports, trees, and what changes when a port goes down."""
+"""The fabric graph: paths, ports, trees, and what changes when a port goes down."""
 
 import networkx as nx
 import pytest
@@ -58,7 +58,7 @@ def test_the_tree_spans_the_fabric_without_a_loop(spines, leaves, hosts):
 
 
 def test_a_fat_tree_has_the_paths_of_the_book():
-    """k=4: four ways between pods, two inside a pod (Al-Fares et al., SIGCOMM 2008)."""
+    """k=4: four paths between pods, two inside a pod (Al-Fares et al., SIGCOMM 2008)."""
     fabric = Fabric.from_spec(fattree(4))
     edges = sorted({host.switch for host in fabric.hosts})
     counts = sorted({len(fabric.paths(a, b)) for a in edges for b in edges if a != b})

@@ -1,6 +1,6 @@
 """The real Ryu application against a real Open vSwitch (dummy mode): what happens to packets, and through restarts.
 
-The fabric is 2 leaves x 2 spines x 2 hosts with patch ports for links. `ofproto/trace` tells where a packet goes, but
+The fabric is 2 leaves x 2 spines x 2 hosts with patch ports for links. `ofproto/trace` shows where a packet goes, but
 cannot hash; behind select groups real packets are sent and counted.
 """
 
@@ -49,8 +49,14 @@ def fabric(private_ovs, tmp_path, eventually):
         eventually(lambda: controller.connected(4), 30)
         eventually(lambda: len(flows(private_ovs, "leaf1")) >= 9)
         yield private_ovs, controller
+        assert controller.process is None or no_faults(controller)
     finally:
         controller.stop()
+
+
+def no_faults(controller):
+    """Whether nothing failed but what a test ended itself: handlers and the answers of analytics are as expected."""
+    return controller.get("status")["faults"].keys() <= {"analytics connection", "supervisor"}
 
 
 def flows(ovs, bridge):
@@ -66,7 +72,7 @@ def age(lines):
 
 
 def trace(ovs, port, **fields):
-    """Where a packet that comes in at `port` goes: the ports of dummy hosts it leaves by, and the bridges it met."""
+    """Where a packet that comes in at `port` goes: the bridges it crosses, and what ovs-vswitchd says of it."""
     bridge = port.split("-")[0]
     number = SPEC.nodes[bridge].ports[port].ofport
     flow = ",".join([f"in_port={number}", *(f"{name}={value}" for name, value in fields.items())])
@@ -107,8 +113,8 @@ def forwarded(ovs, bridge, host):
 
 def test_hosts_of_one_leaf_reach_each_other_without_a_spine(fabric):
     ovs, _ = fabric
-    met, text = trace(ovs, "leaf1-eth1", **udp("h1", "h2", 1, 2))
-    assert met == ["leaf1"]
+    crossed, text = trace(ovs, "leaf1-eth1", **udp("h1", "h2", 1, 2))
+    assert crossed == ["leaf1"]
     assert "output:2" in text
 
 
@@ -132,8 +138,8 @@ def test_every_leaf_hashes_on_a_basis_of_its_own(fabric):
 def test_broadcast_reaches_every_other_host_once(fabric):
     ovs, _ = fabric
     packet = udp("h1", "h3", 1, 2, dl_dst="ff:ff:ff:ff:ff:ff", nw_dst="255.255.255.255")
-    met, text = trace(ovs, "leaf1-eth1", **packet)
-    assert len(met) == len(set(met))
+    crossed, text = trace(ovs, "leaf1-eth1", **packet)
+    assert len(crossed) == len(set(crossed))
     out = re.findall(r"Datapath actions: (.*)", text)[-1].split(",")
     assert len(out) == len(set(out)) == 3
 
@@ -261,7 +267,7 @@ def test_a_port_in_use_ends_the_start_with_one_line():
 
 
 def test_a_switch_that_refuses_a_rule_is_named_and_the_rest_goes_on(private_ovs, tmp_path, eventually):
-    """A table that is full refuses what comes too much; the rule is named, counted, and not sent for ever."""
+    """A full table refuses further rules; each is named, counted, and not sent again."""
     controller = Controller(tmp_path, SPEC.to_json())
     controller.start()
     try:
@@ -286,3 +292,27 @@ def test_the_topology_put_to_analytics_is_the_fabric(fabric, eventually):
     document = requests.get(f"http://127.0.0.1:{controller.analytics}/topology/json", timeout=5).json()
     document.pop("version")
     assert Fabric.from_spec(type(SPEC).from_json(document)).switches == Fabric.from_spec(SPEC).switches
+
+
+def test_without_a_topology_switches_links_and_the_names_of_ports_are_found(private_ovs, tmp_path, eventually):
+    controller = Controller(tmp_path)
+    controller.start()
+    try:
+        build(private_ovs, controller)
+        eventually(lambda: controller.connected(4), 30)
+        eventually(lambda: len(controller.get("fabric")["links"]) == 4, 30)
+        eventually(lambda: all(any("dl_dst=01:00:00:00:00:00/" in line for line in flows(private_ovs, name))
+                               for name in SPEC.nodes), 30)  # fmt: skip
+        private_ovs.vsctl("--id=@s", "create", "sflow", "agent=lo", f'target="127.0.0.1:{controller.sflow}"',
+                          "polling=1", "--", "set", "bridge", "leaf1", "sflow=@s",
+                          "--", "set", "interface", "leaf1-eth1", "options:ifindex=1001")  # fmt: skip
+
+        def identified():
+            (leaf,) = [switch for switch in controller.get("fabric")["switches"] if switch["name"] == "leaf1"]
+            named = {port["name"]: port["ifindex"] for port in leaf["ports"]}
+            return leaf["agent"] == "127.0.0.1" and named["leaf1-eth1"] == "1001"
+
+        eventually(identified, 30)
+        assert no_faults(controller)
+    finally:
+        controller.stop()

@@ -1,0 +1,152 @@
+"""The control of elephants, as a feature: each is marked where it enters, and moved off links with too little capacity.
+
+Observations make elephants (elephants.py), policies decide about them (policy/marking.py, policy/placement.py), and
+what is decided stands in one frozen Control per flow, from which the rules follow (rules.py). What happened is written
+down beside it (records.py) and never read back by a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from controller.elephants import Limits, Tracker
+from controller.feature import Feature, Wanted
+from controller.flow import FlowKey, FlowObservation
+from controller.policy import placement
+from controller.policy.marking import LOWER_EFFORT, within_cap
+from controller.records import Counts, ElephantRecords
+from controller.rules import Control, adopted, express
+from controller.topology import Fabric, Path
+from ovs_rules.rule import Rule
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the controller does about elephants. `cap` is rules per ingress switch; timeouts in seconds."""
+
+    limits: Limits = field(default_factory=Limits)
+    marking: bool = True
+    steering: bool = True
+    dscp: int = LOWER_EFFORT
+    cap: int = 1000
+    idle_timeout: int = 5
+    hold: float = 2.0
+
+
+class ElephantControl(Feature):
+    """The live elephants and what is done about each; counts what happens in `counts`."""
+
+    def __init__(self, policy: Policy, counts: Counts) -> None:
+        self.policy = policy
+        self.counts = counts
+        self.tracker = Tracker(policy.limits)
+        self.records = ElephantRecords()
+        self.controls: dict[FlowKey, Control] = {}
+        self._moved_at: dict[FlowKey, float] = {}
+
+    def wanted(self, fabric: Fabric, now: float) -> Mapping[str, Wanted]:
+        rules: dict[str, list[Rule]] = {control.ingress: [] for control in self.controls.values()}
+        ingresses = set(rules)
+        for control in self.controls.values():
+            for switch, rule in express(fabric, control, self.policy.idle_timeout).items():
+                rules.setdefault(switch, []).append(rule)
+        return {switch: Wanted(tuple(found), is_ingress=switch in ingresses) for switch, found in rules.items()}
+
+    def set_policy(self, policy: Policy, fabric: Fabric, now: float) -> None:
+        """Takes a new policy; marks and moves that it does not want are no longer wanted of the switches."""
+        self.policy = policy
+        self.tracker.limits = policy.limits
+        if not policy.steering:
+            self.controls = {flow: replace(control, path=None) for flow, control in self.controls.items()}
+        self._decide(fabric, now)
+
+    def observed(self, fabric: Fabric, seen: Sequence[FlowObservation], now: float, *, complete: bool) -> None:
+        for elephant in self.tracker.observe(fabric, seen):
+            self.counts.elephants += 1
+            self.records.open(elephant)
+        if complete:
+            for elephant in self.tracker.ended(now):
+                self._end(elephant.flow, now)
+        self._decide(fabric, now)
+
+    def resumed(self, now: float) -> None:
+        """Analytics is back after a gap: it gets time to see the elephants again before absence means quiet."""
+        self.tracker.grace(now)
+
+    def reconsider(self, fabric: Fabric, now: float) -> None:
+        """The fabric changed: controls whose path is gone fall back to ECMP."""
+        self._decide(fabric, now)
+
+    def adopt(self, fabric: Fabric, switch: str, rules: Sequence[Rule], now: float) -> None:
+        """Takes over the elephant rules that an earlier controller left on this switch, as far as flows enter here."""
+        for rule in rules:
+            found = adopted(rule)
+            source = fabric.hosts_by_address.get(found.flow.source) if found else None
+            if found is None or source is None or source.switch != switch:
+                continue
+            elephant = self.tracker.live.get(found.flow)
+            if elephant is None:
+                elephant = self.tracker.adopt(found.flow, fabric.switches[switch].ports[source.port], now)
+                self.records.open(elephant, "adopted", "its rule was found on the switch")
+            path = next((p for p in elephant.paths(fabric) if p and p[0].source.number == found.port), None)
+            self.controls[found.flow] = Control(found.flow, switch, found.dscp, path)
+            self.in_force(rule, now)
+            self.counts.adopted += 1
+
+    def in_force(self, rule: Rule, now: float) -> None:
+        if found := adopted(rule):
+            self.records.in_force(found.flow, now, marks=found.dscp is not None, pins=found.port is not None)
+
+    def expired(self, rule: Rule, now: float) -> None:
+        """A rule that is still wanted timed out: its elephant has gone quiet, so it ends."""
+        if found := adopted(rule):
+            self._end(found.flow, now)
+
+    def path_of(self, flow: FlowKey, fabric: Fabric) -> Path | None:
+        """Where an elephant is: where it was steered, else where samples show it."""
+        control = self.controls.get(flow)
+        if control is not None and control.path is not None:
+            return control.path
+        elephant = self.tracker.live.get(flow)
+        return elephant.path(fabric) if elephant else None
+
+    def _decide(self, fabric: Fabric, now: float) -> None:
+        live = self.tracker.live
+        kept, over = within_cap(live.values(), self.policy.cap)
+        for flow in over:
+            self.controls.pop(flow, None)
+            if self.records.live[flow].state != "refused":
+                self.records.live[flow].state = "refused"
+                self.counts.refused_by_cap += 1
+        dscp = self.policy.dscp if self.policy.marking else None
+        for flow, elephant in live.items():
+            if flow not in kept:
+                continue
+            old = self.controls.get(flow)
+            path = old.path if old and old.path in elephant.paths(fabric) else None
+            self.controls[flow] = Control(flow, elephant.entry.switch, dscp, path)
+        if self.policy.steering:
+            self._steer(kept, fabric, now)
+        for flow, elephant in live.items():
+            control = self.controls.get(flow)
+            self.records.see(elephant, fabric, control.path if control else None)
+
+    def _steer(self, flows: set[FlowKey], fabric: Fabric, now: float) -> None:
+        elephants = {flow: self.tracker.live[flow] for flow in flows}
+        placed = {flow: path for flow in flows if (path := self.path_of(flow, fabric)) is not None}
+        moves = placement.decide(fabric, elephants, placed, self._moved_at, now=now, hold=self.policy.hold)
+        for move in moves:
+            self.controls[move.flow] = replace(self.controls[move.flow], path=move.path)
+            self._moved_at[move.flow] = now
+            elephants[move.flow].forget(move.path)
+            self.counts.moves += 1
+            link = move.busiest
+            reason = f"{link.source.switch}->{link.target.switch} wanted at {move.pressure:.1f} x its speed"
+            self.records.steer(move.flow, placed[move.flow], reason)
+
+    def _end(self, flow: FlowKey, now: float) -> None:
+        self.tracker.live.pop(flow, None)
+        self.controls.pop(flow, None)
+        self._moved_at.pop(flow, None)
+        self.records.close(flow, now)

@@ -1,0 +1,108 @@
+"""The connections of switches: what each reports at first, and what was sent to it and is not yet confirmed.
+
+Errors and barrier replies name what they are about by transaction id only, so a session keeps every change under its
+id until the barrier behind it is answered. A datapath that connects again replaces its older connection, whose last
+events are then no longer anything to act on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller import openflow
+from controller.conductor import Report
+from controller.reconcile import Change
+from ovs_rules.rule import Group, Rule
+
+
+@dataclass
+class Session:
+    """One connection; `datapath` is Ryu's."""
+
+    datapath: Any
+    rules: list[Rule] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    sent: dict[int, Change] = field(default_factory=dict)
+    barriers: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def dpid(self) -> int:
+        return int(self.datapath.id)
+
+    def request(self, messages: Iterable[Any]) -> None:
+        """Sends questions whose answers come as events."""
+        for message in messages:
+            self.datapath.send_msg(message)
+
+    def send(self, changes: Iterable[Change]) -> None:
+        """Sends changes in order, then a barrier. Each is kept before it is sent: its answer may come at once."""
+        xids = []
+        for change in changes:
+            message = openflow.message(self.datapath, change)
+            self.datapath.set_xid(message)
+            self.sent[message.xid] = change
+            xids.append(message.xid)
+            self.datapath.send_msg(message)
+        barrier = openflow.barrier(self.datapath)
+        self.datapath.set_xid(barrier)
+        self.barriers[barrier.xid] = xids
+        self.datapath.send_msg(barrier)
+
+    def emit(self, port: int, frame: bytes) -> None:
+        """Sends a frame out of a port."""
+        self.datapath.send_msg(openflow.packet_out(self.datapath, port, frame))
+
+    def confirmed(self, barrier: int) -> list[Change]:
+        """The changes before that barrier, but for those that were refused."""
+        return [self.sent.pop(xid) for xid in self.barriers.pop(barrier, []) if xid in self.sent]
+
+    def refused(self, xid: int) -> Change | None:
+        """The change that an error is about, None if it is about none."""
+        return self.sent.pop(xid, None)
+
+    def report(self) -> Report:
+        """What the switch said of itself since it connected."""
+        ports = list(self.datapath.ports.values())
+        return Report(
+            openflow.local_name(ports),
+            openflow.ports("", ports),
+            {port.port_no: openflow.is_up(port) for port in ports},
+            tuple(self.rules),
+            tuple(self.groups),
+        )
+
+
+class Sessions:
+    """The sessions of all connected switches."""
+
+    def __init__(self) -> None:
+        self._by_dpid: dict[int, Session] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_dpid.values()))
+
+    def get(self, dpid: int) -> Session | None:
+        return self._by_dpid.get(dpid)
+
+    def of(self, datapath: Any) -> Session | None:
+        """The session of the connection that an event came by; None if that connection was replaced since."""
+        session = self._by_dpid.get(datapath.id)
+        return session if session and session.datapath is datapath else None
+
+    def open(self, datapath: Any) -> bool:
+        """A new connection; whether it replaced one, which is closed then. The switch is asked for what it holds."""
+        before = self._by_dpid.get(datapath.id)
+        if before:
+            before.datapath.close()
+        session = self._by_dpid[datapath.id] = Session(datapath)
+        session.request(openflow.state_requests(datapath))
+        return before is not None
+
+    def close(self, datapath: Any) -> bool:
+        """A connection ended; whether it was the one in use."""
+        if self.of(datapath) is None:
+            return False
+        del self._by_dpid[datapath.id]
+        return True

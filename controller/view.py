@@ -1,0 +1,56 @@
+"""What the controller knows and does at one moment, as frozen values: what app.py and rest.py read.
+
+The conductor gives a view on request. Nothing in it changes afterwards, and nothing is decided by reading it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from controller.control import Policy
+from controller.flow import FlowKey
+from controller.reconcile import Installed
+from controller.records import Counts, ElephantRecord
+from controller.rules import Control
+from controller.topology import Fabric, Link, Path
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """What analytics has to be given: the fabric, and for each speed of an edge port (bits/s) the rate from which a
+    flow that enters there is an elephant (bits/s). `ports` says that the controller needs analytics' names of ports.
+    """
+
+    fabric: Fabric
+    thresholds: Mapping[int, float]
+    ports: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """`installed` is what each connected switch holds of ours, by datapath id; `paths` where each live elephant is, as
+    far as known; `flows_seen` the flows of the latest poll, by (switch, port number), of which analytics lists at most
+    20 per port.
+    """
+
+    policy: Policy
+    fabric: Fabric
+    installed: Mapping[int, Installed]
+    elephants: tuple[ElephantRecord, ...]
+    ended: tuple[ElephantRecord, ...]
+    controls: Mapping[FlowKey, Control]
+    paths: Mapping[FlowKey, Path]
+    flows_seen: Mapping[tuple[str, int], int]
+    counts: Counts
+    problems: tuple[str, ...]
+
+    @cached_property
+    def elephants_on(self) -> Mapping[Link, list[FlowKey]]:
+        """The elephants of every link that has any."""
+        out: dict[Link, list[FlowKey]] = {}
+        for flow, path in self.paths.items():
+            for link in path:
+                out.setdefault(link, []).append(flow)
+        return out

@@ -1,0 +1,51 @@
+"""Settings: defaults, file names, and one line for what is wrong."""
+
+import json
+
+import pytest
+
+from controller import config
+from controller.config import Settings
+from controller.topology import Fabric
+from topologies.leafspine import leafspine
+
+SPEC = leafspine(2, 2, 2, 5)
+FABRIC = Fabric.from_spec(SPEC)
+
+
+def test_without_files_the_defaults_hold():
+    assert config.load({}) == Settings()
+    assert config.conductor(Settings()).discovery is not None
+
+
+def test_file_names_are_relative_to_the_configuration(tmp_path):
+    (tmp_path / "fabric.json").write_text(json.dumps(SPEC.to_json()))
+    (tmp_path / "copies.yaml").write_text("udp_port: 1\ncollector: {address: 10.0.1.1}\ncopies: [{port: 2}]")
+    (tmp_path / "howdah.yaml").write_text(
+        "controller: {topology: fabric.json, replication: [copies.yaml], elephants: {dscp: 8, share: 0.2}}\n"
+    )
+    settings = config.load({"HOWDAH_CONFIG": str(tmp_path / "howdah.yaml")})
+    conductor = config.conductor(settings)
+    assert conductor.fabric.switches == FABRIC.switches
+    assert (conductor.policy.dscp, conductor.policy.limits.share) == (8, 0.2)
+    assert conductor.more[0].specs[0].udp_port == 1
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("controller: {elephants: {dscp: 64}}", "dscp 64"),
+        ("controller: {elephants: {share: 0}}", "share 0"),
+        ("controller: {elephants: {idle_timeout: 0}}", "idle_timeout 0"),
+        ("controller: {elephants: {cap: -1}}", "cap -1"),
+        ("controller: {analytics: {prt: 1}}", "did you mean 'port'"),
+        ("controler: {}", "controler"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it(tmp_path, text, named):
+    path = tmp_path / "howdah.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=named) as caught:
+        config.load({"HOWDAH_CONFIG": str(path)})
+    assert str(caught.value).startswith(f"{path}:1: ")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,82 @@
+"""Connections of switches: what is sent, what is confirmed, what is refused, by transaction id."""
+
+import pytest
+from ryu.ofproto import ofproto_v1_5 as ofp
+
+from controller.reconcile import DropRule, PutGroup, PutRule
+from controller.sessions import Sessions
+from ovs_rules.rule import Bucket, Group, Output, Rule
+from tests.controller.datapath import Datapath
+
+RULES = [Rule((("in_port", number),), (Output(9),)) for number in range(3)]
+
+
+@pytest.fixture
+def session():
+    sessions, datapath = Sessions(), Datapath(1)
+    sessions.open(datapath)
+    datapath.sent.clear()
+    return sessions.get(1)
+
+
+def kinds(datapath):
+    return [message.cls_msg_type for message in datapath.sent]
+
+
+def test_a_switch_is_asked_for_its_groups_and_then_its_rules():
+    sessions, datapath = Sessions(), Datapath(1)
+    assert not sessions.open(datapath)
+    assert [message.type for message in datapath.sent] == [ofp.OFPMP_GROUP_DESC, ofp.OFPMP_FLOW_DESC]
+
+
+def test_changes_go_in_order_and_a_barrier_ends_them(session):
+    group = Group(1, "all", (Bucket((Output(1),)),))
+    session.send([PutGroup(group, False), PutRule(RULES[0]), DropRule(RULES[1])])
+    assert kinds(session.datapath) == [
+        ofp.OFPT_GROUP_MOD, ofp.OFPT_FLOW_MOD, ofp.OFPT_FLOW_MOD, ofp.OFPT_BARRIER_REQUEST,
+    ]  # fmt: skip
+    assert len({message.xid for message in session.datapath.sent}) == 4
+
+
+def test_a_barrier_confirms_what_was_sent_before_it_but_for_what_was_refused(session):
+    one, two, three = (PutRule(rule) for rule in RULES)
+    session.send([one, two])
+    session.send([three])
+    xids = [message.xid for message in session.datapath.sent]
+    assert session.refused(xids[1]) == two
+    assert session.confirmed(xids[2]) == [one]
+    assert session.confirmed(xids[4]) == [three]
+    assert session.sent == {}
+
+
+def test_an_unknown_transaction_is_about_nothing(session):
+    assert session.refused(99) is None
+    assert session.confirmed(99) == []
+
+
+def test_a_change_is_known_before_its_message_is_out(session):
+    """The answer to a message may be read while the next one still waits for the send queue."""
+    change = PutRule(RULES[0])
+    found = []
+    session.datapath.send_msg = lambda message: found.append((message.xid in session.sent, dict(session.barriers)))
+    session.send([change])
+    assert found == [(True, {}), (False, session.barriers)]
+    assert len(session.barriers) == 1
+
+
+def test_a_second_connection_replaces_and_closes_the_first():
+    sessions, old, new = Sessions(), Datapath(1), Datapath(1)
+    sessions.open(old)
+    assert sessions.open(new)
+    assert (old.is_closed, new.is_closed) == (True, False)
+    assert sessions.of(old) is None
+    assert sessions.of(new).datapath is new
+    assert not sessions.close(old)
+    assert sessions.close(new)
+    assert list(sessions) == []
+
+
+def test_a_report_holds_what_the_switch_said(session):
+    session.rules += RULES
+    report = session.report()
+    assert (report.name, report.rules, report.groups) == (None, tuple(RULES), ())

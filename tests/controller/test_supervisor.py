@@ -1,0 +1,53 @@
+"""The supervisor against a real analytics process that is killed, and kept from starting."""
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from controller.config import Analytics
+from controller.feed import Feed
+from controller.supervisor import FIRST_DELAY, AnalyticsEnded, Supervisor
+from tests.ryu_manager import free_ports
+
+
+@pytest.fixture
+def analytics(eventually):
+    """A supervisor whose analytics answers, and its Feed."""
+    (port,) = free_ports(1)
+    (sflow,) = free_ports(1, socket.SOCK_DGRAM)
+    supervisor = Supervisor(Analytics(port=port, sflow_port=sflow))
+    supervisor.supervise(time.time())
+    feed = Feed(supervisor.settings.base)
+    try:
+        eventually(feed.alive, 60)
+        yield supervisor, feed
+    finally:
+        supervisor.stop()
+
+
+def test_the_supervisor_starts_again_what_died_and_waits_longer_each_time(analytics, eventually):
+    supervisor, feed = analytics
+    now = time.time()
+    delays = []
+    for _ in range(3):
+        supervisor.process.send_signal(signal.SIGKILL)
+        supervisor.process.wait()
+        with pytest.raises(AnalyticsEnded, match="ended with status -9") as caught:
+            supervisor.supervise(now)
+        delays.append(float(str(caught.value).split()[-2]))
+        assert supervisor.supervise(now) is None
+        now += delays[-1] + 0.1
+        assert "started as process" in supervisor.supervise(now)
+    assert delays == [FIRST_DELAY * factor for factor in (2, 4, 8)]
+    eventually(feed.alive, 20)
+
+
+def test_a_stopped_supervisor_leaves_no_process(analytics):
+    supervisor, _ = analytics
+    pid = supervisor.process.pid
+    supervisor.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
