@@ -1,8 +1,8 @@
 """The conductor of analytics: definitions, thresholds and topology go in, datagrams go through the native core,
 answers come out.
 
-    feed -> core/pipeline: decode, dissect, key, accumulate, judge limits     (native, one turn of the lock per batch)
-         -> meet, counted, judge, fired: the few things that need Python        (once per batch, lock and GIL held)
+    feed -> core/pipeline: decode, dissect, key, accumulate, check limits     (native, one turn of the lock per batch)
+         -> on_new_source, on_counters, compute_key ...: what needs Python      (once per batch, lock and GIL held)
     tick -> forget what is idle or stale
     queries: flows in flowquery.py, metrics in metrics.py                     (short turns of the same lock)
 
@@ -122,36 +122,36 @@ class Engine:
 
     # -- what the pipeline calls, with lock and GIL held --
 
-    def meet(self, source: int) -> None:
+    def on_new_source(self, source: int) -> None:
         """A data source that was never seen before."""
         self._directory.meet(source)
         self._watches.source_changed(source)
 
-    def counted(self, source: int, now: float) -> None:
+    def on_counters(self, source: int, now: float) -> None:
         """Counter records that a threshold watches came from a data source."""
         agent, name = self._directory.sources[source]
         for changed in self._directory.by_agent[agent] if name == AGENT_WIDE else (source,):
             self._watches.source_changed(changed)  # agent-wide metrics are attributes of all its data sources
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
 
-    def count_named(self, source: int, uptime: int, metrics: list[tuple[str, str, Any]], now: float) -> None:
-        """Metrics of a data source with a name of its own (core/sflow.rtmetric)."""
+    def on_named_counters(self, source: int, uptime: int, metrics: list[tuple[str, str, Any]], now: float) -> None:
+        """Metrics of a data source with a name of its own (core/wire/sflow.rtmetric)."""
         agent, name = self._directory.sources[source]
         self._counters.update_named(agent, name, uptime, metrics, now)
         self._watches.source_changed(source)
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
 
-    def judge(self, cache: FlowCache, agent: int, judged: bytes) -> int:
-        """Raw bytes never judged before -> verdict (definitions.Program.judge)."""
+    def compute_key(self, cache: FlowCache, agent: int, raw: bytes) -> int:
+        """Raw fields never seen before -> key id (definitions.Program.compute)."""
         program: Program = cache.program
         if program.is_full():
-            program.forget(cache.verdicts_in_use())
-            cache.forget_verdicts()
-        return program.judge(judged, self._directory.agent(agent), self._topology.link_name)
+            program.forget(cache.key_ids_in_use())
+            cache.forget_key_ids()
+        return program.compute(raw, self._directory.agent(agent), self._topology.link_name)
 
-    def fired(self, fires: list[Fire]) -> None:
+    def on_limits_crossed(self, crossings: list[Fire]) -> None:
         """Limits of flows that were crossed."""
-        self._watches.fired(fires)
+        self._watches.fired(crossings)
 
     def _emit(self, event: dict[str, Any]) -> None:
         self._log.add(event)
@@ -240,12 +240,12 @@ class Engine:
     # -- topology --
 
     def set_topology(self, topology: Topology) -> None:
-        """Use other names, links and speeds from now on. Flow values stay; keys are judged anew."""
+        """Use other names, links and speeds from now on. Flow values stay; keys are computed anew."""
         with self._pipeline:
             self._topology = topology
             self._counters.forget_read()
             for cache in self._caches.values():
-                cache.forget_verdicts()
+                cache.forget_key_ids()
             for source in range(len(self._directory.sources)):
                 self._watches.source_changed(source)
 

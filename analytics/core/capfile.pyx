@@ -6,7 +6,7 @@ a millisecond of capture time, so rates decay by the times of the capture.
 
     record   seconds 4 | fraction 4 | captured 4 | original 4 | bytes
 
-`analytics/capture.py` reads the same formats (and pcapng) datagram by datagram, for whoever wants to see them.
+inputs/capture.py reads the same formats (and pcapng) datagram by datagram, for those who want to see them.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -123,8 +123,8 @@ def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fr
     cdef size_t at = 0, length, left
     cdef size_t size = chunk.shape[0]
     cdef const uint8_t* frame
-    cdef double now = 0.0, first = 0.0, due = 0.0
-    cdef bint broken = 0
+    cdef double now = 0.0, first = 0.0, waiting = 0.0
+    cdef bint malformed = 0
     if size == 0:
         return 0, 0, 0.0
     with nogil:
@@ -132,7 +132,7 @@ def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fr
             frame = &chunk[at]
             length = word(frame + 8, big_endian)
             if length > MAX_PACKET:
-                broken = 1
+                malformed = 1
                 break
             if at + 16 + length > size:
                 break
@@ -144,7 +144,7 @@ def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fr
                 at += 16 + length
                 continue
             if now >= until:
-                due = now
+                waiting = now
                 break
             at += 16 + length
             fed += 1
@@ -163,7 +163,7 @@ def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fr
         if count:
             flush(pipeline, slices, count, first)
     pipeline.raise_failure()
-    return -1 - <long>at if broken else at, fed, due
+    return -1 - <long>at if malformed else at, fed, waiting
 
 
 cdef void flush(Pipeline pipeline, const Slice* slices, uint32_t count, double now) noexcept nogil:

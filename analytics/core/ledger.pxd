@@ -1,18 +1,18 @@
-"""Who sends: agents, their sub-agents and data sources, and what of theirs was lost, doubled or late."""
+"""Who sends: agents, their sub-agents and data sources, and what of theirs was lost, duplicate or out of order."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from analytics.core.wire.sflow cimport Datagram
-from analytics.core.flows.table cimport Table
+from analytics.core.flows.table cimport HashTable
 
 cdef enum:
-    NOBODY = 0xFFFFFFFF                             # in place of an index: a table is full
+    NO_INDEX = 0xFFFFFFFF                           # in place of an index: a table is full
     MOST_SENDERS = 8                                # sender addresses remembered per agent
 
 cdef enum Order:
     IN_ORDER                                        # also after a gap
-    LATE
-    TWICE
+    OUT_OF_ORDER
+    DUPLICATE
 
 cdef enum:                                          # streams: what has sequence numbers of its own
     OF_DATAGRAMS
@@ -24,14 +24,14 @@ cdef enum:
     NAMED = 0xFFFFFFFE                              # class of data sources that have names instead of numbers
 
 cdef struct Tally:                                  # cumulative counters of one kind of sequenced thing
-    uint64_t received, lost, late, twice, restarts
+    uint64_t received, lost, out_of_order, duplicate, restarts
 
 cdef struct Sequence:
     uint32_t last
     uint32_t uptime                                 # datagrams only, ms
-    uint32_t era                                    # grows when the sub-agent restarts; its samples then start anew
+    uint32_t epoch                                  # grows when the sub-agent restarts; its samples then start anew
     uint32_t drops                                  # flow samples, discards: the agent's own count of what it dropped
-    uint64_t mark                                   # datagrams only: tells a repeated one from another of its number
+    uint64_t fingerprint                            # datagrams only: tells a repeated one from another of its number
     uint64_t window                                 # bit n: `last - n` has been seen
 
 cdef struct Agent:
@@ -55,14 +55,14 @@ cdef struct Recent:                                 # a data source looked up la
 
 cdef struct Found:
     uint64_t key[3]
-    uint64_t moves                                  # of the table, when it was there
+    uint64_t generation                             # of the table, when it was there
     Sequence* sequence                              # NULL: none yet
 
 cdef class Ledger:
-    cdef Table agent_of, source_of, sequence_of
+    cdef HashTable agent_of, source_of, sequence_of
     cdef Agent* agents
     cdef Source* sources
-    cdef uint32_t agent_count, source_count, agent_room, source_room
+    cdef uint32_t agent_count, source_count, agent_capacity, source_capacity
     cdef Recent recent[256]                         # by the low bits of index
     cdef Found found[4]                             # by stream: the sequence looked up last
     cdef list names                                 # of data sources of class NAMED, by index
@@ -71,11 +71,11 @@ cdef class Ledger:
 
     cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil
     cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil
-    cdef uint32_t place(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil
+    cdef uint32_t source_index(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil
     cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender,
-                        uint32_t* era) noexcept nogil
-    cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t era, uint32_t kind, uint32_t index,
+                        uint32_t* epoch) noexcept nogil
+    cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t epoch, uint32_t kind, uint32_t index,
                       uint32_t sequence, uint32_t drops, uint32_t stream) noexcept nogil
     cdef uint32_t named_source(self, uint32_t agent, str name)

@@ -18,7 +18,7 @@ from analytics.metrics.metrics import Name, parse_name
 
 Place = tuple[str, str]  # agent, data source
 Attribute = Callable[[str, str, str], Any]  # (agent, data source, metric) -> latest value, None if unknown
-Fire = tuple[FlowCache, int, int, int, bytes, float, float]  # cache, limit, source, verdict, carried bytes, value, now
+Fire = tuple[FlowCache, int, int, int, bytes, float, float]  # cache, limit, source, key id, carried bytes, value, now
 
 
 @dataclass
@@ -120,9 +120,9 @@ class Watches:
     def fired(self, fires: list[Fire]) -> None:
         """Limits of flows that were crossed in the core."""
         thresholds = {(id(watch.cache), watch.index): watch.threshold for watch in self._watches.values()}
-        for cache, index, source, verdict, carried, value, now in fires:
+        for cache, index, source, key_id, carried, value, now in fires:
             event = _event(thresholds[id(cache), index], value, self._places[source], now)
-            self._emit(event | {"flowKey": cache.program.text(verdict, carried)})
+            self._emit(event | {"flowKey": cache.program.text(key_id, carried)})
 
 
 def _event(threshold: Threshold, value: float, place: Place, now: float) -> dict[str, Any]:

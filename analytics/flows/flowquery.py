@@ -1,7 +1,7 @@
-"""From the native core's raw flows to answers: [(source, verdict, carried bytes, rate)] -> keys, merged or per data
+"""From the native core's raw flows to answers: [(source, key id, carried bytes, rate)] -> keys, merged or per data
 source.
 
-Raw keys (verdict, carried) and key texts are one to one within a definition, so merging works on the raw ones and
+Raw keys (key id, carried) and key texts are one to one within a definition, so merging works on the raw ones and
 text is made only of what is answered.
 """
 
@@ -45,8 +45,8 @@ def merge(
     sum (at the edge each flow enters once), avg the mean. flowN is the number of data sources.
     """
     merged: dict[tuple[int, bytes], list[Any]] = {}
-    for source, verdict, carried, rate in found:
-        entry = merged.setdefault((verdict, carried), [0.0, 0, 0.0, source])
+    for source, key_id, carried, rate in found:
+        entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
         entry[0] += rate
         entry[1] += 1
         if rate > entry[2]:
@@ -57,10 +57,10 @@ def merge(
         flows.append((value, raw, count, source))
     flows.sort(key=lambda flow: -flow[0])
     answer: list[dict[str, Any]] = []
-    for value, (verdict, carried), count, source in flows:
+    for value, (key_id, carried), count, source in flows:
         if len(answer) >= most:
             break
-        key = program.text(verdict, carried)
+        key = program.text(key_id, carried)
         if keep(key):
             agent, data_source = sources[source]
             answer.append({"agent": agent, "dataSource": data_source, "flowN": count, "key": key, "value": value})
@@ -73,10 +73,10 @@ def locate(
     """The places of one key, largest value first."""
     texts: dict[tuple[int, bytes], bool] = {}
     places = []
-    for source, verdict, carried, rate in found:
-        raw = (verdict, carried)
+    for source, key_id, carried, rate in found:
+        raw = (key_id, carried)
         if raw not in texts:
-            texts[raw] = program.text(verdict, carried) == key
+            texts[raw] = program.text(key_id, carried) == key
         if texts[raw]:
             agent, data_source = sources[source]
             places.append({"agent": agent, "dataSource": data_source, "value": rate})
@@ -86,6 +86,6 @@ def locate(
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[dict[str, Any], ...]]:
     """Per data source its flows as [{key, value}], largest first."""
     by_source: dict[int, list[dict[str, Any]]] = {}
-    for source, verdict, carried, rate in sorted(found, key=lambda flow: -flow[3]):
-        by_source.setdefault(source, []).append({"key": program.text(verdict, carried), "value": rate})
+    for source, key_id, carried, rate in sorted(found, key=lambda flow: -flow[3]):
+        by_source.setdefault(source, []).append({"key": program.text(key_id, carried), "value": rate})
     return {source: tuple(flows) for source, flows in by_source.items()}

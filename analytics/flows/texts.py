@@ -1,4 +1,4 @@
-"""Raw key bytes -> the text users see, one function per kind of field (the last column of core/packet.ROWS).
+"""Raw key bytes -> the text users see, one function per kind of field (the last column of core/dissect/packet.ROWS).
 
 The same text must come from the same bytes wherever it is made (`Program.text` for plain keys, the evaluator for
 functions and filters). Kinds in INJECTIVE give different texts for different bytes, so their bytes may serve as the

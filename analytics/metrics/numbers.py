@@ -37,8 +37,8 @@ def agent_numbers(values: Mapping[str, Any], now: float) -> dict[str, Any]:
 
 
 def _tally(form: str, received: str, tally: Mapping[str, int]) -> dict[str, int]:
-    late = "OutOfOrder"
-    words = {received: "received", "Lost": "lost", "Duplicates" if received else "Duplicate": "twice", late: "late"}
+    words = {received: "received", "Lost": "lost", "Duplicates" if received else "Duplicate": "duplicate"}
+    words["OutOfOrder"] = "out_of_order"
     return {form.format(word): tally[count] for word, count in words.items()}
 
 

@@ -11,11 +11,11 @@ from analytics.core.wire.xdr cimport swap32
 
 cdef enum:
     DEPTH = 3                                       # a field's plain name, .1 and .2
-    STACK_ROOM = 16                                 # headers followed in a packet, outermost first: the ladder's bound
+    STACK_DEPTH = 16                                # headers followed in a packet, outermost first
     LAYER = 64                                      # slots per occurrence
     SLOTS = 256                                     # LAYER * (DEPTH + 1)
-    NAME_ROOM = 128                                 # bytes of a name in a key
-    NOTES_ROOM = 6144
+    NAME_BYTES = 128                                # bytes of a name in a key
+    NOTES_BYTES = 6144
 
 cdef enum:                                          # headers that can repeat
     ETH
@@ -63,7 +63,7 @@ cdef enum:                                          # headers that can repeat
     LISP                                            # its instance
     CAPWAP
     DNS
-    DNSNAME                                         # of the first question, laid out anew
+    DNSNAME                                         # of the first question, as text
     DNSTYPE
     IBBT                                            # InfiniBand's base transport header
     IBRETH                                          # what follows it in RDMA requests
@@ -81,11 +81,11 @@ cdef enum:                                          # once per sample
     IBBTPLACE                                       # bytes before the first InfiniBand header
     FREE                                            # from here on: the keys of flow records, see recordkeys.py
 
-cdef enum:                                          # places in Fields.words; those before are describe's
+cdef enum:                                          # indexes in Fields.words; those before are describe's
     REASON_WORD = 11
     IBBT_WORD
 
-cdef enum Protocol:                                 # names in packet.pyx; also: the rung of the ladder that is next
+cdef enum Protocol:                                 # a header: its name is in packet.pyx
     END
     P_ETH
     P_Q
@@ -105,7 +105,7 @@ cdef enum Protocol:                                 # names in packet.pyx; also:
     P_HDLC
     P_WLAN
     P_MPLS
-    P_MPLS_PAYLOAD                                  # unnamed: told by its first nibble
+    P_MPLS_PAYLOAD                                  # unnamed: its first nibble says what it is
     P_ACH
     P_SRH
     P_AH
@@ -156,12 +156,12 @@ cdef struct Fields:
     const uint8_t* at[256]                          # valid where the bit is set
     const uint8_t* end[256]                         # no field reads beyond
     uint8_t words[52]                               # what comes from the sample itself, in network order
-    uint64_t stack[2]                               # a byte per header met, the lowest is the outermost
+    uint64_t stack[2]                               # a byte per header, the lowest is the outermost
     uint32_t height                                 # protocols in stack
     uint8_t addresses[36]                           # of 802.11 frames, in the order of Ethernet, per occurrence
     uint8_t summary[80]                             # a packet that summary.pyx wrote
-    uint8_t names[384]                              # of DNS questions, NAME_ROOM per occurrence
-    uint8_t notes[6144]                             # keys of flow records, laid out anew: NOTES_ROOM
+    uint8_t names[384]                              # of DNS questions, NAME_BYTES per occurrence
+    uint8_t notes[6144]                             # keys of flow records, at fixed offsets
 
 
 cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
@@ -189,7 +189,7 @@ cdef inline int claim(Fields* fields, int header, const uint8_t* at, const uint8
     return -1
 
 
-cdef inline int met(const Fields* fields, int header) noexcept nogil:
+cdef inline int depth_of(const Fields* fields, int header) noexcept nogil:
     """How often a header was claimed: the depth of the next one, DEPTH when that would be too deep."""
     cdef int depth = 0
     while depth < DEPTH and (fields.present[depth] >> header) & 1:
@@ -198,7 +198,7 @@ cdef inline int met(const Fields* fields, int header) noexcept nogil:
 
 
 cdef inline void push(Fields* fields, Protocol protocol) noexcept nogil:
-    if fields.height < STACK_ROOM:
+    if fields.height < STACK_DEPTH:
         fields.stack[fields.height >> 3] |= <uint64_t>protocol << (8 * (fields.height & 7))
         fields.height += 1
 

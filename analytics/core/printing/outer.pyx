@@ -2,8 +2,8 @@
 
     Ethernet -> 802.1Q tags -> type, or 802.2 SNAP -> IPv4 | IPv6 and its extension headers -> TCP | UDP | ICMP
 
-This is the flat view of one packet that sflowtool's users know. Tunnels and MPLS are `core.packet`'s business. Each
-header is read only when all of it is there; a packet cut anywhere keeps what stands before the cut.
+This is the flat view of one packet that sflowtool's users know. Tunnels and MPLS are for dissect/. Each
+header is read only when all of it is there; a packet cut anywhere keeps what is in front of the cut.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -58,15 +58,15 @@ cdef void read_ethernet(Outer* outer, Window frame) noexcept nogil:
 
 cdef void read_wifi(Outer* outer, Window frame) noexcept nogil:
     """802.11 data frames: which address is which follows from the to-DS and from-DS bits (IEEE 802.11, 9.3.2.1)."""
-    cdef int ways
+    cdef int ds_bits
     if left(&frame) < 24 or (frame.at[0] >> 2) & 3 != 2:
         return
-    ways = frame.at[1] & 3                          # 1 to, 2 from, 3 both
-    if ways == 3 and left(&frame) < 30:
+    ds_bits = frame.at[1] & 3                       # 1 to, 2 from, 3 both
+    if ds_bits == 3 and left(&frame) < 30:
         return
     outer.rx_mac, outer.tx_mac = frame.at + 4, frame.at + 10
-    outer.dst_mac = frame.at + (16 if ways & 1 else 4)
-    outer.src_mac = frame.at + (24 if ways == 3 else 16 if ways == 2 else 10)
+    outer.dst_mac = frame.at + (16 if ds_bits & 1 else 4)
+    outer.src_mac = frame.at + (24 if ds_bits == 3 else 16 if ds_bits == 2 else 10)
 
 
 cdef void read_ip4(Outer* outer, Window packet) noexcept nogil:

@@ -128,7 +128,7 @@ def test_python_values():
 
 
 def test_both_forms_of_the_wifi_payload():
-    """0:1013 is an opaque in the specification and a sampled_header in sflowtool: the length tells."""
+    """0:1013 is an opaque in the specification and a sampled_header in sflowtool: the length decides."""
     tag = {"flowBlock_tag": "0:1013", "cipher_suite": "4"}
     assert elements("flow", (0, 1013), words(4) + opaque(b"\1\2"))[1] == tag | {"payload": "01-02"}
     assert elements("flow", (0, 1013), words(4, 100))[1] == tag | {

@@ -38,8 +38,8 @@ def carried(chance: random.Random, payload: bytes) -> tuple[int, bytes]:
     for _ in range(chance.choice((0, 0, 0, 1, 2, 9))):
         kind = chance.choice(EXTENSIONS)
         units = chance.randrange(3)
-        room = 4 * units + 8 if kind == 51 else 8 * units + 8
-        packet = bytes((protocol, units)) + chance.randbytes(room - 2) + packet
+        length = 4 * units + 8 if kind == 51 else 8 * units + 8
+        packet = bytes((protocol, units)) + chance.randbytes(length - 2) + packet
         protocol = kind
     return 0x86DD, struct.pack(">IHBB", 6 << 28, length & 0xFFFF, protocol, 64) + chance.randbytes(32) + packet
 

@@ -1,7 +1,7 @@
 """Random sFlow that knows its structures: valid datagrams of every sample and record, whose counts and lengths lie now
 and then.
 
-`Generator.datagram` builds one from the table of analytics/structures.py and packets layer by layer, so that inputs get
+`Generator.datagram` builds one from the table of core/wire/structures.py and packets layer by layer, so that inputs get
 deep into the decoders; inputs.py makes many out of few. Everything follows from the seed.
 """
 
@@ -59,7 +59,7 @@ class Generator:
     # -- structures --
 
     def makers(self) -> dict[str, Callable[[], bytes]]:
-        """What makes the fields of each type of analytics/structures.py that are not just a word."""
+        """What makes the fields of each type of core/wire/structures.py that are not just a word."""
         sizes = {"u64": 8, "f64": 8, "mac": 8, "dpid": 8, "source2": 8, "port2": 8, "ip6": 16, "uuid": 16, "u8": 1}
         return {kind: partial(self.chance.randbytes, size) for kind, size in sizes.items()} | {
             "addr": self.address,
@@ -80,7 +80,7 @@ class Generator:
         }
 
     def field(self, kind: str, depth: int) -> bytes:
-        """One field of a type of analytics/structures.py."""
+        """One field of a type of core/wire/structures.py."""
         if kind == "flow_records":
             return self.some(lambda: self.record(FLOW_RECORDS, depth + 1), 4)
         if kind == "counter_records":
@@ -200,9 +200,9 @@ class Generator:
             )
         if protocol in (0, 43, 44, 51, 60, 135):
             after = self.chance.choice(PROTOCOLS)
-            room = self.chance.choice([0, 0, 1, 4])
-            fill = self.chance.randbytes(6 + 8 * room) if protocol != 44 else bytes(6)
-            return bytes([after, room]) + fill + self.transport(after, depth + 1)
+            units = self.chance.choice([0, 0, 1, 4])
+            fill = self.chance.randbytes(6 + 8 * units) if protocol != 44 else bytes(6)
+            return bytes([after, units]) + fill + self.transport(after, depth + 1)
         return self.chance.randbytes(24)
 
     def in_udp(self, port: int) -> bytes:
