@@ -16,7 +16,7 @@ from analytics.core.pipeline cimport Pipeline, Slice
 
 cdef enum:
     BATCH = 128
-    MAX_PACKET = 1 << 18                            # larger than any link's packets: the file is broken
+    MAX_PACKET = 1 << 18                            # larger than any link's packets: the file is malformed
     MAX_EXTENSIONS = 8                              # IPv6 extension headers in front of UDP
 
 cdef double SPAN_S = 0.001
@@ -24,8 +24,8 @@ cdef double SPAN_S = 0.001
 
 cdef struct Carrier:                                # what is in front of the IP packet
     uint32_t skip                                   # bytes before the protocol field, or before the packet
-    bint typed                                      # an Ethernet type stands there
-    bint led                                        # it stands in front of everything (Linux cooked v2)
+    bint typed                                      # an Ethernet type is there
+    bint led                                        # it is in front of everything (Linux cooked v2)
 
 
 cdef inline uint32_t word(const uint8_t* at, bint big) noexcept nogil:

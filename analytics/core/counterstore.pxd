@@ -24,7 +24,7 @@ cdef struct Counters:                               # what one data source sends
     uint32_t version                                # grows with every sample, also after all was forgotten
     uint32_t epoch                                  # grows when the agent starts anew
     uint32_t sequence, uptime                       # of the newest sample
-    bint changed                                    # it stands in CounterStore.changed
+    bint changed                                    # it is in CounterStore.changed
     double updated                                  # when the newest sample came, 0.0: never
     double interval                                 # seconds between two samples, 0.0: not known yet
 

@@ -26,7 +26,7 @@ cdef enum:
     MOST_QUEUES = 256                               # of a port; metrics are named after them
     FAR = 65536                                     # a sequence that jumps further is another epoch's
     UPTIME_SLACK_MS = 60000                         # so much further than twice ours may an agent's clock go
-    SOURCES_AT_ONCE = 65536                         # looked at by one call of `expire`
+    SOURCES_AT_ONCE = 65536                         # checked by one call of `expire`
 
 cdef double STALE_INTERVALS = 3.5                   # times the interval without an update
 cdef double STALE_AT_LEAST_S = 30.0

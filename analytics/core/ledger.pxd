@@ -1,4 +1,4 @@
-"""Who sends: agents, their sub-agents and data sources, and what of theirs was lost, duplicate or out of order."""
+"""The senders: agents, their sub-agents and data sources, and what of theirs was lost, duplicate or out of order."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -8,6 +8,8 @@ from analytics.core.flows.table cimport HashTable
 cdef enum:
     NO_INDEX = 0xFFFFFFFF                           # in place of an index: a table is full
     MOST_SENDERS = 8                                # sender addresses remembered per agent
+    MOST_RECENT = 256                               # data sources looked up lately
+    NEAR = 64                                       # how far back an arrival is out of order
 
 cdef enum Order:
     IN_ORDER                                        # also after a gap
@@ -19,6 +21,7 @@ cdef enum:                                          # streams: what has sequence
     OF_FLOWS
     OF_COUNTERS
     OF_DISCARDS
+    STREAMS
 
 cdef enum:
     NAMED = 0xFFFFFFFE                              # class of data sources that have names instead of numbers
@@ -31,7 +34,7 @@ cdef struct Sequence:
     uint32_t uptime                                 # datagrams only, ms
     uint32_t epoch                                  # grows when the sub-agent restarts; its samples then start anew
     uint32_t drops                                  # flow samples, discards: the agent's own count of what it dropped
-    uint64_t fingerprint                            # datagrams only: tells a repeated one from another of its number
+    uint64_t fingerprint                            # datagrams only: of two with one number, are they the same?
     uint64_t window                                 # bit n: `last - n` has been seen
 
 cdef struct Agent:
@@ -39,12 +42,12 @@ cdef struct Agent:
     double first_seen, last_seen
     uint32_t uptime
     uint32_t senders
-    uint8_t sender[8][16]                           # IPv4 as ::ffff:a.b.c.d
+    uint8_t sender[MOST_SENDERS][16]                # IPv4 as ::ffff:a.b.c.d
     uint64_t bytes, faults, skipped
-    uint64_t drops[4]                               # by stream: what the agent itself says that it dropped
+    uint64_t drops[STREAMS]                         # by stream: what the agent itself says that it dropped
     Tally datagrams
-    Tally samples[4]                                # by stream
-    uint32_t sources[4]
+    Tally samples[STREAMS]                          # by stream
+    uint32_t sources[STREAMS]
 
 cdef struct Source:
     uint32_t agent, kind, index                     # kind = class of the sFlow source id; 0: an ifIndex
@@ -63,8 +66,8 @@ cdef class Ledger:
     cdef Agent* agents
     cdef Source* sources
     cdef uint32_t agent_count, source_count, agent_capacity, source_capacity
-    cdef Recent recent[256]                         # by the low bits of index
-    cdef Found found[4]                             # by stream: the sequence looked up last
+    cdef Recent recent[MOST_RECENT]                 # by the low bits of index
+    cdef Found found[STREAMS]                       # by stream: the sequence looked up last
     cdef list names                                 # of data sources of class NAMED, by index
     cdef dict named                                 # name -> index
     cdef uint32_t latest                            # the agent of the last datagram, mostly also of the next

@@ -10,9 +10,10 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from analytics.core.flows.table cimport digest, find, insert, table_close, table_open
+from analytics.core.staticassert cimport static_assert
 from analytics.core.wire.sflow cimport Datagram
 from analytics.core.wire.xdr cimport be32, left
-from analytics.core.flows.table cimport digest, find, insert, table_close, table_open
 
 cdef enum:
     MOST_AGENTS = 100000                            # sFlow-RT's design envelope; more are refused and counted
@@ -20,9 +21,11 @@ cdef enum:
     MOST_SEQUENCES = 2000000
     MOST_NAMES = 1000                               # names of data sources
     FAR = 65536                                     # a larger jump forward is a restart
-    NEAR = 64                                       # how far back an arrival is out of order; the width of Sequence.window
     WRAP_MS = 600000                                # an uptime that goes on by less has wrapped (after 49.7 days)
     RESTART_MS = 5000                               # datagrams may overtake each other by less than this
+
+static_assert(NEAR <= 64)                           # Sequence.window
+static_assert(MOST_RECENT & (MOST_RECENT - 1) == 0)
 
 
 cdef Order order(Sequence* seen, uint32_t number, bint restarted, Tally* tally) noexcept nogil:
@@ -110,7 +113,7 @@ cdef class Ledger:
         cdef uint64_t hash
         cdef uint8_t* found
         cdef Source* grown
-        cdef Recent* recent = &self.recent[(index ^ agent * 37) & 255]   # every Open vSwitch samples as 1000
+        cdef Recent* recent = &self.recent[(index ^ agent * 37) & (MOST_RECENT - 1)]  # every Open vSwitch is index 1000
         if recent.agent == agent and recent.index == index and recent.kind == kind:
             return recent.source
         key[0] = <uint64_t>agent << 32 | kind

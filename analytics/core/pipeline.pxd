@@ -21,7 +21,7 @@ cdef struct Slice:                                  # one datagram
     size_t length
     const uint8_t* sender                           # 16 bytes, or NULL
 
-cdef struct DeferredMetrics:                        # an rtmetric sample; its data source stands in the body
+cdef struct DeferredMetrics:                        # an rtmetric sample; its data source is in the body
     uint32_t agent, uptime, offset, length
 
 @cython.final                                       # so that its methods are called directly

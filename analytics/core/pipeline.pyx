@@ -2,9 +2,9 @@
 
 What needs Python is deferred and settled once per batch, with the GIL: data sources never seen before, computed keys
 never seen before, limits that were crossed, rtmetric samples, and counter samples that a threshold watches (all others
-are only copied: counterstore.pyx). The lock is held for one batch and is fair: the thread that waits at the turnstile is
-next, so a query waits for one batch even when datagrams never stop. Rule: no thread waits for the lock while it holds
-the GIL; so the thread that holds the lock may take the GIL.
+are only copied: counterstore.pyx). The lock is held for one batch and is fair: the thread that waits at the turnstile
+is next, so a query waits for one batch even when datagrams never stop. Rule: no thread waits for the lock while it
+holds the GIL; so the thread that holds the lock may take the GIL.
 
 The listener is called with lock and GIL held; its methods are those of `Listener` in pipeline.pyi.
 """

@@ -113,12 +113,13 @@ cdef extern from *:
     """
     enum:
         SLOTS
+        DATAGRAM_BYTES
     ctypedef struct mmsghdr:
         uint32_t msg_len
     ctypedef struct Ring "howdah_ring":
         mmsghdr* messages
-        uint8_t senders[64][16]
-        uint8_t data[64][65536]
+        uint8_t senders[SLOTS][16]
+        uint8_t data[SLOTS][DATAGRAM_BYTES]
     void init_ring "howdah_init"(Ring*, bint) noexcept nogil
     int receive "howdah_receive"(Ring*, int) noexcept nogil
     void name_sender "howdah_sender"(Ring*, int) noexcept nogil
@@ -182,7 +183,7 @@ cdef class Receiver:
 
     cdef int receive_batch(self, int fd) noexcept nogil:
         """One batch; answers the number of datagrams, or -errno."""
-        cdef Slice[64] slices
+        cdef Slice[SLOTS] slices
         cdef uint32_t dropped = 0, taken = 0
         cdef int i
         cdef int count = receive(self.ring, fd)
@@ -211,7 +212,7 @@ cdef class Receiver:
     def run(self, int fd, int stop) -> None:
         """Receive from socket `fd` until descriptor `stop` is readable.
 
-        Raises OSError when the socket fails, and what the pipeline's listener raised; it may be called again after that.
+        Raises OSError when the socket fails, and what the pipeline's listener raised; it may be called again then.
         """
         cdef int result = 0
         cdef int ready

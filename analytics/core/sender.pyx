@@ -162,7 +162,7 @@ cdef class Sender:
 
     def run(self, int fd, double seconds, double rate=0.0, uint64_t most=0) -> float:
         """Send on a connected blocking socket for a time, at `rate` datagrams/s (0: as fast as it goes), at most
-        `most` datagrams (0: no bound). Answers the seconds it took. OSError: the kernel refused, or nothing listens there.
+        `most` datagrams (0: no bound). Answers the seconds it took. OSError: the kernel refused, or none listens.
         """
         cdef double began = monotonic_s(), now = began, started = began
         cdef double due, wanted = min(max(rate * NAP_S, 1.0), <double>PACED)

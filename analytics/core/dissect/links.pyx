@@ -30,7 +30,7 @@ cdef Protocol logical_link(Walk* walk) noexcept nogil:
     if at[3] != 0 or at[4] != 0 or at[5] not in (0, 0xF8):
         return P_SNAP
     if walk.typed >= 0:
-        mark(walk.fields, walk.typed, at + 6, at + 8)
+        set_slot(walk.fields, walk.typed, at + 6, at + 8)
     walk.at += 8
     return by_type(be16(at + 6))
 
@@ -53,10 +53,10 @@ cdef Protocol wireless(Walk* walk) noexcept nogil:
     if remaining(walk) < length:
         return END
     if depth < DEPTH:
-        pair = &walk.fields.addresses[12 * depth]
+        pair = &walk.fields.addresses[MAC_PAIR * depth]
         memcpy(pair, at + 16 if ds_bits & 1 else at + 4, 6)
         memcpy(pair + 6, at + 24 if ds_bits == 3 else at + 16 if ds_bits == 2 else at + 10, 6)
-        claim(walk.fields, ETH, pair, pair + 12)
+        claim(walk.fields, ETH, pair, pair + MAC_PAIR)
     walk.at += length
     return END if at[0] & 0x40 or at[1] & 0x40 else P_LLC   # no data, or encrypted
 

@@ -63,8 +63,8 @@ cdef Protocol domain(Walk* walk) noexcept nogil:
         return END
     out = &fields.names[NAME_BYTES * (slot >> 6)]
     write_name(out, question, length)
-    mark(fields, slot - DNS + DNSNAME, out, out + NAME_BYTES)
-    mark(fields, slot - DNS + DNSTYPE, question + length, walk.end)
+    set_slot(fields, slot - DNS + DNSNAME, out, out + NAME_BYTES)
+    set_slot(fields, slot - DNS + DNSTYPE, question + length, walk.end)
     return END
 
 

@@ -9,14 +9,15 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from analytics.core.dissect import recordkeys
-from analytics.core.dissect.packet cimport Fields, mark
+from analytics.core.dissect.packet cimport LIST_BYTES, Fields, set_slot
 from analytics.core.wire.rows cimport FLOW_TABLE, MOST_FIELDS, Row, find, locate
 from analytics.core.wire.sflow cimport FlowSample
 from analytics.core.dissect.summary cimport summarise
+from analytics.core.staticassert cimport static_assert
 from analytics.core.wire.xdr cimport Window, be32, be64, left, swap32, take32
 
 cdef enum:
-    MOST_LISTED = 16                                # labels, AS numbers and communities that a key shows
+    MOST_LISTED = LIST_BYTES / 4                                # labels, AS numbers and communities that a key shows
     MOST_KEYS = 32                                  # keys of one record
     MOST_RECORDS = 96
     HIGHEST = 0xFFFFFFFF
@@ -47,6 +48,8 @@ cdef struct RecordPlan:
     const Row* row
     int count
     RecordKey keys[MOST_KEYS]
+
+static_assert(MOST_RECORDS <= 255)                  # PLAN_OF
 
 LAYOUTS = {"one": ONE, "u32": NUMBER, "i32": NUMBER, "word": NUMBER, "u64": LONG, "mac": BYTES, "ip4": BYTES,
         "ip6": BYTES, "address": ADDRESS, "text": TEXT, "url": TEXT, "labels": LABELS, "vlans": VLANS,
@@ -201,7 +204,7 @@ cdef void describe_record(Fields* fields, const RecordPlan* plan, Window record)
             return
         note = &fields.notes[key.note]
         if write_key(note + key.offset, key, found[key.field] if key.field >= 0 else record):
-            mark(fields, key.slot, note, note + key.offset + key.wire)
+            set_slot(fields, key.slot, note, note + key.offset + key.wire)
 
 
 cdef inline void swap_port(uint8_t* word) noexcept nogil:

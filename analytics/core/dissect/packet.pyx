@@ -9,6 +9,16 @@ the slots that are FREE_SLOTS here.
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
+from analytics.core.staticassert cimport static_assert
+
+static_assert(LAYER == 64)                          # a word of Fields.present
+static_assert(HEADERS <= LAYER)
+static_assert(FREE <= SLOTS)
+static_assert(SLOTS <= 256)                         # flowkeys.Pick.slot
+static_assert(STACK_DEPTH % 8 == 0)
+static_assert(PROTOCOLS <= 256)                     # a byte in Fields.stack
+static_assert(NAME_BYTES <= 255)                    # flowkeys.Pick.size
+
 # as Wireshark's "protocols in frame" would read, outermost first; a protocol of the enum without a name is not shown
 STACK_NAMES = {
     P_ETH: "eth", P_Q: "q", P_IP: "ip", P_IP6: "ip6", P_TCP: "tcp", P_UDP: "udp", P_ICMP: "icmp", P_ICMP6: "icmp6",
@@ -142,9 +152,9 @@ ROWS = (
     ("ibbt_offset", IBBTPLACE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
 )
 # bytes in a key, of kinds that are no number of 4 bytes
-KEY_SIZES = {"mac": 8, "isbroadcast": 8, "ismulticast": 8, "isunicast": 8, "ip": 4, "ip6": 16, "port": 8, "stack": 16}
-KEY_SIZES |= {"address": 24, "aspath": 64, "communities": 64, "labels": 64, "text": 64}
-KEY_SIZES |= {"url": 128, "uripath": 128, "dnsname": NAME_BYTES}
+KEY_SIZES = {"mac": 8, "isbroadcast": 8, "ismulticast": 8, "isunicast": 8, "ip": 4, "ip6": 16, "port": 8}
+KEY_SIZES |= {"address": 24, "aspath": LIST_BYTES, "communities": LIST_BYTES, "labels": LIST_BYTES, "text": 64}
+KEY_SIZES |= {"url": 128, "uripath": 128, "dnsname": NAME_BYTES, "stack": STACK_DEPTH}
 
 NOTES = NOTES_BYTES
 REPEATED = HEADERS                                  # slots below occur up to DEPTH times
@@ -171,4 +181,4 @@ cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priori
     put_word(fields, 8, src_priority)
     put_word(fields, 9, dst_vlan)
     put_word(fields, 10, dst_priority)
-    mark(fields, SWITCH, fields.words + 28, fields.words + 44)
+    set_slot(fields, SWITCH, fields.words + 28, fields.words + 44)

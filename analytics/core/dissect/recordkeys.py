@@ -121,7 +121,7 @@ OPTIONAL = frozenset({"address", "text", "url", "labels", "vlans", "aspath", "co
 
 class RecordKey(NamedTuple):
     """One key of one record: `field` is its position in the record (-1: the constant 1), `layout` the type of the field
-    or, where it stands in a row, the kind; `note` is where its slot begins in Fields.notes, `offset` counts from there.
+    or, where a row has one, the kind; `note` is where its slot begins in Fields.notes, `offset` counts from there.
     """
 
     key: str

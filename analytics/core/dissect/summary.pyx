@@ -9,9 +9,11 @@ ip6hoplimit. A record that is cut, or whose numbers fit no header, is left out.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from analytics.core.dissect.packet cimport (DCCP, ETH, IP, IP6, NEXT6, P_DCCP, P_ETH, P_IP, P_IP6, P_SCTP, P_TCP, P_UDP,
-                                    P_UDPLITE, SCTP, STACK, STACK_DEPTH, TCP, TYPE, UDP, Fields, Protocol, claim, mark,
-                                    push)
+from analytics.core.dissect.packet cimport (
+    DCCP, ETH, IP, IP6, NEXT6, P_DCCP, P_ETH, P_IP, P_IP6, P_SCTP, P_TCP, P_UDP, P_UDPLITE, SCTP, STACK, STACK_DEPTH,
+    SUMMARY_BYTES, TCP, TYPE, UDP, Fields, Protocol, claim, push, set_slot,
+)
+from analytics.core.staticassert cimport static_assert
 from analytics.core.wire.sflow cimport FlowSample
 from analytics.core.wire.xdr cimport be32, left, swap16
 
@@ -21,6 +23,9 @@ cdef enum:
     IPV6 = 56
     NETWORK_AT = 14                                 # where the headers are written
     HIGHEST = 0xFFFF
+    LONGEST = NETWORK_AT + 40 + 14                  # Ethernet, IPv6, TCP up to its flags
+
+static_assert(LONGEST <= SUMMARY_BYTES)
 
 
 cdef inline void write16(uint8_t* at, uint32_t value) noexcept nogil:
@@ -119,4 +124,4 @@ cdef void summarise(Fields* fields, const FlowSample* sample) noexcept nogil:
     elif ip6_at != NULL:
         ip6(fields, ip6_at)
     if fields.height:
-        mark(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_DEPTH)
+        set_slot(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_DEPTH)

@@ -45,7 +45,7 @@ cdef Protocol generic(Walk* walk) noexcept nogil:
         return END
     if flags & 0x2000:
         claim(walk.fields, GREKEY, walk.at, walk.end)
-        if kind == 0x6558:                          # NVGRE is this, and nothing else distinguishes it from Ethernet in GRE
+        if kind == 0x6558:                          # NVGRE looks like this, and so does Ethernet in GRE
             claim(walk.fields, GREVSID, walk.at, walk.end)
             claim(walk.fields, VNI, walk.at, walk.end)
         if not step(walk, 4):

@@ -83,7 +83,7 @@ cdef Protocol label(Walk* walk) noexcept nogil:
 cdef Protocol labelled(Walk* walk) noexcept nogil:
     """Behind the bottom of the stack: the first nibble says what follows (RFC 4928), Ethernet if nothing else.
 
-    0 begins a control word, but also many a MAC address: then a known type stands where it should without the word.
+    0 begins a control word, but also many a MAC address: then a known type is where it should be without the word.
     """
     cdef uint32_t nibble = walk.at[0] >> 4
     if nibble == 4:
@@ -170,11 +170,11 @@ cdef Protocol extensions(Walk* walk, uint32_t protocol, int next_slot, int fragm
         if protocol == 44:
             length = 8
             if fragment_slot >= 0:
-                mark(walk.fields, fragment_slot, at, at + 8)
+                set_slot(walk.fields, fragment_slot, at, at + 8)
         elif protocol == 51:
             length = (<size_t>at[1] + 2) * 4
         if next_slot >= 0:
-            mark(walk.fields, next_slot, at, at + 1)
+            set_slot(walk.fields, next_slot, at, at + 1)
         if (protocol == 44 and be16(at + 2) & 0xFFF8) or remaining(walk) < length:
             return END                              # a later fragment: the transport header is elsewhere
         protocol = at[0]
@@ -194,7 +194,7 @@ cdef Protocol resolution(Walk* walk, Protocol name) noexcept nogil:
 # -- transport --
 
 cdef inline Protocol user_datagram(Walk* walk) noexcept nogil:
-    """UDP: what its destination port stands for comes next. Port 6343 stands for nothing: sampled sFlow stays shut."""
+    """UDP: its destination port names what comes next. Port 6343 names nothing: sampled sFlow is not dissected."""
     cdef const uint8_t* at = walk.at
     cdef uint32_t length
     claim(walk.fields, UDP, at, walk.end)
@@ -241,4 +241,4 @@ cdef void dissect(Fields* fields, uint32_t protocol, const uint8_t* header, uint
     while next_header != END and walk.at < walk.end and fields.height < STACK_DEPTH:
         next_header = walk_header(next_header, &walk)
     if fields.height:
-        mark(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_DEPTH)
+        set_slot(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_DEPTH)

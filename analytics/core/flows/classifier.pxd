@@ -3,13 +3,16 @@
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
-from analytics.core.flows.flowcache cimport Crossings, FlowCache
-from analytics.core.dissect.packet cimport Fields
-from analytics.core.flows.microflows cimport MicroflowCache, PendingUpdate
+from analytics.core.dissect.packet cimport SLOT_WORDS, Fields
+from analytics.core.flows.flowcache cimport MOST_FLOWS, Crossings, FlowCache
+from analytics.core.flows.flowkeys cimport KEY_WORDS
+from analytics.core.flows.microflows cimport MOST_AMOUNTS, MOST_KEY_WORDS, MicroflowCache, PendingUpdate
 from analytics.core.flows.table cimport HashTable
 
 cdef enum:
-    MOST_FLOWS = 128                                # flow definitions at one time
+    UNDER_WAY = 4                                   # samples whose microflow is awaited
+    STAGES = 32                                     # updates under way: enough to hide the memory's latency
+    LAG = 4                                         # keys whose bytes are still being stored: too early to read them
 
 cdef enum Fate:                                     # what a definition makes of a sample
     REJECTED                                        # as of every sample with the same microflow key
@@ -21,41 +24,41 @@ cdef struct Staged:                                 # an update whose cell is on
     const HashTable* flows
     uint64_t hash
     double amount
-    uint64_t key[33]
+    uint64_t key[1 + KEY_WORDS]
 
 cdef struct UnderWay:                               # a sample whose microflow is on its way from memory
     Fields fields
     uint32_t agent, source, rate
     uint32_t key_words                              # words of its microflow key, 0: it has none
     uint64_t hash
-    uint64_t key[69]
-    double amounts[8]
+    uint64_t key[MOST_KEY_WORDS]
+    double amounts[MOST_AMOUNTS]
 
 cdef struct Deferred:                               # a sample whose computed key has no key id yet
     uint32_t slot, source, agent
     double amount
-    uint64_t computed[32]
-    uint64_t carried[32]
+    uint64_t computed[KEY_WORDS]
+    uint64_t carried[KEY_WORDS]
 
 @cython.final                                       # so that its methods are called directly
 cdef class Classifier:
     cdef list caches
-    cdef void* slots[128]                           # FlowCache per slot, borrowed from `caches`
+    cdef void* slots[MOST_FLOWS]                    # FlowCache per slot, borrowed from `caches`
     cdef uint32_t slot_count
-    cdef void* fed[2][128]                          # those of `slots` that take samples, that take discards
+    cdef void* fed[2][MOST_FLOWS]                   # those of `slots` that take samples, that take discards
     cdef uint32_t fed_count[2]
     cdef MicroflowCache microflows                  # of the definitions that take samples
     cdef PendingUpdate pending
     cdef uint64_t generation                        # the sum of their tables' generations
     cdef Crossings crossings
-    cdef Staged staged[32]
+    cdef Staged staged[STAGES]
     cdef uint32_t staged_head, staged_next, staged_tail   # running numbers; the index is the number modulo STAGES
                                                     # tail: oldest, next: the first without a digest, head: free
     cdef Deferred* deferred
     cdef uint32_t deferred_count
     cdef uint32_t announced                         # data sources that Python knows
-    cdef uint64_t present[4]                        # header slots seen since `headers_seen` was last asked
-    cdef UnderWay samples[4]
+    cdef uint64_t present[SLOT_WORDS]               # header slots seen since `headers_seen` was last asked
+    cdef UnderWay samples[UNDER_WAY]
     cdef uint32_t sample_head, sample_tail          # running numbers of the next sample and of the oldest under way
     cdef uint64_t seed
     cdef uint64_t by_microflow                      # samples, ever

@@ -1,4 +1,4 @@
-"""Which entries a sample counts for: the microflow cache knows, or every definition makes its key.
+"""Which entries a sample counts for: its microflow has them, or every definition makes its key.
 
     free_slot -> (the caller describes and dissects the sample there)
     take -> make_key -> [UNDER_WAY samples later] classify -> microflow found: pending -> [a sample later] add up
@@ -13,21 +13,23 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from analytics.core.flows.flowcache cimport FlowCache, Crossing, Value, add_up
+from analytics.core.dissect.packet cimport SLOT_WORDS, prepare
+from analytics.core.flows.flowcache cimport MOST_FLOWS, Crossing, FlowCache, Value, add_up
 from analytics.core.flows.flowkeys cimport KEY_WORDS, gather_carried, gather_computed, gather_value
-from analytics.core.dissect.packet cimport prepare
 from analytics.core.flows.microflows cimport (
     Microflow, entries_of, fetch_pair, find_amounts, free_place, is_worth_it, lookup, make_key, microflows_close,
     microflows_open, was_seen_once,
 )
 from analytics.core.flows.table cimport digest, digest_of, fetch, fetch_cell, find
+from analytics.core.staticassert cimport static_assert
 
 cdef enum:
     MOST_DEFERRED = 4096                            # deferred samples before the GIL is taken in mid-batch (at half)
     MOST_CROSSINGS = 4096
-    UNDER_WAY = 4                                   # samples whose microflow is awaited
-    STAGES = 32                                     # updates under way: enough to hide the memory's latency
-    LAG = 4                                         # keys whose bytes are still being stored: too early to read them
+
+static_assert(UNDER_WAY & (UNDER_WAY - 1) == 0)     # running numbers wrap
+static_assert(STAGES & (STAGES - 1) == 0)
+static_assert(LAG < STAGES)
 
 
 cdef inline void fetch_staged(Staged* item) noexcept nogil:
@@ -90,7 +92,7 @@ cdef class Classifier:
         """Where the caller writes the next sample."""
         cdef UnderWay* it = &self.samples[self.sample_head % UNDER_WAY]
         cdef uint32_t word
-        for word in range(4):                       # of what stood there before: fresh stores would stall this
+        for word in range(SLOT_WORDS):              # of what stood there before: fresh stores would stall this
             self.present[word] |= it.fields.present[word]
         return it
 
@@ -317,7 +319,7 @@ cdef class Classifier:
     def headers_seen(self) -> int:
         """A bit per slot (packet.pxd) that samples had since the last call."""
         seen = 0
-        for word in range(4):
+        for word in range(SLOT_WORDS):
             for i in range(UNDER_WAY):
                 self.present[word] |= self.samples[i].fields.present[word]
                 self.samples[i].fields.present[word] = 0

@@ -4,10 +4,11 @@ cimport cython
 from libc.math cimport exp
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from analytics.core.flows.flowkeys cimport KeyPlan
+from analytics.core.flows.flowkeys cimport KEY_WORDS, KeyPlan
 from analytics.core.flows.table cimport HashTable
 
 cdef enum:
+    MOST_FLOWS = 128                                # flow definitions at one time
     MOST_LIMITS = 16                                # thresholds on one flow definition
 
 cdef struct Limit:
@@ -22,7 +23,7 @@ cdef struct Value:                                  # the payload of a cell; fol
 cdef struct Crossing:
     uint32_t slot, limit, source, key_id
     double value, now
-    uint64_t key[32]                                # carried bytes
+    uint64_t key[KEY_WORDS]                         # carried bytes
 
 cdef struct Crossings:
     Crossing* items
@@ -34,7 +35,7 @@ cdef class FlowCache:
     cdef KeyPlan plan
     cdef HashTable key_ids                          # computed (raw) fields -> key id, 0: rejected
     cdef HashTable flows                            # (source, key id), carried bytes -> Value
-    cdef Limit limits[16]
+    cdef Limit limits[MOST_LIMITS]
     cdef uint32_t limit_count, slot, source_capacity
     cdef double t, gain                             # gain = 1/t
     cdef double lowest                              # of the limits, infinite if there is none

@@ -140,8 +140,9 @@ cdef class FlowCache:
             clear[0] = falls
 
     def add_limit(self, double value, double timeout, bint by_flow, bint filtered) -> int:
-        """Watch a limit, which rates above it cross; answers its index. `filtered`: only sources given to `accept` count.
+        """Watch a limit, which rates above it cross; answers its index.
 
+        `filtered`: only data sources given to `accept` count.
         OverflowError: there are MOST_LIMITS already.
         """
         cdef uint32_t index = 0
@@ -247,7 +248,8 @@ cdef class FlowCache:
                     total += i
                 heaps = <Candidate*>malloc((total + 1) * sizeof(Candidate))
                 if heaps != NULL:
-                    select_flows(&self.flows, &wanted[0], sources, max_flows, minimum, now, self.t, starts, sizes, heaps)
+                    select_flows(&self.flows, &wanted[0], sources, max_flows, minimum, now, self.t, starts, sizes,
+                                 heaps)
             if heaps == NULL:
                 raise MemoryError
             found = []
@@ -336,7 +338,8 @@ cdef void count_flows(const HashTable* table, const uint8_t* wanted, uint32_t so
 
 
 cdef void select_flows(const HashTable* table, const uint8_t* wanted, uint32_t sources, uint32_t max_flows,
-                       double minimum, double now, double t, const uint64_t* starts, uint32_t* sizes, Candidate* heaps) noexcept nogil:
+                       double minimum, double now, double t, const uint64_t* starts, uint32_t* sizes,
+                       Candidate* heaps) noexcept nogil:
     """One min-heap per data source keeps its largest entries."""
     cdef uint64_t slot
     cdef uint32_t source

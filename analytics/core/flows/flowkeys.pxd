@@ -50,11 +50,11 @@ cdef struct Carried:                                # a key part: the first of i
     bint tagged                                     # the picks' texts differ in form: the key says which one it was
 
 cdef struct KeyPlan:
-    Pick picks[32]
+    Pick picks[MOST_PICKS]
     uint32_t computed                               # picks[0:computed] make the computed key
     uint32_t computed_words
     bint by_agent                                   # the computed key starts with the agent
-    Carried parts[32]
+    Carried parts[MOST_PICKS]
     uint32_t carried
     uint32_t carried_words
     bint valued                                     # a numeric field is added up, else 1 per sample
@@ -65,7 +65,7 @@ cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pic
 
 
 cdef inline const uint8_t* field_at(const Fields* fields, const Pick* row) noexcept nogil:
-    """Where a field lies in the sample, NULL when it is not there whole."""
+    """Where a field is in the sample, NULL when it is not there whole."""
     cdef const uint8_t* at
     if not (fields.present[row.slot >> 6] >> (row.slot & 63)) & 1:
         return NULL

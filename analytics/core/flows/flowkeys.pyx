@@ -12,11 +12,14 @@ alternative 4, if tagged][value]. Both padded with zeros to 8.
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from analytics.core.dissect.walk cimport dissect
 from analytics.core.dissect.packet cimport DEPTH, HEADERS, LAYER, UNKNOWN, Fields, describe, prepare
+from analytics.core.dissect.walk cimport dissect
+from analytics.core.staticassert cimport static_assert
 
 from analytics.core.dissect import recordkeys
 from analytics.core.dissect import packet
+
+static_assert(MOST_PICKS <= 255)                    # Carried.first
 
 MAX_PICKS = MOST_PICKS
 MAX_KEY_BYTES = 8 * KEY_WORDS - 8                   # the first word of an entry's key is (data source, key id)
@@ -77,7 +80,7 @@ cdef bint join(KeyPlan* plan, const Carried* one, const Carried* other, Form for
 
 
 cdef void join_parts(KeyPlan* plan) noexcept:
-    """Parts of the key that lie side by side on the wire are read at once: two addresses, two ports."""
+    """Parts of the key that are side by side on the wire are read at once: two addresses, two ports."""
     cdef uint32_t i, kept = 0
     cdef Carried* part
     cdef Carried* last = NULL
@@ -149,12 +152,12 @@ def fields_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
 
 
 def fields_inside(const uint8_t[::1] buffer not None, uint32_t start, uint32_t length, uint32_t protocol=1) -> dict:
-    """The same of a header inside of a larger buffer; IndexError when it does not lie in there."""
+    """The same of a header inside of a larger buffer; IndexError when it is not inside."""
     cdef Fields fields
     cdef Pick row
     cdef uint8_t out[8 * KEY_WORDS]
     if <size_t>start + length > <size_t>buffer.shape[0]:
-        raise IndexError("the header does not lie in the buffer")
+        raise IndexError("the header is not inside the buffer")
     prepare(&fields)
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
     dissect(&fields, protocol, &buffer[0] + start if length else NULL, length)
@@ -178,7 +181,7 @@ cdef list names_found(const Fields* fields):
 
 
 def spans_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
-    """Where the fields of one header lie in it: name -> (first byte, byte behind), but for fields laid out anew."""
+    """Where the fields of one header are in it: name -> (first byte, byte behind), but for fields kept elsewhere."""
     cdef Fields fields
     cdef Pick row
     cdef const uint8_t* at

@@ -16,9 +16,9 @@ samples go through the definitions.
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from analytics.core.flows.flowcache cimport Value
+from analytics.core.flows.flowcache cimport MOST_FLOWS, Value
 from analytics.core.flows.flowkeys cimport Pick, field_at, narrow
-from analytics.core.dissect.packet cimport Fields
+from analytics.core.dissect.packet cimport SLOT_WORDS, SLOTS, Fields
 from analytics.core.flows.table cimport fetch
 
 cdef extern from *:
@@ -35,13 +35,13 @@ cdef extern from *:
 
 cdef enum:
     CAPACITY = 1 << 23                              # bytes of microflows
-    SEEN_ONCE_TAGS = 1 << 18
+    SEEN_ONCE_TAGS = 1 << 18                        # of 16 bits
     TRIAL = 1 << 14                                 # samples, of which
     FEW = 1 << 12                                   # so many must find a microflow; else the cache rests
     FIRST_REST = 1 << 17                            # for so many samples, then twice as many ...
     LONGEST_REST = 1 << 20
-    MOST_LOADS = 64
-    MOST_KEY_WORDS = 69                             # of a microflow key: data source, presence of slots, loads
+    MOST_LOADS = 64                                 # masked loads of a sample
+    MOST_KEY_WORDS = 1 + SLOT_WORDS + MOST_LOADS    # of a microflow key: data source, presence of slots, loads
     MOST_AMOUNTS = 8                                # different fields that definitions add up, and 1 for frames
 
 cdef struct MaskedLoad:                             # up to eight wanted bytes of a header
@@ -60,18 +60,18 @@ cdef struct Microflow:
 cdef struct PendingUpdate:                          # a sample whose entries are on their way from memory
     Microflow* microflow                            # NULL: none
     uint32_t source
-    double amounts[8]
+    double amounts[MOST_AMOUNTS]
 
 cdef struct MicroflowCache:
-    MaskedLoad loads[64]
-    HeaderLoads of_slot[256]
-    uint64_t slots[4]                               # bit per slot of which something is wanted
-    Pick amounts[8]                                 # from 1 on
+    MaskedLoad loads[MOST_LOADS]
+    HeaderLoads of_slot[SLOTS]
+    uint64_t slots[SLOT_WORDS]                      # bit per slot of which something is wanted
+    Pick amounts[MOST_AMOUNTS]                      # from 1 on
     uint32_t amount_count
-    uint8_t amount_of[128]                          # per definition
+    uint8_t amount_of[MOST_FLOWS]                   # per definition
     uint32_t words, stride
     uint32_t tried, found                           # samples of this trial, those that found a microflow
-    uint32_t rest, next_rest                        # samples that are not looked up any more; as many after the next trial
+    uint32_t rest, next_rest                        # samples not looked up from now on; as many after the next trial
     uint32_t turn                                   # counts new microflows: now and then one replaces a valid one
     uint64_t pairs                                  # places - 2: their number is a power of two
     uint8_t* places                                 # NULL: the definitions read too much, or there are none
@@ -96,7 +96,7 @@ cdef inline uint32_t make_key(const MicroflowCache* microflows, const Fields* fi
     cdef uint32_t slot
     cdef uint64_t eight
     out[0] = source
-    for word in range(4):
+    for word in range(SLOT_WORDS):
         if microflows.slots[word] == 0:
             continue
         slots = fields.present[word] & microflows.slots[word]

@@ -4,9 +4,15 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from analytics.core.dissect.packet cimport SLOT_WORDS
 from analytics.core.flows.flowcache cimport FlowCache
+from analytics.core.staticassert cimport static_assert
 
 from analytics.core.flows.flowkeys import FIELDS
+
+static_assert(MOST_LOADS <= 255)                    # HeaderLoads.first
+static_assert(MOST_AMOUNTS <= 256)                  # MicroflowCache.amount_of
+static_assert(SEEN_ONCE_TAGS & (SEEN_ONCE_TAGS - 1) == 0)
 
 
 def masked_loads(programs) -> list[tuple[int, int, int]]:
@@ -51,7 +57,7 @@ cdef bint microflows_open(MicroflowCache* microflows, list caches) except -1:
     for i, cache in enumerate(caches):
         microflows.amount_of[i] = values.index(cache.program.value)
         microflows.amounts[microflows.amount_of[i]] = (<FlowCache>cache).plan.value
-    microflows.words = 1 + sum([microflows.slots[i] != 0 for i in range(4)]) + <uint32_t>len(loads)
+    microflows.words = 1 + sum([microflows.slots[i] != 0 for i in range(SLOT_WORDS)]) + <uint32_t>len(loads)
     microflows.stride = 16 + 8 * (microflows.words + <uint32_t>len(caches))
     microflows.next_rest = FIRST_REST
     microflows.pairs = 2

@@ -40,7 +40,7 @@ cdef inline uint64_t digest_of(uint64_t seed, const uint64_t* key, uint32_t word
     if i < words:
         value = fold(value ^ key[i], 0x9E3779B97F4A7C15ULL)
     value = fold(value ^ 0xD6E8FEB86659FD93ULL, 0xA0761D6478BD642FULL)
-    return value if value != 0 else 1               # 0 marks an empty cell
+    return value if value != 0 else 1               # 0 is an empty cell
 
 
 cdef inline uint64_t digest(const HashTable* table, const uint64_t* key) noexcept nogil:

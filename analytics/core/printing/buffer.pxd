@@ -137,7 +137,7 @@ cdef inline void put_ip6(Buffer* out, const uint8_t* address) noexcept nogil:
 
 
 cdef inline void put_member(Buffer* out, const char* name, size_t length) noexcept nogil:
-    """A member's name and what stands between it and its neighbour; only in JSON."""
+    """A member's name and what is between it and its neighbour; only in JSON."""
     if not reserve(out, length + 16):
         return
     if last(out) != b"{":

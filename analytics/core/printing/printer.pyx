@@ -13,15 +13,15 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from analytics.core.printing.buffer cimport (
-    Buffer, begin, end, last, named, named_text, next_object, put_char, put_ip4, put_ip6, put_member, put_octets, put_text,
-    put_u64, say,
+    Buffer, begin, end, last, named, named_text, next_object, put_char, put_ip4, put_ip6, put_member, put_octets,
+    put_text, put_u64, say,
 )
 from analytics.core.printing.lines cimport Packets, begin_capture, show_lines, write_packets
 from analytics.core.printing.outer cimport Outer, read_outer, show_outer
 from analytics.core.wire.rows cimport (
     ANY_PROTOCOL, COUNTER_RECORDS, COUNTER_TABLE, F32, F64, FLOW_RECORDS, FLOW_TABLE, HEADER, IP4, IP6, MAC,
-    MOST_FIELDS, PAYLOAD, PDUS, RTFLOWS, RTMETRICS, SAMPLE_TABLE, STR, U32, U64, FieldKind, Row, ShownRow, StructureTable, find,
-    locate, next_structure, take_field,
+    MOST_FIELDS, PAYLOAD, PDUS, RTFLOWS, RTMETRICS, SAMPLE_TABLE, STR, U32, U64, FieldKind, Row, ShownRow,
+    StructureTable, find, locate, next_structure, take_field,
 )
 from analytics.core.wire.sflow cimport ACCEPTED, Datagram, open_datagram
 from analytics.core.printing.values cimport put_scalar, show_value
@@ -220,8 +220,8 @@ cdef const char* show_field(Buffer* out, const Row* row, const ShownRow* shown, 
     return wrong
 
 
-cdef void show_structure(Buffer* out, const StructureTable* table, const char* key, uint32_t tag, Window body, bint whole,
-                         int depth) noexcept nogil:
+cdef void show_structure(Buffer* out, const StructureTable* table, const char* key, uint32_t tag, Window body,
+                         bint whole, int depth) noexcept nogil:
     """One sample or record as an object, or as its lines of text."""
     cdef const Row* row = find(table, tag)
     cdef Window found[MOST_FIELDS]
@@ -342,7 +342,7 @@ cdef class Printer:
 
     def feed(self, const uint8_t[::1] datagram, double now, str source, str local, bint recorded=True,
              bytes agent=None) -> bool | None:
-        """Append one datagram that arrived at `now` (seconds since the epoch) from `source`; None when it is no sFlow v5.
+        """Append one datagram that arrived at `now` (epoch seconds) from `source`; None when it is no sFlow v5.
 
         `local` is the local time as it shall be printed. With `agent` (a packed address) other agents' datagrams are
         left out: False.

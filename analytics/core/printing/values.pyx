@@ -9,8 +9,8 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from analytics.core.printing.buffer cimport (
-    Buffer, begin_sized, end, last, named, next_object, put_char, put_double, put_hex, put_i64, put_ip4, put_ip6, put_octets,
-    put_text, put_u64, say,
+    Buffer, begin_sized, end, last, named, next_object, put_char, put_double, put_hex, put_i64, put_ip4, put_ip6,
+    put_octets, put_text, put_u64, say,
 )
 from analytics.core.wire.rows cimport (
     ADAPTERS, ADDR, AS_PATH, DPID, F32, F64, FIRST_AS, I32, IP4, IP6, LABELS, LANES, LAST_AS, MAC, PERCENT, PERCENTS,

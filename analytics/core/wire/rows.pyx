@@ -26,7 +26,7 @@ KINDS = {
 FIXED = {1: "u8", 4: "u32 i32 f32 ip4 percent word source port", 8: "u64 f64 mac dpid source2 port2", 16: "ip6 uuid"}
 references = []                                     # the bytes objects whose text the rows point to
 
-cdef size_t[64] SIZES                               # bytes of each kind; 0 for those of variable length
+cdef size_t[FIELD_KINDS] SIZES                      # bytes of each kind; 0 for those of variable length
 for size, names in FIXED.items():
     for name in names.split():
         SIZES[<int>KINDS[name]] = size
@@ -243,7 +243,7 @@ def decode_record(tag, const uint8_t[::1] body, *, flow=False):
 
     Names are those of structures.COUNTER_RECORDS, or FLOW_RECORDS if `flow`. Numbers are int (percent: hundredths, as
     on the wire, markers of the unknown included) or float; MACs, UUIDs and datapath ids hex; addresses text; lists of
-    words list[int]; lanes list[list[int]]; as_path and adapters [(type or ifIndex, [...])]. KeyError: no such structure.
+    words list[int]; lanes list[list[int]]; as_path and adapters [(type or ifIndex, [...])]. KeyError: not known.
     """
     rows = structures.FLOW_RECORDS if flow else structures.COUNTER_RECORDS
     fields = rows[tag].fields
