@@ -22,10 +22,11 @@ from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.flows.flowkeys import FIELDS
+from analytics.core.listener import Crossing, Metric
 from analytics.core.pipeline import Pipeline
 from analytics.events.log import MAX_EVENTS, EventLog
 from analytics.events.thresholds import parse_threshold
-from analytics.events.watches import Fire, Watches
+from analytics.events.watches import Watches
 from analytics.flows import flowquery
 from analytics.flows.definitions import Program, compile_flow
 from analytics.flows.keys import Invalid
@@ -59,13 +60,24 @@ class EngineSettings:
     max_events: int = MAX_EVENTS
 
 
+@dataclass(frozen=True)
+class TopologyLookups:
+    """What computed keys look up (flows.keys.Lookups), in the topology."""
+
+    topology: Topology
+
+    def link(self, agent: str, port: str) -> str | None:
+        """The link at a port."""
+        return self.topology.link_name(agent, port)
+
+
 class Engine:
     """See the module's docstring. KeyError from a flow query means: no such flow."""
 
     def __init__(self, settings: EngineSettings = EngineSettings()) -> None:
         self._settings = settings
         seed = hash("howdah") & ((1 << 64) - 1)  # str hashes differ per process
-        self._pipeline = Pipeline(self, seed, settings.max_counter_bytes)
+        self._pipeline = Pipeline(seed, settings.max_counter_bytes)
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
         self._topology: Topology = NoTopology()
@@ -78,6 +90,7 @@ class Engine:
         self._headers: dict[int, float] = {}
         self._started: float | None = None
         self.receiving: Callable[[], Mapping[str, int]] = dict  # Collector.numbers; set by the collector
+        self._pipeline.set_listener(self)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -134,7 +147,7 @@ class Engine:
             self._watches.source_changed(changed)  # agent-wide metrics are attributes of all its data sources
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
 
-    def on_named_counters(self, source: int, uptime: int, metrics: list[tuple[str, str, Any]], now: float) -> None:
+    def on_named_counters(self, source: int, uptime: int, metrics: list[Metric], now: float) -> None:
         """Metrics of a data source with a name of its own (core/wire/sflow.rtmetric)."""
         agent, name = self._directory.sources[source]
         self._counters.update_named(agent, name, uptime, metrics, now)
@@ -147,9 +160,9 @@ class Engine:
         if program.is_full():
             program.forget(cache.key_ids_in_use())
             cache.forget_key_ids()
-        return program.compute(raw, self._directory.agent(agent), self._topology.link_name)
+        return program.compute(raw, self._directory.agent(agent), TopologyLookups(self._topology))
 
-    def on_limits_crossed(self, crossings: list[Fire]) -> None:
+    def on_limits_crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed."""
         self._watches.fired(crossings)
 

@@ -6,7 +6,7 @@ are only copied: counterstore.pyx). The lock is held for one batch and is fair: 
 is next, so a query waits for one batch even when datagrams never stop. Rule: no thread waits for the lock while it
 holds the GIL; so the thread that holds the lock may take the GIL.
 
-The listener is called with lock and GIL held; its methods are those of `Listener` in pipeline.pyi.
+The listener (listener.py) is called with lock and GIL held.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -46,10 +46,11 @@ cdef inline void fetch_datagram(const Slice* slice) noexcept nogil:
 
 
 cdef class Pipeline:
-    def __cinit__(self, listener, uint64_t seed, uint64_t counter_bytes):
-        self.listener = listener
+    """`seed` of all hashes; `max_counter_bytes` bounds the counter records. A context manager: it holds the lock."""
+
+    def __cinit__(self, uint64_t seed, uint64_t max_counter_bytes):
         self.ledger = Ledger(seed)
-        self.counters = CounterStore(counter_bytes)
+        self.counters = CounterStore(max_counter_bytes)
         self.classifier = Classifier(seed)
         pthread_mutex_init(&self.turnstile, NULL)
         pthread_mutex_init(&self.mutex, NULL)
@@ -63,6 +64,10 @@ cdef class Pipeline:
         pthread_mutex_destroy(&self.mutex)
         free(self.rtmetrics)
         free(self.text)
+
+    def set_listener(self, listener) -> None:
+        """Set what is called (listener.Listener); before the first `feed`."""
+        self.listener = listener
 
     cdef void acquire(self) noexcept nogil:
         pthread_mutex_lock(&self.turnstile)

@@ -8,14 +8,13 @@ Program.text joins both into the key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from analytics.core.dissect.packet import KEY_SIZES
 from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, computed_size
 from analytics.flows.filters import Filter, parse_filter
-from analytics.flows.keys import Expression, Invalid, Sample, parse, split
+from analytics.flows.keys import Expression, Invalid, Lookups, Sample, parse, split
 from analytics.flows.texts import INJECTIVE, RENDER, number
 
 N_RANGE = (5, 20)
@@ -58,9 +57,9 @@ class Program:
     texts: dict[int, tuple[str, ...]] = field(default_factory=lambda: {0: ()})
     last_key_id: int = 0
 
-    def compute(self, raw: bytes, agent: str, link: Callable[[str, str], str | None]) -> int:
+    def compute(self, raw: bytes, agent: str, lookups: Lookups) -> int:
         """The key id of raw fields in the form of core/flows/flowkeys: 0, or the number of the computed keys' texts."""
-        sample = Sample(self._field_texts(raw), agent, link)
+        sample = Sample(self._field_texts(raw), agent, lookups)
         if self.filter is not None and not self.filter.passes(sample):
             return 0
         texts = []

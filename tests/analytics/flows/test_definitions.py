@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -115,9 +116,8 @@ def test_texts_of_no_live_entry_are_forgotten():
     word = bytes(4)
 
     def compute(vlan: int) -> int:
-        return program.compute(
-            (1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder), "10.0.0.1", lambda agent, port: None
-        )
+        raw = (1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder)
+        return program.compute(raw, "10.0.0.1", SimpleNamespace(link=lambda agent, port: None))
 
     one, two = compute(1), compute(2)
     assert (one, compute(1)) == (1, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from analytics.core.flows.flowkeys import FIELDS
 from hypothesis import given
@@ -17,7 +19,8 @@ TEXTS = {
     "tcpflags": "000010010",
     "stack": "eth.ip.tcp",
 }
-SAMPLE = Sample({name: TEXTS.get(name) for name in FIELDS}, "10.254.0.1", lambda agent, port: None)
+LOOKUPS = SimpleNamespace(link=lambda agent, port: None)
+SAMPLE = Sample({name: TEXTS.get(name) for name in FIELDS}, "10.254.0.1", LOOKUPS)
 
 
 @pytest.mark.parametrize(
