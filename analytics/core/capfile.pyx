@@ -13,11 +13,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from analytics.core.pipeline cimport Pipeline, Slice
+from analytics.core.wire.extensions cimport FRAGMENT, MOST_EXTENSIONS, extension_length, is_extension
 
 cdef enum:
     BATCH = 128
     MAX_PACKET = 1 << 18                            # larger than any link's packets: the file is malformed
-    MAX_EXTENSIONS = 8                              # IPv6 extension headers in front of UDP
 
 cdef double SPAN_S = 0.001
 
@@ -63,8 +63,8 @@ cdef bint network(const uint8_t** at, size_t* left, const Carrier* carrier) noex
 
 cdef bint transport(const uint8_t** at, size_t* left, uint8_t* sender) noexcept nogil:
     """Move from the IP packet to its UDP header and note the source; 0 for fragments and other protocols."""
-    cdef size_t header, length
-    cdef uint8_t protocol
+    cdef size_t header
+    cdef uint8_t protocol, following
     cdef int extensions = 0
     if left[0] < 20:
         return 0
@@ -80,11 +80,11 @@ cdef bint transport(const uint8_t** at, size_t* left, uint8_t* sender) noexcept 
         header = 40
         protocol = at[0][6]
         memcpy(sender, at[0] + 8, 16)
-        while protocol in (0, 43, 51, 60, 135) and extensions < MAX_EXTENSIONS and left[0] >= header + 8:
-            length = at[0][header + 1]
-            length = 8 + (4 if protocol == 51 else 8) * length
-            protocol = at[0][header]
-            header += length
+        while (is_extension(protocol) and protocol != FRAGMENT and extensions < MOST_EXTENSIONS
+               and left[0] >= header + 8):
+            following = at[0][header]
+            header += extension_length(protocol, at[0] + header)
+            protocol = following
             extensions += 1
     else:
         return 0

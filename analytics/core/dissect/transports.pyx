@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from analytics.core.dissect.links cimport walk_link
 from analytics.core.dissect.packet cimport *
 from analytics.core.dissect.nextheaders cimport *
+from analytics.core.wire.extensions cimport AUTHENTICATION, extension_length
 
 
 cdef Protocol authenticated(Walk* walk) noexcept nogil:
@@ -19,7 +20,7 @@ cdef Protocol authenticated(Walk* walk) noexcept nogil:
     push(walk.fields, P_AH)
     if remaining(walk) < 8:
         return END
-    length = (<size_t>at[1] + 2) * 4
+    length = extension_length(AUTHENTICATION, at)
     if remaining(walk) < length:
         return END
     walk.at += length

@@ -15,10 +15,12 @@ from libc.string cimport memset
 from analytics.core.dissect.packet cimport *
 from analytics.core.dissect.nextheaders cimport *
 from analytics.core.dissect.transports cimport walk_transport
+from analytics.core.wire.extensions cimport (
+    AUTHENTICATION, FRAGMENT, MOST_EXTENSIONS, ROUTING, extension_length, is_extension,
+)
 from analytics.core.wire.xdr cimport be16, be32
 
 cdef enum:
-    MOST_EXTENSIONS = 8                             # longer chains of IPv6 extension headers are not followed
     LONGEST_LENGTH = 1500                           # larger numbers in Ethernet's type field are types
 
 cdef uint8_t NOTHING[16]                            # eight zeros, and as many before: see microflows.make_key
@@ -149,37 +151,33 @@ cdef inline Protocol ip6(Walk* walk) noexcept nogil:
     return extensions(walk, at[6], next_slot, fragment_slot)
 
 
-cdef Protocol extensions(Walk* walk, uint32_t protocol, int next_slot, int fragment_slot) noexcept nogil:
+cdef Protocol extensions(Walk* walk, uint8_t protocol, int next_slot, int fragment_slot) noexcept nogil:
     """The extension headers of IPv6; next_slot and fragment_slot belong to the IPv6 header, -1 if it is too deep."""
     cdef const uint8_t* at
     cdef size_t length
     cdef int i
     for i in range(MOST_EXTENSIONS):
-        if protocol not in (0, 43, 44, 51, 60, 135, 139, 140):
-            return <Protocol>BY_PROTOCOL[protocol] if protocol < 256 else END
+        if not is_extension(protocol):
+            return <Protocol>BY_PROTOCOL[protocol]
         at = walk.at
-        if protocol == 51:
+        if protocol == AUTHENTICATION:
             claim(walk.fields, AH, at, walk.end)
             push(walk.fields, P_AH)
-        elif protocol == 43 and remaining(walk) > 2 and at[2] == 4:
+        elif protocol == ROUTING and remaining(walk) > 2 and at[2] == 4:
             claim(walk.fields, SEGMENTS, at, walk.end)
             push(walk.fields, P_SRH)
         if remaining(walk) < 8:
             return END
-        length = (<size_t>at[1] + 1) * 8
-        if protocol == 44:
-            length = 8
-            if fragment_slot >= 0:
-                set_slot(walk.fields, fragment_slot, at, at + 8)
-        elif protocol == 51:
-            length = (<size_t>at[1] + 2) * 4
+        length = extension_length(protocol, at)
+        if protocol == FRAGMENT and fragment_slot >= 0:
+            set_slot(walk.fields, fragment_slot, at, at + 8)
         if next_slot >= 0:
             set_slot(walk.fields, next_slot, at, at + 1)
-        if (protocol == 44 and be16(at + 2) & 0xFFF8) or remaining(walk) < length:
+        if (protocol == FRAGMENT and be16(at + 2) & 0xFFF8) or remaining(walk) < length:
             return END                              # a later fragment: the transport header is elsewhere
         protocol = at[0]
         walk.at += length
-    return END
+    return END if is_extension(protocol) else <Protocol>BY_PROTOCOL[protocol]
 
 
 cdef Protocol resolution(Walk* walk, Protocol name) noexcept nogil:

@@ -12,6 +12,7 @@ from libc.string cimport memset
 from analytics.core.printing.buffer cimport (
     LOWER, Buffer, begin, begin_numbered, end, named, put_char, put_hex, put_ip4, put_ip6, put_octets, put_u64, say,
 )
+from analytics.core.wire.extensions cimport FRAGMENT, MOST_EXTENSIONS, extension_length, is_extension
 from analytics.core.wire.xdr cimport Window, be16, be32, left
 
 cdef enum:
@@ -92,18 +93,14 @@ cdef void read_ip6(Outer* outer, Window packet) noexcept nogil:
     outer.version, outer.ip = 6, ip
     outer.tos, outer.ttl, outer.protocol = (be32(ip) >> 20) & 0xFF, ip[7], ip[6]
     packet.at += 40
-    while outer.protocol in (0, 43, 44, 51, 60) and outer.extensions < MOST_EXTENSIONS:
-        outer.extension[outer.extensions] = <uint8_t>outer.protocol
+    while is_extension(outer.protocol) and outer.extensions < MOST_EXTENSIONS:
+        outer.extension[outer.extensions] = outer.protocol
         outer.extensions += 1
         if left(&packet) < 8:
             return
-        if outer.protocol == 44:                    # fragment
+        length = extension_length(outer.protocol, packet.at)
+        if outer.protocol == FRAGMENT:
             outer.fragment = be16(packet.at + 2) >> 3
-            length = 8
-        elif outer.protocol == 51:                  # AH counts in words of 4
-            length = (packet.at[1] + 2) * 4
-        else:
-            length = (packet.at[1] + 1) * 8
         outer.protocol = packet.at[0]
         if left(&packet) < length or outer.fragment:
             return

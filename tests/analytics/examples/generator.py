@@ -12,13 +12,14 @@ import struct
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from analytics.core.wire.ipv6 import EXTENSIONS, FRAGMENT
 from analytics.core.wire.structures import COUNTER_RECORDS, FLOW_RECORDS, SAMPLES, Structure, Tag
 from tests.analytics.examples.wire import opaque, words
 
 WORDS = [0, 1, 2, 3, 4, 5, 7, 8, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFC, 0xFFFFFFFF]
 ETHERTYPES = [0x0800, 0x86DD, 0x8100, 0x88A8, 0x8847, 0x8848, 0x8863, 0x8864, 0x0806, 0x6558, 0x894F, 0x22F3, 0x88E7]
 ETHERTYPES += [0x88E5, 0x8906, 0x88BE, 0x22EB, 0x0026, *[0x0800, 0x86DD] * 5]  # most of what is behind them is IP
-PROTOCOLS = [1, 2, 4, 6, 41, 47, 50, 51, 58, 115, 132, 137, 143, 0, 43, 44, 59, 60, 135, 255, *[17] * 10]
+PROTOCOLS = [1, 2, 4, 6, 41, 47, 50, 58, 115, 132, 137, 143, 59, 255, *EXTENSIONS, *[17] * 10]
 UDP_PORTS = [53, 1701, 2152, 3544, 4341, 4739, 4754, 4789, 4790, 4791, 5247, 6081, 6343, 6635, 8472, 4500]
 DEEPEST = 7
 NAMES = ("rtmetric_datasource_name", "rtflow_datasource_name")  # never empty
@@ -198,10 +199,10 @@ class Generator:
                 struct.pack(">HHHH", *ports, self.chance.choice([0, self.count(8 + len(payload)) & 0xFFFF]), 0)
                 + payload
             )
-        if protocol in (0, 43, 44, 51, 60, 135):
+        if protocol in EXTENSIONS:
             after = self.chance.choice(PROTOCOLS)
             units = self.chance.choice([0, 0, 1, 4])
-            fill = self.chance.randbytes(6 + 8 * units) if protocol != 44 else bytes(6)
+            fill = self.chance.randbytes(6 + EXTENSIONS[protocol] * units) if protocol != FRAGMENT else bytes(6)
             return bytes([after, units]) + fill + self.transport(after, depth + 1)
         return self.chance.randbytes(24)
 
