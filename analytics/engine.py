@@ -119,12 +119,12 @@ class Engine:
             caches = list(self._caches.values())
             self._counters.expire(now)
             self._note_headers(now)
-        for room in (*caches, self._pipeline.counters):
-            place = 0
+        for expire in (*(cache.expire for cache in caches), self._pipeline.counters.expire):
+            position = 0
             while True:
                 with self._pipeline:
-                    place = room.expire(place, now)
-                if not place:
+                    position = expire(position, now)
+                if not position:
                     break
 
     def _note_headers(self, now: float) -> None:

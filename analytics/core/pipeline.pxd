@@ -51,3 +51,4 @@ cdef class Pipeline:
     cdef void settle(self, double now) noexcept
     cdef int settle_sources(self, double now) except -1
     cdef int announce_sources(self) except -1
+    cdef int settle_rtmetric(self, uint32_t agent, uint32_t uptime, bytes body, double now) except -1

@@ -26,7 +26,7 @@ from analytics.core.wire.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, 
 from analytics.core.flows.table cimport fetch
 from analytics.core.wire.xdr cimport left
 
-from analytics.core.wire.sflow import rtmetric
+from analytics.core.wire import sflow
 
 cdef enum:
     MOST_RTMETRICS = 1024                           # before the GIL is taken in mid-batch (at half)
@@ -262,10 +262,10 @@ cdef class Pipeline:
             self.ledger.agents[item.agent].faults += <uint64_t>self.settle_rtmetric(item.agent, item.uptime, body, now)
         return 0
 
-    def settle_rtmetric(self, uint32_t agent, uint32_t uptime, bytes body, double now) -> int:
+    cdef int settle_rtmetric(self, uint32_t agent, uint32_t uptime, bytes body, double now) except -1:
         """Metrics of a named data source; answers the number of faults."""
         cdef uint32_t source
-        sample = rtmetric(body)
+        sample = sflow.rtmetric(body)
         if sample is None:
             return 1
         name, metrics, faults = sample

@@ -51,9 +51,11 @@ cdef struct RecordPlan:
 
 static_assert(MOST_RECORDS <= 255)                  # PLAN_OF
 
-LAYOUTS = {"one": ONE, "u32": NUMBER, "i32": NUMBER, "word": NUMBER, "u64": LONG, "mac": BYTES, "ip4": BYTES,
-        "ip6": BYTES, "address": ADDRESS, "text": TEXT, "url": TEXT, "labels": LABELS, "vlans": VLANS,
-        "aspath": PATH, "last_as": LAST_AS, "first_as": FIRST_AS, "communities": COMMUNITIES}
+cdef dict LAYOUTS = {
+    "one": ONE, "u32": NUMBER, "i32": NUMBER, "word": NUMBER, "u64": LONG, "mac": BYTES, "ip4": BYTES, "ip6": BYTES,
+    "address": ADDRESS, "text": TEXT, "url": TEXT, "labels": LABELS, "vlans": VLANS, "aspath": PATH,
+    "last_as": LAST_AS, "first_as": FIRST_AS, "communities": COMMUNITIES,
+}
 
 cdef RecordPlan PLANS[MOST_RECORDS]
 cdef uint8_t PLAN_OF[TAGS]                          # 1 + index in PLANS, by format of enterprise 0

@@ -157,7 +157,6 @@ KEY_SIZES |= {"address": 24, "aspath": LIST_BYTES, "communities": LIST_BYTES, "l
 KEY_SIZES |= {"url": 128, "uripath": 128, "dnsname": NAME_BYTES, "stack": STACK_DEPTH}
 
 NOTES = NOTES_BYTES
-REPEATED = HEADERS                                  # slots below occur up to DEPTH times
 FREE_SLOTS = (*range(FREE, SLOTS), *(layer * LAYER + slot for layer in range(DEPTH) for slot in range(HEADERS, LAYER)))
 
 

@@ -28,8 +28,6 @@ cdef enum:
     MOST_KEY_IDS = 1 << 18                          # computed keys remembered per definition; then all are forgotten
     SWEEP_CELLS = 1 << 15                           # cells expired per turn of the lock
 
-LIMITS_PER_FLOW = MOST_LIMITS
-
 
 cdef struct Candidate:
     double rate
@@ -268,17 +266,17 @@ cdef class FlowCache:
         """When a sample of this data source last counted; 0.0: never."""
         return self.seen[source] if source < self.source_capacity else 0.0
 
-    def expire(self, uint64_t start, double now) -> int:
+    def expire(self, uint64_t position, double now) -> int:
         """Drop idle entries from one stretch of cells; answers where to go on, 0 when through.
 
         Entries still above a limit's re-arm time are kept, so that no crossing is reported twice.
         """
-        cdef uint64_t slot = start
+        cdef uint64_t slot = position
         cdef uint64_t stop
         cdef double constants = IDLE_CONSTANTS if self.flows.used * 8 < self.flows.capacity * 7 else CROWDED_CONSTANTS
         cdef double idle = max(constants * self.t, SHORTEST_IDLE_S)
         with nogil:
-            stop = min(start + SWEEP_CELLS, self.flows.mask + 1)
+            stop = min(position + SWEEP_CELLS, self.flows.mask + 1)
             while slot < stop:
                 if cell_at(&self.flows, slot)[0] and self.is_over(slot, now, idle):
                     remove(&self.flows, slot)       # may pull a neighbour into this slot: look again

@@ -23,7 +23,6 @@ static_assert(MOST_PICKS <= 255)                    # Carried.first
 
 MAX_PICKS = MOST_PICKS
 MAX_KEY_BYTES = 8 * KEY_WORDS - 8                   # the first word of an entry's key is (data source, key id)
-LAYERS = LAYER
 
 
 cdef Pick row_of(object name, dict rows):
@@ -40,7 +39,7 @@ cdef Pick row_of(object name, dict rows):
     return row
 
 
-def field_rows() -> dict:
+cdef dict field_rows():
     """Every field name, also with its depth suffix -> its row (slot in place of header)."""
     rows = {}
     for name, header, *rest in (*packet.ROWS, *recordkeys.ROWS):

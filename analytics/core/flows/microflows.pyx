@@ -8,7 +8,7 @@ from analytics.core.dissect.packet cimport SLOT_WORDS
 from analytics.core.flows.flowcache cimport FlowCache
 from analytics.core.staticassert cimport static_assert
 
-from analytics.core.flows.flowkeys import FIELDS
+from analytics.core.flows import flowkeys
 
 static_assert(MOST_LOADS <= 255)                    # HeaderLoads.first
 static_assert(MOST_AMOUNTS <= 256)                  # MicroflowCache.amount_of
@@ -23,7 +23,7 @@ def masked_loads(programs) -> list[tuple[int, int, int]]:
     read = set()
     for program in programs:
         for name in (*program.computed, *(name for names, _ in program.carried for name in names)):
-            _, slot, offset, wire, *_ = FIELDS[name]
+            _, slot, offset, wire, *_ = flowkeys.FIELDS[name]
             read |= {(slot, offset + byte) for byte in range(wire)}
     loads = []
     while read:

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc
 from analytics.core.wire import structures
 from analytics.core.wire.xdr cimport Window, be32, be64, cut, left, take32
 
-KINDS = {
+cdef dict KINDS = {
     "u32": U32, "i32": I32, "u64": U64, "f32": F32, "f64": F64, "u8": U8, "mac": MAC, "ip4": IP4, "ip6": IP6,
     "uuid": UUID, "addr": ADDR, "str": STR, "opaque": OPAQUE, "rest": REST, "percent": PERCENT, "dpid": DPID,
     "word": WORD, "source": SOURCE, "source2": SOURCE2, "port": PORT, "port2": PORT2, "u32s": U32S,
@@ -23,13 +23,18 @@ KINDS = {
     "flow_records": FLOW_RECORDS, "counter_records": COUNTER_RECORDS, "pdus": PDUS, "rtmetrics": RTMETRICS,
     "rtflows": RTFLOWS,
 }
-FIXED = {1: "u8", 4: "u32 i32 f32 ip4 percent word source port", 8: "u64 f64 mac dpid source2 port2", 16: "ip6 uuid"}
-references = []                                     # the bytes objects whose text the rows point to
+cdef dict FIXED = {
+    1: "u8", 4: "u32 i32 f32 ip4 percent word source port", 8: "u64 f64 mac dpid source2 port2", 16: "ip6 uuid",
+}
+cdef list references = []                           # the bytes objects whose text the rows point to
 
 cdef size_t[FIELD_KINDS] SIZES                      # bytes of each kind; 0 for those of variable length
-for size, names in FIXED.items():
-    for name in names.split():
-        SIZES[<int>KINDS[name]] = size
+
+
+cdef void compile_sizes() except *:
+    for size, names in FIXED.items():
+        for name in names.split():
+            SIZES[<int>KINDS[name]] = size
 
 
 cdef const char* c_text(text):
@@ -82,6 +87,7 @@ cdef StructureTable compile_table(rows) except *:
     return table
 
 
+compile_sizes()
 SAMPLE_TABLE = compile_table(structures.SAMPLES)
 FLOW_TABLE = compile_table(structures.FLOW_RECORDS)
 COUNTER_TABLE = compile_table(structures.COUNTER_RECORDS)

@@ -14,10 +14,9 @@ from libc.string cimport memcpy, memset
 
 from analytics.core.wire.xdr cimport Window, be32, be64, cut, left, take32
 
-from struct import unpack
+import struct
 
-from analytics.core.wire.rows import decode_record
-from analytics.core.wire.structures import COUNTER_RECORDS
+from analytics.core.wire import rows, structures
 
 cdef enum:
     RTMETRIC_TAG = 4300 << 12 | 1002
@@ -219,8 +218,8 @@ def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, in
     sample.records, sample.body = records, Window(at, at + body.shape[0])
     while next_record(&sample, &tag, &record, &faults):
         key = (tag >> 12, tag & 0xFFF)
-        if key in COUNTER_RECORDS:
-            found[key], whole = decode_record(key, (<const char*>record.at)[:left(&record)])
+        if key in structures.COUNTER_RECORDS:
+            found[key], whole = rows.decode_record(key, (<const char*>record.at)[:left(&record)])
             faults += not whole
     return found, faults
 
@@ -250,7 +249,7 @@ cdef object take_rtvalue(Window* window, uint32_t kind):
         return None
     window.at += size
     if kind in (5, 6):
-        return unpack(">f" if kind == 5 else ">d", (<const char*>at)[:size])[0]
+        return struct.unpack(">f" if kind == 5 else ">d", (<const char*>at)[:size])[0]
     return be64(at) if size == 8 else be32(at)
 
 
