@@ -28,6 +28,7 @@ cdef struct Counters:                               # what one data source sends
     double updated                                  # when the newest sample came, 0.0: never
     double interval                                 # seconds between two samples, 0.0: not known yet
 
+
 @cython.final
 cdef class CounterStore:
     cdef Counters* by_source                        # by data source

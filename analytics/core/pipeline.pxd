@@ -24,6 +24,7 @@ cdef struct Slice:                                  # one datagram
 cdef struct DeferredMetrics:                        # an rtmetric sample; its data source is in the body
     uint32_t agent, uptime, offset, length
 
+
 @cython.final                                       # so that its methods are called directly
 cdef class Pipeline:
     cdef pthread_mutex_t turnstile, mutex
@@ -44,8 +45,7 @@ cdef class Pipeline:
     cdef void datagram(self, const Slice* slice, double now) noexcept nogil
     cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t epoch,
                    double now) noexcept nogil
-    cdef void defer_rtmetric(self, uint32_t agent, const Datagram* head,
-                                 const CounterSample* sample) noexcept nogil
+    cdef void defer_rtmetric(self, uint32_t agent, const Datagram* head, const CounterSample* sample) noexcept nogil
     cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t epoch,
                     double now) noexcept nogil
     cdef void settle(self, double now) noexcept

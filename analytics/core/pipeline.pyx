@@ -14,16 +14,19 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from analytics.core.flows.classifier cimport Classifier, UnderWay
 from analytics.core.counterstore cimport MOST_CHANGED, CounterStore
-from analytics.core.dissect.walk cimport dissect
-from analytics.core.ledger cimport (DUPLICATE, IN_ORDER, NO_INDEX, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, Agent, Ledger,
-                                    Order)
 from analytics.core.dissect.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
 from analytics.core.dissect.records cimport describe_records
-from analytics.core.wire.sflow cimport (ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample,
-                                   Datagram, FlowSample, SampleKind, Opened, next_sample, open_datagram)
+from analytics.core.dissect.walk cimport dissect
+from analytics.core.flows.classifier cimport Classifier, UnderWay
 from analytics.core.flows.table cimport fetch
+from analytics.core.ledger cimport (
+    DUPLICATE, IN_ORDER, NO_INDEX, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, Agent, Ledger, Order,
+)
+from analytics.core.wire.sflow cimport (
+    ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample, Datagram, FlowSample, Opened,
+    SampleKind, next_sample, open_datagram,
+)
 from analytics.core.wire.xdr cimport left
 
 from analytics.core.wire import sflow
@@ -219,8 +222,7 @@ cdef class Pipeline:
         if order == IN_ORDER:                       # else newer values are known already
             state.faults += self.counters.keep(source, sample, head.uptime, now)
 
-    cdef void defer_rtmetric(self, uint32_t agent, const Datagram* head,
-                                 const CounterSample* sample) noexcept nogil:
+    cdef void defer_rtmetric(self, uint32_t agent, const Datagram* head, const CounterSample* sample) noexcept nogil:
         """Copy a sample for `settle`; overflow is counted."""
         cdef uint32_t length = <uint32_t>left(&sample.body)
         if self.rtmetric_count == MOST_RTMETRICS or self.text_used + length > TEXT_CAPACITY:

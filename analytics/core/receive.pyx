@@ -9,11 +9,10 @@ read further.
 `Drain` is the same without pipeline: what the engine is measured against.
 """
 
-from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, strerror
 
 from analytics.core.pipeline cimport Pipeline, Slice
 
@@ -22,6 +21,7 @@ cdef extern from *:
     #ifndef _GNU_SOURCE
     #define _GNU_SOURCE
     #endif
+    #include <string.h>
     #include <sys/socket.h>
     #include <netinet/in.h>
     #include <poll.h>
@@ -229,8 +229,7 @@ cdef class Receiver:
                         break
                     result = 0
             if result < 0:
-                errno = -result
-                PyErr_SetFromErrno(OSError)
+                raise OSError(-result, strerror(-result).decode())
             self.pipeline.raise_failure()
 
 
@@ -252,17 +251,17 @@ cdef class Drain:
     def run(self, int fd, int stop) -> None:
         """Receive from socket `fd` until descriptor `stop` is readable or at its end. OSError: the socket failed."""
         cdef int ready
-        cdef int count = 0
+        cdef int count
+        cdef int failed = 0
         with nogil:
-            while True:
+            while not failed:
                 ready = wait(fd, stop)
                 if ready == 0:
                     break
                 count = receive(self.ring, fd) if ready > 0 else 0
-                if count < 0:
-                    if errno not in (EAGAIN, EINTR, ECONNREFUSED):
-                        break
-                    count = 0
-                self.datagrams += count
-        if count < 0:
-            PyErr_SetFromErrno(OSError)
+                if count >= 0:
+                    self.datagrams += count
+                elif errno not in (EAGAIN, EINTR, ECONNREFUSED):
+                    failed = errno
+        if failed:
+            raise OSError(failed, strerror(failed).decode())

@@ -7,11 +7,10 @@ that agents keep (counters, sample pools, drops) go back at the start of every r
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strerror
 
 from analytics.core.wire.sflow cimport (
     ACCEPTED, COUNTERS, DISCARD, END, FLOW, CounterSample, Datagram, FlowSample, SampleKind, next_sample, open_datagram,
@@ -191,8 +190,7 @@ cdef class Sender:
                 left -= count
                 now = monotonic_s()
         if result < 0:
-            errno = -result
-            PyErr_SetFromErrno(OSError)
+            raise OSError(-result, strerror(-result).decode())
         return now - began
 
     cdef int send(self, int fd, uint32_t count) noexcept nogil:

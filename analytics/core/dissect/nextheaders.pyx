@@ -3,7 +3,7 @@
 IANA: ieee-802-numbers, protocol-numbers, service-names-port-numbers, nsh. A number without a row ends the walk.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from analytics.core.dissect.packet cimport *

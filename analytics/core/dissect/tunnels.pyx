@@ -153,7 +153,7 @@ cdef Protocol mobile(Walk* walk) noexcept nogil:
     """GTP-U version 1; only a G-PDU carries a packet."""
     cdef const uint8_t* at = walk.at
     cdef uint32_t following
-    cdef int i
+    cdef int _
     if at[0] >> 4 != 3:                             # version 1, not charging (GTP')
         return END
     claim(walk.fields, GTP, at, walk.end)
@@ -164,7 +164,7 @@ cdef Protocol mobile(Walk* walk) noexcept nogil:
         if not step(walk, 4):
             return END
         following = at[11] if at[0] & 4 else 0
-        for i in range(MOST_GTP_EXTENSIONS):
+        for _ in range(MOST_GTP_EXTENSIONS):
             if following == 0:
                 break
             if walk.at >= walk.end or walk.at[0] == 0 or remaining(walk) < 4 * <size_t>walk.at[0]:
@@ -220,12 +220,12 @@ cdef Protocol pseudowire(Walk* walk) noexcept nogil:
     An Ethernet frame behind them is recognised when its type and the first bytes of what it carries fit together.
     """
     cdef const uint8_t* at = walk.at
-    cdef int skipped
+    cdef int _
     claim(walk.fields, L2TP3, at, walk.end)
     if remaining(walk) < 4 or be32(at) == 0:        # session 0: a control message
         return END
     walk.at += 4
-    for skipped in range(4):
+    for _ in range(4):
         if looks_like_ethernet(walk):
             return P_ETH
         if not step(walk, 4):

@@ -155,8 +155,8 @@ cdef Protocol extensions(Walk* walk, uint8_t protocol, int next_slot, int fragme
     """The extension headers of IPv6; next_slot and fragment_slot belong to the IPv6 header, -1 if it is too deep."""
     cdef const uint8_t* at
     cdef size_t length
-    cdef int i
-    for i in range(MOST_EXTENSIONS):
+    cdef int _
+    for _ in range(MOST_EXTENSIONS):
         if not is_extension(protocol):
             return <Protocol>BY_PROTOCOL[protocol]
         at = walk.at

@@ -40,6 +40,7 @@ cdef struct Deferred:                               # a sample whose computed ke
     uint64_t computed[KEY_WORDS]
     uint64_t carried[KEY_WORDS]
 
+
 @cython.final                                       # so that its methods are called directly
 cdef class Classifier:
     cdef list caches
@@ -52,8 +53,9 @@ cdef class Classifier:
     cdef uint64_t generation                        # the sum of their tables' generations
     cdef Crossings crossings
     cdef Staged staged[STAGES]
-    cdef uint32_t staged_head, staged_next, staged_tail   # running numbers; the index is the number modulo STAGES
-                                                    # tail: oldest, next: the first without a digest, head: free
+    cdef uint32_t staged_head                       # running numbers, modulo STAGES the index: of the next free one,
+    cdef uint32_t staged_next                       # of the first without a digest,
+    cdef uint32_t staged_tail                       # of the oldest
     cdef Deferred* deferred
     cdef uint32_t deferred_count
     cdef uint32_t announced                         # data sources that Python knows
@@ -69,7 +71,7 @@ cdef class Classifier:
     cdef void take(self, UnderWay* it, double now) noexcept nogil
     cdef void take_discard(self, UnderWay* it, double now) noexcept nogil
     cdef void sum_generations(self) noexcept nogil
-    cdef void make_key(self, UnderWay* it) noexcept nogil
+    cdef void prefetch_microflow(self, UnderWay* it) noexcept nogil
     cdef void classify(self, double now) noexcept nogil
     cdef void apply_pending(self, double now) noexcept nogil
     cdef void insert_microflow(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil

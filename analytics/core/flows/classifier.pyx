@@ -1,8 +1,8 @@
 """Which entries a sample counts for: its microflow has them, or every definition makes its key.
 
     free_slot -> (the caller describes and dissects the sample there)
-    take -> make_key -> [UNDER_WAY samples later] classify -> microflow found: pending -> [a sample later] add up
-                                                           -> else per definition: stage -> [STAGES later] update
+    take -> prefetch_microflow -> [UNDER_WAY samples later] classify
+         -> found: pending -> [a sample later] add up;  else per definition: stage -> [STAGES later] update
 
 The steps are apart so that the memory can bring what the next one reads: a microflow, an entry, a cell. `finish` ends
 all of them; nothing is under way outside of a batch. Computed keys without a key id, and limits that were crossed, wait
@@ -98,7 +98,7 @@ cdef class Classifier:
 
     cdef void take(self, UnderWay* it, double now) noexcept nogil:
         """Take the flow sample just written."""
-        self.make_key(it)
+        self.prefetch_microflow(it)
         self.sample_head += 1
         if self.sample_head - self.sample_tail == UNDER_WAY:
             self.classify(now)
@@ -119,7 +119,7 @@ cdef class Classifier:
             self.generation += (<FlowCache>self.fed[0][slot]).flows.generation
             self.generation += (<FlowCache>self.fed[0][slot]).key_ids.generation
 
-    cdef void make_key(self, UnderWay* it) noexcept nogil:
+    cdef void prefetch_microflow(self, UnderWay* it) noexcept nogil:
         """Make a sample's microflow key, and ask the memory for its microflow."""
         it.key_words = 0
         if is_worth_it(&self.microflows) and find_amounts(&self.microflows, &it.fields, it.rate, it.amounts):

@@ -30,6 +30,7 @@ cdef struct Crossings:
     uint32_t count, capacity
     uint64_t lost
 
+
 @cython.final                                       # so that its methods are called directly
 cdef class FlowCache:
     cdef KeyPlan plan

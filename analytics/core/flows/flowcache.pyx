@@ -16,7 +16,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from analytics.core.flows.flowkeys cimport KEY_WORDS, gather_computed, compile_plan
+from analytics.core.flows.flowkeys cimport KEY_WORDS, compile_plan
 from analytics.core.flows.table cimport (
     HashTable, cell_at, digest, find, insert, remove, resize_payload, table_clear, table_close, table_open,
 )

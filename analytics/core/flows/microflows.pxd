@@ -118,7 +118,7 @@ cdef inline uint32_t make_key(const MicroflowCache* microflows, const Fields* fi
 
 
 cdef inline bint find_amounts(const MicroflowCache* microflows, const Fields* fields, double rate,
-                               double* out) noexcept nogil:
+                              double* out) noexcept nogil:
     """What the sample adds to each kind of value; 0 when it lacks the field of one."""
     cdef uint32_t i
     cdef const uint8_t* at
@@ -151,8 +151,8 @@ cdef inline void fetch_pair(const MicroflowCache* microflows, uint64_t hash) noe
     fetch(<uint8_t*>beside(microflows, pair_of(microflows, hash)) + microflows.stride - 1, 0)
 
 
-cdef inline Microflow* lookup(const MicroflowCache* microflows, uint64_t hash, uint64_t generation, const uint64_t* key,
-                               uint32_t count) noexcept nogil:
+cdef inline Microflow* lookup(const MicroflowCache* microflows, uint64_t hash, uint64_t generation,
+                              const uint64_t* key, uint32_t count) noexcept nogil:
     """The microflow of a key, NULL if there is none or its entries have moved."""
     cdef uint32_t i
     cdef Microflow* found = pair_of(microflows, hash)

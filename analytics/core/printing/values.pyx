@@ -154,7 +154,7 @@ cdef void put_as_path(Buffer* out, Window path) noexcept nogil:
             put_char(out, b")")
 
 
-cdef uint32_t end_of_path(Window path, bint last) noexcept nogil:
+cdef uint32_t end_of_path(Window path, bint at_end) noexcept nogil:
     """The first or last AS number of a path; 0 when it is empty."""
     cdef uint32_t numbers, found = 0
     path.at += 4
@@ -162,8 +162,8 @@ cdef uint32_t end_of_path(Window path, bint last) noexcept nogil:
         numbers = be32(path.at + 4)
         path.at += 8
         if numbers:
-            found = be32(path.at + (4 * <size_t>(numbers - 1) if last else 0))
-            if not last:
+            found = be32(path.at + (4 * <size_t>(numbers - 1) if at_end else 0))
+            if not at_end:
                 break
         path.at += 4 * <size_t>numbers
     return found
