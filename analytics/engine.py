@@ -1,8 +1,8 @@
 """The conductor of analytics: definitions, thresholds and topology go in, datagrams go through the native core,
 answers come out.
 
-    feed -> core/pipeline: decode, dissect, key, accumulate, judge limits     (native, one turn of the lock per batch)
-         -> meet, counted, judge, fired: the few things that need Python        (once per batch, lock and GIL held)
+    feed -> core/pipeline: decode, dissect, key, accumulate, check limits     (native, one turn of the lock per batch)
+         -> on_new_source, on_counters, compute_key ...: what needs Python      (once per batch, lock and GIL held)
     tick -> forget what is idle or stale
     queries -> values: flows/flowquery.py, metrics/metrics.py; api/answers.py makes JSON   (short turns of the lock)
 
@@ -24,10 +24,11 @@ from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.flows.flowkeys import FIELDS
+from analytics.core.listener import Crossing, Metric
 from analytics.core.pipeline import Pipeline
 from analytics.events.log import MAX_EVENTS, Event, EventLog
 from analytics.events.thresholds import Threshold, parse_threshold
-from analytics.events.watches import Fire, Watches
+from analytics.events.watches import Watches
 from analytics.flows import flowquery
 from analytics.flows.definitions import FlowDefinition, Program, compile_flow
 from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
@@ -63,13 +64,24 @@ class EngineSettings:
     max_events: int = MAX_EVENTS
 
 
+@dataclass(frozen=True)
+class TopologyLookups:
+    """What computed keys look up (flows.keys.Lookups), in the topology."""
+
+    topology: Topology
+
+    def link(self, agent: str, port: str) -> str | None:
+        """The link at a port."""
+        return self.topology.link_name(agent, port)
+
+
 class Engine:
     """See the module's docstring. KeyError from a flow query means: no such flow."""
 
     def __init__(self, settings: EngineSettings = EngineSettings()) -> None:
         self._settings = settings
         seed = hash("howdah") & ((1 << 64) - 1)  # str hashes differ per process
-        self._pipeline = Pipeline(self, seed, settings.max_counter_bytes)
+        self._pipeline = Pipeline(seed, settings.max_counter_bytes)
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
         self._topology: Topology = NoTopology()
@@ -82,6 +94,7 @@ class Engine:
         self._started: float | None = None
         self.receiving: Receiving | None = None  # set by the collector
         self.faults = Faults(log)
+        self._pipeline.set_listener(self)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -110,11 +123,11 @@ class Engine:
             caches = list(self._caches.values())
             self._counters.expire(now)
             self._note_headers(now)
-        for part in (*caches, self._pipeline.counters):
+        for expire in (*(cache.expire for cache in caches), self._pipeline.counters.expire):
             position = 0
             while True:
                 with self._pipeline:
-                    position = part.expire(position, now)
+                    position = expire(position, now)
                 if not position:
                     break
 
@@ -126,36 +139,36 @@ class Engine:
 
     # -- what the pipeline calls, with lock and GIL held --
 
-    def meet(self, source: int) -> None:
+    def on_new_source(self, source: int) -> None:
         """A data source that was never seen before."""
         self._directory.add(source)
         self._watches.source_changed(source)
 
-    def counted(self, source: int, now: float) -> None:
+    def on_counters(self, source: int, now: float) -> None:
         """Counter records that a threshold watches came from a data source."""
         agent, name = self._directory.sources[source]
         for changed in self._directory.by_agent[agent] if name == AGENT_WIDE else (source,):
             self._watches.source_changed(changed)  # agent-wide metrics are attributes of all its data sources
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
 
-    def count_named(self, source: int, uptime: int, metrics: list[tuple[str, str, Any]], now: float) -> None:
-        """Metrics of a data source with a name of its own (core/sflow.rtmetric)."""
+    def on_named_counters(self, source: int, uptime: int, metrics: list[Metric], now: float) -> None:
+        """Metrics of a data source with a name of its own (core/wire/sflow.rtmetric)."""
         agent, name = self._directory.sources[source]
         self._counters.update_named(agent, name, uptime, metrics, now)
         self._watches.source_changed(source)
         self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
 
-    def judge(self, cache: FlowCache, agent: int, judged: bytes) -> int:
-        """Raw bytes never judged before -> verdict (definitions.Program.judge)."""
+    def compute_key(self, cache: FlowCache, agent: int, raw: bytes) -> int:
+        """Raw fields never seen before -> key id (definitions.Program.compute)."""
         program: Program = cache.program
         if program.is_full():
-            program.forget(cache.verdicts_in_use())
-            cache.forget_verdicts()
-        return program.judge(judged, self._directory.agent(agent), self._topology.link_name)
+            program.forget(cache.key_ids_in_use())
+            cache.forget_key_ids()
+        return program.compute(raw, self._directory.agent(agent), TopologyLookups(self._topology))
 
-    def fired(self, fires: list[Fire]) -> None:
+    def on_limits_crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed."""
-        self._watches.fired(fires)
+        self._watches.crossed(crossings)
 
     def _emit(self, event: Event) -> None:
         self._log.add(event)
@@ -244,12 +257,12 @@ class Engine:
     # -- topology --
 
     def set_topology(self, topology: Topology) -> None:
-        """Use other names, links and speeds from now on. Flow values stay; keys are judged anew."""
+        """Use other names, links and speeds from now on. Flow values stay; keys are computed anew."""
         with self._pipeline:
             self._topology = topology
             self._counters.forget_read()
             for cache in self._caches.values():
-                cache.forget_verdicts()
+                cache.forget_key_ids()
             for source in range(len(self._directory.sources)):
                 self._watches.source_changed(source)
 

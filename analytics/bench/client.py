@@ -19,7 +19,7 @@ TIMEOUT_S = 10.0
 
 
 class Client:
-    """Asks PATHS in turn in a thread of its own, from entering to leaving; then `report` tells."""
+    """Asks PATHS in turn in a thread of its own, from entering to leaving; `report` has the figures."""
 
     def __init__(self, host: str, port: int) -> None:
         self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)

@@ -1,8 +1,8 @@
-"""Who receives in `howdah bench ingest`: a bare drain, `howdah analytics` and nfdump's sfcapd, a process each.
+"""The receivers of `howdah bench ingest`: a bare drain, `howdah analytics` and nfdump's sfcapd, a process each.
 
-All three are started, told apart by nothing but their class, asked what they took once the load has been sent, and
-ended. What reached a process is what was sent less what the kernel dropped at its socket, which /proc/net/udp tells
-for everybody alike; the drain and the engine must have counted the same themselves.
+All three are started, differ in nothing but their class, are asked what they took once the load has been sent, and
+ended. What reached a process is what was sent less what the kernel dropped at its socket, which /proc/net/udp
+says of all alike; the drain and the engine must have counted the same themselves.
 
     python -m analytics.bench.contestants PORT BUFFER_BYTES     # the drain: ends with its standard input
 """
@@ -139,8 +139,8 @@ class Bare(Contestant):
         return [sys.executable, "-m", "analytics.bench.contestants", str(self.port), str(self.buffer_bytes)]
 
     def taken(self, reached: int) -> Taken:
-        told, _ = self.process.communicate(timeout=PATIENCE_S)
-        return Taken(json.loads(told)["datagrams"], None)
+        output, _ = self.process.communicate(timeout=PATIENCE_S)
+        return Taken(json.loads(output)["datagrams"], None)
 
 
 class Howdah(Contestant):
@@ -167,7 +167,7 @@ class Howdah(Contestant):
         self.ask("PUT", "/threshold/elephant/json", THRESHOLD)
 
     def taken(self, reached: int) -> Taken:
-        with contextlib.suppress(RuntimeError):  # then what it counted is what is told
+        with contextlib.suppress(RuntimeError):  # then what it counted is reported
             wait_for(lambda: self.datagrams() >= reached, "the last batch was not taken", 1.0)
         agents = self.ask("GET", "/agents/json").values()
         kinds = ("sFlowFlowSamples", "sFlowCounterSamples", "sFlowDiscardSamples")
@@ -201,8 +201,8 @@ class Sfcapd(Contestant):
         self.process.communicate(timeout=PATIENCE_S)
         flows = 0
         for stored in self.work.glob("nfcapd.*"):
-            told = subprocess.run(["nfdump", "-r", str(stored), "-I"], capture_output=True, text=True, check=True)
-            flows += sum(int(count) for count in re.findall(r"^Flows: (\d+)$", told.stdout, re.MULTILINE))
+            listed = subprocess.run(["nfdump", "-r", str(stored), "-I"], capture_output=True, text=True, check=True)
+            flows += sum(int(count) for count in re.findall(r"^Flows: (\d+)$", listed.stdout, re.MULTILINE))
         return Taken(None, flows)
 
 
@@ -215,7 +215,7 @@ def main() -> None:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(sys.argv[2]))
         made.bind((HOST, int(sys.argv[1])))
         drain.run(made.fileno(), sys.stdin.fileno())
-    with contextlib.suppress(BrokenPipeError):  # whoever started us is gone
+    with contextlib.suppress(BrokenPipeError):  # the parent process is gone
         print(json.dumps({"datagrams": drain.datagrams}), flush=True)
 
 

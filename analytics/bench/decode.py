@@ -91,12 +91,12 @@ def _decode(file: Path, port: int, samples: int, work: Path) -> dict[str, Any]:
         raise RuntimeError(f"{file}: no flow samples to UDP port {port}")
     capture = work / "capture.pcap"
     _repeat(file, -(-samples // once["samples"]), capture)
-    ours, told = _ours(capture, port, work)
+    ours, counts = _ours(capture, port, work)
     results = [ours]
     if sfacctd := shutil.which("sfacctd", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"):
         (work / "sfacctd.conf").write_text(SFACCTD.format(work=work, capture=capture))
         results.append(_run("sfacctd", [sfacctd, "-f", str(work / "sfacctd.conf")], work, until="Exiting"))
-    report: dict[str, Any] = {**told, "bytes": capture.stat().st_size, "results": [vars(one) for one in results]}
+    report: dict[str, Any] = {**counts, "bytes": capture.stat().st_size, "results": [vars(one) for one in results]}
     if len(results) > 1:
         report["ratio"] = results[1].cpu_s / ours.cpu_s
     return report

@@ -1,10 +1,10 @@
 """`howdah bench ingest`: how much live sFlow the engine takes, beside a drain that throws it away and beside sfcapd.
 
-First everybody gets the load as fast as one processor can send it over loopback, in turns, with the same socket
+First every receiver gets the load as fast as one processor can send it over loopback, in turns, with the same socket
 buffer; then the engine alone at 0.8 of the rate that the drain took, while a client asks it over REST. A rate is what
 was received by the time from the first datagram until the queue was empty. The sender, on a processor of its own where
-there are several, is often the bound: then all take what is sent, and their processor time tells them apart. The drain
-may even get less than the engine: it sleeps more often, and to wake a receiver is work of the sender.
+there are several, is often the bound: then all take what is sent, and their processor time shows the difference. The
+drain may even get less than the engine: it sleeps more often, and to wake a receiver is work of the sender.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Run:
     cpu_s: float = 0.0
     sender_cpu_s: float = 0.0
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """With rates and loss, for the report."""
         return asdict(self) | {
             "sent_per_s": self.sent / self.sending_s,
@@ -80,8 +80,8 @@ def ingest(
         with tempfile.TemporaryDirectory(prefix="howdah-bench-") as work:
             report = Bench(file, sflow_port, seconds, port, Path(work)).report()
     except (MalformedCapture, OSError, RuntimeError, subprocess.SubprocessError) as error:
-        told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        print(f"howdah bench: {told}", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        print(f"howdah bench: {what}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(128 + signal.SIGINT) from None
@@ -92,7 +92,7 @@ def ingest(
 
 
 def free_ports(first: int, count: int) -> list[int]:
-    """UDP ports of loopback that nobody has bound: `first` and those behind it, or any (0). RuntimeError names the
+    """UDP ports of loopback that are not bound: `first` and those behind it, or any (0). RuntimeError names the
     one that is taken."""
     with ExitStack() as bound:
         found = []
@@ -107,7 +107,7 @@ def free_ports(first: int, count: int) -> list[int]:
 
 
 def granted_bytes() -> int:
-    """The socket buffer that everybody may have: BUFFER_BYTES, or the system's limit if that is lower."""
+    """The socket buffer that each receiver gets: BUFFER_BYTES, or the system's limit if that is lower."""
     limit = int(Path("/proc/sys/net/core/rmem_max").read_text(encoding="ascii"))
     return min(BUFFER_BYTES, limit)
 
@@ -156,7 +156,7 @@ class Bench:
         }
 
     def _blast(self, sending: Sending) -> list[dict[str, Any]]:
-        """Everybody at full blast, a second each in turn, so that a machine's moods meet all of them."""
+        """All receivers at full blast, a second each in turn, so that the machine's other load affects all alike."""
         runs = [Run(each.name) for each in self._contestants]
         turns = max(1, round(self._seconds / TURN_S))
         with ExitStack() as running:
@@ -167,7 +167,7 @@ class Bench:
                     load_on(each, sending, self._seconds / turns, 0.0, run)
             for run, each in zip(runs, self._contestants, strict=True):
                 take(each, run)
-        return [run.told() for run in runs]
+        return [run.as_dict() for run in runs]
 
     def _paced(self, sending: Sending, pace: float) -> tuple[dict[str, Any], dict[str, Any]]:
         """A new engine at a rate, while a client asks: (run, latencies)."""
@@ -176,7 +176,7 @@ class Bench:
             with Client(*howdah.rest) as client:
                 load_on(howdah, sending, self._seconds, pace, run)
             take(howdah, run)
-        return run.told(), client.report()
+        return run.as_dict(), client.report()
 
 
 def load_on(contestant: Contestant, sending: Sending, seconds: float, rate: float, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The load of `howdah bench ingest`: datagrams of a capture, or made as Open vSwitch makes them; and who sends them.
+"""The load of `howdah bench ingest`: datagrams of a capture, or made as Open vSwitch makes them; and their sender.
 
     python -m analytics.bench.load [CAPTURE PORT_IN_IT]
 
@@ -75,7 +75,7 @@ def generated() -> list[bytes]:
         if turn == 0:
             samples = [counter_sample(port) for port in range(1, PORTS + 1)]
         else:
-            samples = [flow_sample((number * SAMPLES + place) * 2654435761 % KEYS) for place in range(SAMPLES)]
+            samples = [flow_sample((number * SAMPLES + index) * 2654435761 % KEYS) for index in range(SAMPLES)]
         head = words(5, 1, 0x0A000001 + agent, 0, 1 + turn, turn, len(samples))
         made.append(head + b"".join(samples))
     return made
@@ -126,11 +126,11 @@ class Sending:
         with contextlib.suppress(BrokenPipeError):  # it ended: its answer is missing
             self._process.stdin.write(f"{port} {seconds} {rate}\n")
             self._process.stdin.flush()
-        told = first_line(self._process, seconds + PATIENCE_S)
-        if not told:
+        line = first_line(self._process, seconds + PATIENCE_S)
+        if not line:
             _, said = self._process.communicate(timeout=PATIENCE_S)
             raise RuntimeError(said.strip().rpartition("\n")[2] or f"the sender ended with {self._process.returncode}")
-        sent: dict[str, Any] = json.loads(told)
+        sent: dict[str, Any] = json.loads(line)
         if not sent["datagrams"]:
             raise RuntimeError(f"nothing was due within {seconds:g} s at {rate:.1f} datagrams/s")
         return sent
@@ -156,7 +156,7 @@ def main() -> None:
 
 
 def sent(sender: Any, port: int, seconds: float, rate: float) -> dict[str, float]:
-    """Send; the sender counts over its life, the answer is of this time."""
+    """Send; the sender counts over its life-time, the answer is of this time."""
     datagrams, samples, used = sender.datagrams, sender.samples, used_s()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.connect((HOST, port))

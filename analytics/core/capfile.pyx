@@ -6,26 +6,26 @@ a millisecond of capture time, so rates decay by the times of the capture.
 
     record   seconds 4 | fraction 4 | captured 4 | original 4 | bytes
 
-`analytics/capture.py` reads the same formats (and pcapng) datagram by datagram, for whoever wants to see them.
+inputs/capture.py reads the same formats (and pcapng) datagram by datagram, for those who want to see them.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from analytics.core.pipeline cimport Pipeline, Slice
+from analytics.core.wire.extensions cimport FRAGMENT, MOST_EXTENSIONS, extension_length, is_extension
 
 cdef enum:
     BATCH = 128
-    MAX_PACKET = 1 << 18                            # larger than any link's packets: the file is broken
-    MAX_EXTENSIONS = 8                              # IPv6 extension headers in front of UDP
+    MAX_PACKET = 1 << 18                            # larger than any link's packets: the file is malformed
 
 cdef double SPAN_S = 0.001
 
 
 cdef struct Carrier:                                # what is in front of the IP packet
     uint32_t skip                                   # bytes before the protocol field, or before the packet
-    bint typed                                      # an Ethernet type stands there
-    bint led                                        # it stands in front of everything (Linux cooked v2)
+    bint typed                                      # an Ethernet type is there
+    bint led                                        # it is in front of everything (Linux cooked v2)
 
 
 cdef inline uint32_t word(const uint8_t* at, bint big) noexcept nogil:
@@ -63,8 +63,8 @@ cdef bint network(const uint8_t** at, size_t* left, const Carrier* carrier) noex
 
 cdef bint transport(const uint8_t** at, size_t* left, uint8_t* sender) noexcept nogil:
     """Move from the IP packet to its UDP header and note the source; 0 for fragments and other protocols."""
-    cdef size_t header, length
-    cdef uint8_t protocol
+    cdef size_t header
+    cdef uint8_t protocol, following
     cdef int extensions = 0
     if left[0] < 20:
         return 0
@@ -80,11 +80,11 @@ cdef bint transport(const uint8_t** at, size_t* left, uint8_t* sender) noexcept 
         header = 40
         protocol = at[0][6]
         memcpy(sender, at[0] + 8, 16)
-        while protocol in (0, 43, 51, 60, 135) and extensions < MAX_EXTENSIONS and left[0] >= header + 8:
-            length = at[0][header + 1]
-            length = 8 + (4 if protocol == 51 else 8) * length
-            protocol = at[0][header]
-            header += length
+        while (is_extension(protocol) and protocol != FRAGMENT and extensions < MOST_EXTENSIONS
+               and left[0] >= header + 8):
+            following = at[0][header]
+            header += extension_length(protocol, at[0] + header)
+            protocol = following
             extensions += 1
     else:
         return 0
@@ -123,8 +123,8 @@ def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fr
     cdef size_t at = 0, length, left
     cdef size_t size = chunk.shape[0]
     cdef const uint8_t* frame
-    cdef double now = 0.0, first = 0.0, due = 0.0
-    cdef bint broken = 0
+    cdef double now = 0.0, first = 0.0, waiting = 0.0
+    cdef bint malformed = 0
     if size == 0:
         return 0, 0, 0.0
     with nogil:
@@ -132,7 +132,7 @@ def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fr
             frame = &chunk[at]
             length = word(frame + 8, big_endian)
             if length > MAX_PACKET:
-                broken = 1
+                malformed = 1
                 break
             if at + 16 + length > size:
                 break
@@ -144,7 +144,7 @@ def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fr
                 at += 16 + length
                 continue
             if now >= until:
-                due = now
+                waiting = now
                 break
             at += 16 + length
             fed += 1
@@ -163,7 +163,7 @@ def play(Pipeline pipeline, const uint8_t[::1] chunk, bint big_endian, double fr
         if count:
             flush(pipeline, slices, count, first)
     pipeline.raise_failure()
-    return -1 - <long>at if broken else at, fed, due
+    return -1 - <long>at if malformed else at, fed, waiting
 
 
 cdef void flush(Pipeline pipeline, const Slice* slices, uint32_t count, double now) noexcept nogil:

@@ -1,7 +1,7 @@
 """Accounting of what arrived: agents, data sources, and gaps in sequence numbers (sflow-wire.md section 1).
 
 Datagram sequences run per (agent, sub-agent), sample sequences per (agent, sub-agent, source id, kind of sample). A gap
-counts as loss at once; a late arrival inside the last 64 takes one back. A number far away, or one that goes
+counts as loss at once; an arrival out of order inside the last 64 takes one back. A number far away, or one that goes
 back together with the agent's uptime, is a restart and no loss. After a restart of the sub-agent its samples'
 sequences start anew too.
 """
@@ -10,9 +10,10 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from analytics.core.flows.table cimport digest, find, insert, table_close, table_open
+from analytics.core.staticassert cimport static_assert
 from analytics.core.wire.sflow cimport Datagram
 from analytics.core.wire.xdr cimport be32, left
-from analytics.core.flows.table cimport digest, find, insert, table_close, table_open
 
 cdef enum:
     MOST_AGENTS = 100000                            # sFlow-RT's design envelope; more are refused and counted
@@ -20,9 +21,11 @@ cdef enum:
     MOST_SEQUENCES = 2000000
     MOST_NAMES = 1000                               # names of data sources
     FAR = 65536                                     # a larger jump forward is a restart
-    NEAR = 64                                       # how far back an arrival is late; the width of Sequence.window
     WRAP_MS = 600000                                # an uptime that goes on by less has wrapped (after 49.7 days)
     RESTART_MS = 5000                               # datagrams may overtake each other by less than this
+
+static_assert(NEAR <= 64)                           # Sequence.window
+static_assert(MOST_RECENT & (MOST_RECENT - 1) == 0)
 
 
 cdef Order order(Sequence* seen, uint32_t number, bint restarted, Tally* tally) noexcept nogil:
@@ -37,13 +40,13 @@ cdef Order order(Sequence* seen, uint32_t number, bint restarted, Tally* tally) 
         return IN_ORDER
     if behind < NEAR and not (restarted and behind != 0):
         if (seen.window >> behind) & 1:
-            tally.twice += 1
-            return TWICE
+            tally.duplicate += 1
+            return DUPLICATE
         seen.window |= <uint64_t>1 << behind
-        tally.late += 1
+        tally.out_of_order += 1
         if tally.lost:
             tally.lost -= 1
-        return LATE
+        return OUT_OF_ORDER
     tally.restarts += 1
     begin(seen, number)
     return IN_ORDER
@@ -62,7 +65,7 @@ cdef class Ledger:
                 and table_open(&self.sequence_of, 3, sizeof(Sequence), MOST_SEQUENCES, seed)):
             raise MemoryError
         self.names, self.named = [], {}
-        memset(self.recent, 0xFF, sizeof(self.recent))  # nobody
+        memset(self.recent, 0xFF, sizeof(self.recent))  # no agent
 
     def __dealloc__(self):
         table_close(&self.agent_of)
@@ -72,7 +75,7 @@ cdef class Ledger:
         free(self.sources)
 
     cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil:
-        """The index of an agent address, made at first sight; NOBODY when there are too many."""
+        """The index of an agent address, made when it is new; NO_INDEX when there are too many."""
         cdef uint64_t hash
         cdef uint8_t* found
         cdef Agent* grown
@@ -82,14 +85,14 @@ cdef class Ledger:
         hash = digest(&self.agent_of, address)
         found = find(&self.agent_of, address, hash)
         if found == NULL:
-            if self.agent_count == self.agent_room:
-                grown = <Agent*>realloc(self.agents, (self.agent_room * 2 + 16) * sizeof(Agent))
+            if self.agent_count == self.agent_capacity:
+                grown = <Agent*>realloc(self.agents, (self.agent_capacity * 2 + 16) * sizeof(Agent))
                 if grown == NULL:
-                    return NOBODY
-                self.agents, self.agent_room = grown, self.agent_room * 2 + 16
+                    return NO_INDEX
+                self.agents, self.agent_capacity = grown, self.agent_capacity * 2 + 16
             found = insert(&self.agent_of, address, hash)
             if found == NULL:
-                return NOBODY
+                return NO_INDEX
             memset(&self.agents[self.agent_count], 0, sizeof(Agent))
             memcpy(self.agents[self.agent_count].address, address, 24)
             self.agents[self.agent_count].first_seen = now
@@ -100,17 +103,17 @@ cdef class Ledger:
         return self.latest
 
     cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil:
-        """The index of a data source of an agent as datagrams number it, made at first sight; NOBODY when there are
-        too many, or for a class that no agent can mean."""
-        return NOBODY if kind == NAMED else self.place(agent, kind, index)
+        """The index of a data source of an agent as datagrams number it, made when it is new; NO_INDEX when there
+        are too many, or for a class that no agent can mean."""
+        return NO_INDEX if kind == NAMED else self.source_index(agent, kind, index)
 
-    cdef uint32_t place(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil:
+    cdef uint32_t source_index(self, uint32_t agent, uint32_t kind, uint32_t index) noexcept nogil:
         """The index of a data source, of class NAMED too."""
         cdef uint64_t[2] key
         cdef uint64_t hash
         cdef uint8_t* found
         cdef Source* grown
-        cdef Recent* recent = &self.recent[(index ^ agent * 37) & 255]   # every Open vSwitch samples as 1000
+        cdef Recent* recent = &self.recent[(index ^ agent * 37) & (MOST_RECENT - 1)]  # every Open vSwitch is index 1000
         if recent.agent == agent and recent.index == index and recent.kind == kind:
             return recent.source
         key[0] = <uint64_t>agent << 32 | kind
@@ -118,14 +121,14 @@ cdef class Ledger:
         hash = digest(&self.source_of, key)
         found = find(&self.source_of, key, hash)
         if found == NULL:
-            if self.source_count == self.source_room:
-                grown = <Source*>realloc(self.sources, (self.source_room * 2 + 64) * sizeof(Source))
+            if self.source_count == self.source_capacity:
+                grown = <Source*>realloc(self.sources, (self.source_capacity * 2 + 64) * sizeof(Source))
                 if grown == NULL:
-                    return NOBODY
-                self.sources, self.source_room = grown, self.source_room * 2 + 64
+                    return NO_INDEX
+                self.sources, self.source_capacity = grown, self.source_capacity * 2 + 64
             found = insert(&self.source_of, key, hash)
             if found == NULL:
-                return NOBODY
+                return NO_INDEX
             self.sources[self.source_count] = Source(agent, kind, index, 0.0, 0.0)
             (<uint32_t*>found)[0] = self.source_count
             self.source_count += 1
@@ -133,19 +136,19 @@ cdef class Ledger:
         return recent.source
 
     cdef uint32_t named_source(self, uint32_t agent, str name):
-        """The index of a data source that has a name of its own; NOBODY when there are too many names.
+        """The index of a data source that has a name of its own; NO_INDEX when there are too many names.
 
-        A name that reads like a number is set apart from the data sources that have numbers.
+        A name that reads like a number is kept apart from the data sources that have numbers.
         """
         if name.replace(".", "").isdigit():
             name = f"rtmetric.{name}"
         index = self.named.get(name)
         if index is None:
             if len(self.names) == MOST_NAMES:
-                return NOBODY
+                return NO_INDEX
             index = self.named[name] = len(self.names)
             self.names.append(name)
-        return self.place(agent, NAMED, index)
+        return self.source_index(agent, NAMED, index)
 
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil:
@@ -156,7 +159,7 @@ cdef class Ledger:
         cdef uint64_t hash
         fresh[0] = 0
         if (last.sequence != NULL and last.key[0] == agents and last.key[1] == kinds and last.key[2] == index
-                and last.moves == self.sequence_of.moves):
+                and last.generation == self.sequence_of.generation):
             return last.sequence
         last.key[0], last.key[1], last.key[2] = agents, kinds, index
         hash = digest(&self.sequence_of, last.key)
@@ -164,61 +167,61 @@ cdef class Ledger:
         if last.sequence == NULL:
             fresh[0] = 1
             last.sequence = <Sequence*>insert(&self.sequence_of, last.key, hash)
-        last.moves = self.sequence_of.moves
+        last.generation = self.sequence_of.generation
         return last.sequence
 
     cdef Order datagram(self, uint32_t agent, const Datagram* datagram, const uint8_t* sender,
-                        uint32_t* era) noexcept nogil:
-        """Book a datagram. TWICE: it is the last one again, its samples must not count again.
+                        uint32_t* epoch) noexcept nogil:
+        """Book a datagram. DUPLICATE: it is the last one again, its samples must not count again.
 
         A number seen before is not enough for that: two exporters may wrongly share an identity, and some never count.
         """
-        cdef Agent* who = &self.agents[agent]
+        cdef Agent* state = &self.agents[agent]
         cdef bint fresh, restarted
-        cdef Order verdict = IN_ORDER
-        cdef uint64_t mark = left(&datagram.rest)
-        cdef uint64_t restarts = who.datagrams.restarts
+        cdef Order found = IN_ORDER
+        cdef uint64_t fingerprint = left(&datagram.rest)
+        cdef uint64_t restarts = state.datagrams.restarts
         cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, OF_DATAGRAMS, 0, 0, &fresh)
-        if mark >= 12:                              # length, and the sequence number of the first sample
-            mark |= <uint64_t>be32(datagram.rest.at + 8) << 32
+        if fingerprint >= 12:                       # length, and the sequence number of the first sample
+            fingerprint |= <uint64_t>be32(datagram.rest.at + 8) << 32
         if sender != NULL:
-            note_sender(who, sender)
-        who.uptime = datagram.uptime
+            note_sender(state, sender)
+        state.uptime = datagram.uptime
         if seen == NULL or fresh:
-            who.datagrams.received += 1
+            state.datagrams.received += 1
             if fresh and seen != NULL:
                 begin(seen, datagram.sequence)
         else:
             restarted = (datagram.uptime < seen.uptime and seen.uptime - datagram.uptime > RESTART_MS
                          and <uint32_t>(datagram.uptime - seen.uptime) > WRAP_MS)
-            verdict = order(seen, datagram.sequence, restarted, &who.datagrams)
-            if verdict == TWICE and (datagram.sequence != seen.last or datagram.uptime != seen.uptime
-                                     or mark != seen.mark):
-                verdict = IN_ORDER
-            seen.era += <uint32_t>(who.datagrams.restarts - restarts)
+            found = order(seen, datagram.sequence, restarted, &state.datagrams)
+            if found == DUPLICATE and (datagram.sequence != seen.last or datagram.uptime != seen.uptime
+                                       or fingerprint != seen.fingerprint):
+                found = IN_ORDER
+            seen.epoch += <uint32_t>(state.datagrams.restarts - restarts)
         if seen != NULL:
-            if verdict == IN_ORDER:
-                seen.uptime, seen.mark = datagram.uptime, mark
-            era[0] = seen.era
-        return verdict
+            if found == IN_ORDER:
+                seen.uptime, seen.fingerprint = datagram.uptime, fingerprint
+            epoch[0] = seen.epoch
+        return found
 
-    cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t era, uint32_t kind, uint32_t index,
+    cdef Order sample(self, uint32_t agent, const Datagram* datagram, uint32_t epoch, uint32_t kind, uint32_t index,
                       uint32_t sequence, uint32_t drops, uint32_t stream) noexcept nogil:
         """Book a flow, counter or discard sample of a data source."""
-        cdef Agent* who = &self.agents[agent]
-        cdef Tally* tally = &who.samples[stream]
+        cdef Agent* state = &self.agents[agent]
+        cdef Tally* tally = &state.samples[stream]
         cdef bint fresh
         cdef Sequence* seen = self.sequence(agent, datagram.sub_agent, stream, kind, index, &fresh)
         if fresh and seen != NULL:
-            who.sources[stream] += 1
-        if seen == NULL or fresh or seen.era != era:
+            state.sources[stream] += 1
+        if seen == NULL or fresh or seen.epoch != epoch:
             tally.received += 1
             if seen != NULL:
                 begin(seen, sequence)
-                seen.era, seen.drops = era, drops
+                seen.epoch, seen.drops = epoch, drops
             return IN_ORDER
         if drops - seen.drops < FAR:
-            who.drops[stream] += drops - seen.drops
+            state.drops[stream] += drops - seen.drops
         seen.drops = drops
         return order(seen, sequence, 0, tally)
 
@@ -228,12 +231,13 @@ cdef class Ledger:
 
     def agent_values(self, uint32_t agent) -> dict:
         """Everything booked for an agent, as plain values (times as `now` was given, uptime in ms)."""
-        cdef Agent* who = &self.agents[agent]
-        senders = [(<const char*>who.sender[i])[:16] for i in range(who.senders)]
-        return {"first_seen": who.first_seen, "last_seen": who.last_seen, "uptime": who.uptime, "senders": senders,
-                "bytes": who.bytes, "faults": who.faults, "skipped": who.skipped, "datagrams": who.datagrams,
-                "flows": stream_values(who, OF_FLOWS), "counters": stream_values(who, OF_COUNTERS),
-                "discards": stream_values(who, OF_DISCARDS)}
+        cdef Agent* state = &self.agents[agent]
+        senders = [(<const char*>state.sender[i])[:16] for i in range(state.senders)]
+        return {"first_seen": state.first_seen, "last_seen": state.last_seen, "uptime": state.uptime,
+                "senders": senders, "bytes": state.bytes, "faults": state.faults,
+                "skipped": state.skipped, "datagrams": state.datagrams,
+                "flows": stream_values(state, OF_FLOWS), "counters": stream_values(state, OF_COUNTERS),
+                "discards": stream_values(state, OF_DISCARDS)}
 
     def source_values(self, uint32_t source) -> tuple[int, str, float, float]:
         """(agent index, name, time of the last flow sample, of the last counter sample) of a data source."""
@@ -250,17 +254,17 @@ cdef class Ledger:
         return self.agent_count, self.source_count
 
 
-cdef dict stream_values(const Agent* who, uint32_t stream):
+cdef dict stream_values(const Agent* state, uint32_t stream):
     """A tally, with its number of data sources and what the agent itself says that it dropped."""
-    values = dict(who.samples[stream])
-    return values | {"sources": who.sources[stream], "drops": who.drops[stream]}
+    values = dict(state.samples[stream])
+    return values | {"sources": state.sources[stream], "drops": state.drops[stream]}
 
 
-cdef void note_sender(Agent* who, const uint8_t* sender) noexcept nogil:
+cdef void note_sender(Agent* state, const uint8_t* sender) noexcept nogil:
     cdef uint32_t i
-    for i in range(who.senders):
-        if memcmp(who.sender[i], sender, 16) == 0:
+    for i in range(state.senders):
+        if memcmp(state.sender[i], sender, 16) == 0:
             return
-    if who.senders < MOST_SENDERS:
-        memcpy(who.sender[who.senders], sender, 16)
-        who.senders += 1
+    if state.senders < MOST_SENDERS:
+        memcpy(state.sender[state.senders], sender, 16)
+        state.senders += 1

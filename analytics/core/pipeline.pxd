@@ -21,8 +21,9 @@ cdef struct Slice:                                  # one datagram
     size_t length
     const uint8_t* sender                           # 16 bytes, or NULL
 
-cdef struct PendingMetrics:                         # an rtmetric sample; its data source stands in the body
+cdef struct DeferredMetrics:                        # an rtmetric sample; its data source is in the body
     uint32_t agent, uptime, offset, length
+
 
 @cython.final                                       # so that its methods are called directly
 cdef class Pipeline:
@@ -30,24 +31,24 @@ cdef class Pipeline:
     cdef readonly Ledger ledger
     cdef readonly CounterStore counters
     cdef readonly Classifier classifier
-    cdef PendingMetrics* rtmetrics
+    cdef DeferredMetrics* rtmetrics
     cdef uint32_t rtmetric_count
-    cdef uint8_t* text                              # the bodies of pending rtmetric samples
+    cdef uint8_t* text                              # the bodies of deferred rtmetric samples
     cdef uint32_t text_used
     cdef uint64_t bytes, datagrams, not_sflow, other_version, overflow
-    cdef object shell
+    cdef object listener
     cdef object failure
 
     cdef void acquire(self) noexcept nogil
     cdef void release(self) noexcept nogil
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil
     cdef void datagram(self, const Slice* slice, double now) noexcept nogil
-    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t era,
+    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t epoch,
                    double now) noexcept nogil
-    cdef void set_rtmetric_aside(self, uint32_t agent, const Datagram* head,
-                                 const CounterSample* sample) noexcept nogil
-    cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t era,
+    cdef void defer_rtmetric(self, uint32_t agent, const Datagram* head, const CounterSample* sample) noexcept nogil
+    cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t epoch,
                     double now) noexcept nogil
     cdef void settle(self, double now) noexcept
     cdef int settle_sources(self, double now) except -1
-    cdef int meet_sources(self) except -1
+    cdef int announce_sources(self) except -1
+    cdef int settle_rtmetric(self, uint32_t agent, uint32_t uptime, bytes body, double now) except -1

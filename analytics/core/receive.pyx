@@ -1,18 +1,18 @@
-"""Receive datagrams and run them through the pipeline, without the GIL: the only native file that touches the world
-but for sender.pyx, which is the benchmark's.
+"""Receive datagrams and run them through the pipeline, without the GIL: the only native file that uses the operating
+system but for sender.pyx, which is the benchmark's.
 
 A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one clock reading per batch, one turn
 of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or when something went
-wrong. What the kernel dropped because the socket's buffer was full is told by SO_RXQ_OVFL control messages, with the
-next datagram that got through. Senders that are not on the list, if there is one, are counted and not read further.
+wrong. What the kernel dropped because the socket's buffer was full is reported by SO_RXQ_OVFL control messages, with
+the next datagram that got through. Datagrams of senders that are not on the list, if there is one, are counted and not
+read further.
 `Drain` is the same without pipeline: what the engine is measured against.
 """
 
-from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, strerror
 
 from analytics.core.pipeline cimport Pipeline, Slice
 
@@ -21,13 +21,14 @@ cdef extern from *:
     #ifndef _GNU_SOURCE
     #define _GNU_SOURCE
     #endif
+    #include <string.h>
     #include <sys/socket.h>
     #include <netinet/in.h>
     #include <poll.h>
     #include <time.h>
 
     #define SLOTS 64
-    #define ROOM 65536
+    #define DATAGRAM_BYTES 65536
 
     typedef struct {
         struct mmsghdr messages[SLOTS];
@@ -35,22 +36,22 @@ cdef extern from *:
         struct sockaddr_in6 names[SLOTS];
         uint8_t controls[SLOTS][64];
         uint8_t senders[SLOTS][16];
-        uint8_t data[SLOTS][ROOM];
+        uint8_t data[SLOTS][DATAGRAM_BYTES];
         int used;                                   /* slots whose lengths the kernel wrote over */
     } howdah_ring;
 
-    /* Lay the ring out; without `told` it receives bytes only, neither senders nor the count of drops */
-    static void howdah_lay_out(howdah_ring *ring, int told) {
+    /* Prepare the ring; without `details` it receives bytes only, neither senders nor the count of drops */
+    static void howdah_init(howdah_ring *ring, int details) {
         for (int i = 0; i < SLOTS; i++) {
             struct msghdr *m = &ring->messages[i].msg_hdr;
             ring->vectors[i].iov_base = ring->data[i];
-            ring->vectors[i].iov_len = ROOM;
+            ring->vectors[i].iov_len = DATAGRAM_BYTES;
             m->msg_iov = &ring->vectors[i];
             m->msg_iovlen = 1;
-            m->msg_name = told ? &ring->names[i] : NULL;
-            m->msg_control = told ? ring->controls[i] : NULL;
+            m->msg_name = details ? &ring->names[i] : NULL;
+            m->msg_control = details ? ring->controls[i] : NULL;
         }
-        ring->used = told ? SLOTS : 0;
+        ring->used = details ? SLOTS : 0;
     }
 
     /* One batch; the lengths that the kernel wrote over last time are put right first */
@@ -88,7 +89,7 @@ cdef extern from *:
         return 0;
     }
 
-    /* 1: datagrams may be waiting, 0: told to stop, -1: interrupted */
+    /* 1: datagrams may be waiting, 0: asked to stop, -1: interrupted */
     static int howdah_wait(int fd, int stop) {
         struct pollfd polled[2] = {{fd, POLLIN, 0}, {stop, POLLIN, 0}};
         if (poll(polled, 2, -1) < 0)
@@ -112,13 +113,14 @@ cdef extern from *:
     """
     enum:
         SLOTS
+        DATAGRAM_BYTES
     ctypedef struct mmsghdr:
         uint32_t msg_len
     ctypedef struct Ring "howdah_ring":
         mmsghdr* messages
-        uint8_t senders[64][16]
-        uint8_t data[64][65536]
-    void lay_out "howdah_lay_out"(Ring*, bint) noexcept nogil
+        uint8_t senders[SLOTS][16]
+        uint8_t data[SLOTS][DATAGRAM_BYTES]
+    void init_ring "howdah_init"(Ring*, bint) noexcept nogil
     int receive "howdah_receive"(Ring*, int) noexcept nogil
     void name_sender "howdah_sender"(Ring*, int) noexcept nogil
     bint read_dropped "howdah_dropped"(Ring*, int, uint32_t*) noexcept nogil
@@ -137,7 +139,7 @@ cdef struct Prefix:
 cdef class Receiver:
     """Runs one socket. The counts may be read at any time; they go on when another socket is run.
 
-    `senders`: (16-byte address, bits of it that count) of those that may send; none: everybody.
+    `senders`: (16-byte address, bits of it that count) of those that may send; none: any.
     `dropped`: by the kernel; `refused`: of other senders.
     """
 
@@ -156,7 +158,7 @@ cdef class Receiver:
         self.prefixes = <Prefix*>calloc(len(senders) + 1, sizeof(Prefix))
         if self.ring == NULL or self.prefixes == NULL:
             raise MemoryError
-        lay_out(self.ring, True)
+        init_ring(self.ring, True)
         for address, bits in senders:
             if len(address) != 16 or not 0 <= bits <= 128:
                 raise ValueError("a prefix is 16 bytes, and 0 to 128 of their bits")
@@ -172,16 +174,16 @@ cdef class Receiver:
         """Say before `run` that the socket is another one: its count of drops begins at 0."""
         self.overflow = 0
 
-    cdef bint is_welcome(self, const uint8_t* sender) noexcept nogil:
+    cdef bint is_allowed(self, const uint8_t* sender) noexcept nogil:
         cdef uint32_t i
         for i in range(self.prefix_count):
             if matches(sender, self.prefixes[i].address, self.prefixes[i].bits):
                 return 1
         return self.prefix_count == 0
 
-    cdef int turn(self, int fd) noexcept nogil:
+    cdef int receive_batch(self, int fd) noexcept nogil:
         """One batch; answers the number of datagrams, or -errno."""
-        cdef Slice[64] slices
+        cdef Slice[SLOTS] slices
         cdef uint32_t dropped = 0, taken = 0
         cdef int i
         cdef int count = receive(self.ring, fd)
@@ -191,7 +193,7 @@ cdef class Receiver:
         now = clock_s()
         for i in range(count):
             name_sender(self.ring, i)
-            if not self.is_welcome(&self.ring.senders[i][0]):
+            if not self.is_allowed(&self.ring.senders[i][0]):
                 continue
             slices[taken] = Slice(&self.ring.data[i][0], self.ring.messages[i].msg_len, &self.ring.senders[i][0])
             taken += 1
@@ -210,7 +212,7 @@ cdef class Receiver:
     def run(self, int fd, int stop) -> None:
         """Receive from socket `fd` until descriptor `stop` is readable.
 
-        Raises OSError when the socket fails, and what the pipeline's shell raised; it may be entered again after that.
+        Raises OSError when the socket fails, and what the pipeline's listener raised; it may be called again then.
         """
         cdef int result = 0
         cdef int ready
@@ -222,13 +224,12 @@ cdef class Receiver:
                     if ready == 0:
                         stopped = 1
                         break
-                    result = self.turn(fd) if ready > 0 else 0
+                    result = self.receive_batch(fd) if ready > 0 else 0
                     if result < 0 and -result not in (EAGAIN, EINTR, ECONNREFUSED):
                         break
                     result = 0
             if result < 0:
-                errno = -result
-                PyErr_SetFromErrno(OSError)
+                raise OSError(-result, strerror(-result).decode())
             self.pipeline.raise_failure()
 
 
@@ -242,7 +243,7 @@ cdef class Drain:
         self.ring = <Ring*>calloc(1, sizeof(Ring))
         if self.ring == NULL:
             raise MemoryError
-        lay_out(self.ring, False)
+        init_ring(self.ring, False)
 
     def __dealloc__(self):
         free(self.ring)
@@ -250,17 +251,17 @@ cdef class Drain:
     def run(self, int fd, int stop) -> None:
         """Receive from socket `fd` until descriptor `stop` is readable or at its end. OSError: the socket failed."""
         cdef int ready
-        cdef int count = 0
+        cdef int count
+        cdef int failed = 0
         with nogil:
-            while True:
+            while not failed:
                 ready = wait(fd, stop)
                 if ready == 0:
                     break
                 count = receive(self.ring, fd) if ready > 0 else 0
-                if count < 0:
-                    if errno not in (EAGAIN, EINTR, ECONNREFUSED):
-                        break
-                    count = 0
-                self.datagrams += count
-        if count < 0:
-            PyErr_SetFromErrno(OSError)
+                if count >= 0:
+                    self.datagrams += count
+                elif errno not in (EAGAIN, EINTR, ECONNREFUSED):
+                    failed = errno
+        if failed:
+            raise OSError(failed, strerror(failed).decode())

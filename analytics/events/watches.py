@@ -12,14 +12,13 @@ from functools import partial
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
+from analytics.core.listener import Crossing
 from analytics.events.log import Event
 from analytics.events.thresholds import CounterWatch, Threshold
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
 from analytics.metrics.directory import DataSource, Directory
 from analytics.metrics.metrics import Name, parse_name
-
-Fire = tuple[FlowCache, int, int, int, bytes, float, float]  # cache, limit, source, verdict, carried bytes, value, now
 
 
 @dataclass
@@ -120,11 +119,11 @@ class Watches:
             if watch.counters.update(agent, name, held, now):
                 self._emit(_event(watch.threshold, held, (agent, name), now))
 
-    def fired(self, fires: list[Fire]) -> None:
+    def crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed in the core."""
         thresholds = {(id(watch.cache), watch.index): watch.threshold for watch in self._watches.values()}
-        for cache, index, source, verdict, carried, value, now in fires:
-            key = cache.program.text(verdict, carried)
+        for cache, index, source, key_id, carried, value, now in crossings:
+            key = cache.program.text(key_id, carried)
             self._emit(_event(thresholds[id(cache), index], value, self._directory.sources[source], now, key))
 
 

@@ -1,8 +1,8 @@
 """A flow definition (sflow-rt-api.md 2.1) -> a Program that the native core can run.
 
 A key that is a plain field, or `or:` of fields whose texts cannot be confused, is *carried*: its bytes are the key.
-Every other key, and the filter, is *judged*: Program.judge turns the raw fields it reads into a verdict, once per
-combination never seen before; a verdict above 0 stands for the texts of the judged keys, 0 for "not counted".
+Every other key, and the filter, is *computed*: Program.compute turns the raw fields it reads into a key id, once per
+combination never seen before; a key id above 0 stands for the texts of the computed keys, 0 for "not counted".
 Program.text joins both into the key.
 """
 
@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from analytics.core.dissect.packet import ROOMS
-from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, judged_room
+from analytics.core.dissect.packet import KEY_SIZES
+from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, computed_size
 from analytics.flows.filters import Filter, parse_filter
-from analytics.flows.keys import Expression, InvalidDefinition, Sample, parse, split
+from analytics.flows.keys import Expression, InvalidDefinition, Lookups, Sample, parse, split
 from analytics.flows.texts import INJECTIVE, RENDER, number
 
 N_RANGE = (5, 20)
 T_RANGE = (0.2, 600.0)
-MAX_TEXTS = 1 << 19  # judged texts remembered per definition; then those of no live entry are forgotten
+MAX_TEXTS = 1 << 19  # computed texts remembered per definition; then those of no live entry are forgotten
 NAME_FORBIDS = frozenset("/,;:. \t\n?#%")
 UNSERVED = ("values", "ipfixCollectors", "aggMode")
 
@@ -44,9 +44,9 @@ class FlowDefinition:
 
 @dataclass
 class Program:
-    """A compiled definition. The first block is read by core/flowkeys.lay_out."""
+    """A compiled definition. The first block is read by core/flows/flowkeys.compile_plan."""
 
-    judged: tuple[str, ...]
+    computed: tuple[str, ...]
     by_agent: bool
     carried: tuple[tuple[tuple[str, ...], bool], ...]  # (fields, tagged)
     value: str | None
@@ -55,19 +55,19 @@ class Program:
     name: str
     definition: FlowDefinition
     keys: tuple[Expression, ...]
-    parts: tuple[int | None, ...]  # per key: its place in carried, None if judged
+    parts: tuple[int | None, ...]  # per key: its index in carried, None if computed
     filter: Filter | None
     n: int
     fs: str
     dropped: bool = False  # counts discarded packets (0:5) instead of samples
     slices: tuple[slice, ...] = ()  # where each carried part's bytes are
-    verdicts: dict[tuple[str, ...], int] = field(default_factory=dict)
+    key_ids: dict[tuple[str, ...], int] = field(default_factory=dict)
     texts: dict[int, tuple[str, ...]] = field(default_factory=lambda: {0: ()})
-    last_verdict: int = 0
+    last_key_id: int = 0
 
-    def judge(self, judged: bytes, agent: str, link: Callable[[str, str], str | None]) -> int:
-        """Pass judgement on raw bytes laid out as core/flowkeys says: 0, or the number of the judged keys' texts."""
-        sample = Sample(self._judged_texts(judged), agent, link)
+    def compute(self, raw: bytes, agent: str, lookups: Lookups) -> int:
+        """The key id of raw fields in the form of core/flows/flowkeys: 0, or the number of the computed keys' texts."""
+        sample = Sample(self._field_texts(raw), agent, lookups)
         if self.filter is not None and not self.filter.passes(sample):
             return 0
         texts = []
@@ -79,40 +79,42 @@ class Program:
                 texts.append(text)
         return self._number(tuple(texts))
 
-    def _judged_texts(self, judged: bytes) -> dict[str, str | None]:
+    def _field_texts(self, raw: bytes) -> dict[str, str | None]:
         texts: dict[str, str | None] = {}
         at = 8 * self.by_agent
-        for name in self.judged:
+        for name in self.computed:
             kind = FIELDS[name][-1]
-            room = ROOMS.get(kind, 4)
-            present = any(judged[at : at + 4])
-            width = judged_room(room)
-            texts[name] = RENDER[kind](judged[at + width - room : at + width]) if present else None
+            size = KEY_SIZES.get(kind, 4)
+            present = any(raw[at : at + 4])
+            width = computed_size(size)
+            texts[name] = RENDER[kind](raw[at + width - size : at + width]) if present else None
             at += width
         return texts
 
     def _number(self, texts: tuple[str, ...]) -> int:
-        """The verdict that stands for these texts: equal texts, equal verdict, so equal keys share one entry."""
-        verdict = self.verdicts.get(texts)
-        if verdict is None:
-            self.last_verdict += 1
-            verdict = self.verdicts[texts] = self.last_verdict
-            self.texts[verdict] = texts
-        return verdict
+        """The key id that stands for these texts: equal texts, equal key id, so equal keys share one entry."""
+        key_id = self.key_ids.get(texts)
+        if key_id is None:
+            self.last_key_id += 1
+            key_id = self.key_ids[texts] = self.last_key_id
+            self.texts[key_id] = texts
+        return key_id
 
     def is_full(self) -> bool:
         """Too many texts are remembered: call `forget`."""
-        return len(self.verdicts) >= MAX_TEXTS
+        return len(self.key_ids) >= MAX_TEXTS
 
     def forget(self, in_use: set[int]) -> None:
-        """Keep only the texts of verdicts in use."""
-        self.texts = {verdict: self.texts[verdict] for verdict in {0} | in_use}
-        self.verdicts = {texts: verdict for verdict, texts in self.texts.items() if verdict}
+        """Keep only the texts of key ids in use."""
+        self.texts = {key_id: self.texts[key_id] for key_id in {0} | in_use}
+        self.key_ids = {texts: key_id for key_id, texts in self.texts.items() if key_id}
 
-    def text(self, verdict: int, carried: bytes) -> str:
+    def text(self, key_id: int, carried: bytes) -> str:
         """The key as users see it."""
-        judged = iter(self.texts[verdict])
-        return self.fs.join(next(judged) if part is None else self._carried_text(part, carried) for part in self.parts)
+        computed = iter(self.texts[key_id])
+        return self.fs.join(
+            next(computed) if part is None else self._carried_text(part, carried) for part in self.parts
+        )
 
     def _carried_text(self, part: int, carried: bytes) -> str:
         names, tagged = self.carried[part]
@@ -137,7 +139,7 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
     reads = [*(filter_.fields if filter_ else ())]
     reads += [field for key, part in zip(keys, parts, strict=True) if part is None for field in key.fields]
     program = Program(
-        judged=tuple(dict.fromkeys(reads)),
+        computed=tuple(dict.fromkeys(reads)),
         by_agent=bool(filter_ and filter_.by_agent)
         or any(key.by_agent for key, part in zip(keys, parts, strict=True) if part is None),
         carried=tuple(carried),
@@ -157,7 +159,7 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
 
 
 def _carriage(key: Expression) -> tuple[tuple[str, ...], bool] | None:
-    """How a key's bytes can be carried: (fields, tagged), or None when it must be judged."""
+    """How a key's bytes can be carried: (fields, tagged), or None when it must be computed."""
     kinds = {FIELDS[name][-1] for name in key.choice}
     if len(kinds) == 1 and kinds <= INJECTIVE:
         return key.choice, False
@@ -167,15 +169,17 @@ def _carriage(key: Expression) -> tuple[tuple[str, ...], bool] | None:
 
 
 def _slices(program: Program) -> tuple[slice, ...]:
-    """Where each carried part lies, and the bounds of the native core."""
+    """Where each carried part's bytes are; InvalidDefinition beyond the bounds of the native core."""
     at, slices = 0, []
     for names, tagged in program.carried:
-        room = 4 * tagged + max(ROOMS.get(FIELDS[name][-1], 4) for name in names)
-        slices.append(slice(at, at + room))
-        at += room
-    judged = 8 * program.by_agent + sum(judged_room(ROOMS.get(FIELDS[name][-1], 4)) for name in program.judged)
-    picks = len(program.judged) + sum(len(names) for names, _ in program.carried)
-    if picks > MAX_PICKS or max(at, judged) > MAX_KEY_BYTES:
+        size = 4 * tagged + max(KEY_SIZES.get(FIELDS[name][-1], 4) for name in names)
+        slices.append(slice(at, at + size))
+        at += size
+    computed = 8 * program.by_agent + sum(
+        computed_size(KEY_SIZES.get(FIELDS[name][-1], 4)) for name in program.computed
+    )
+    picks = len(program.computed) + sum(len(names) for names, _ in program.carried)
+    if picks > MAX_PICKS or max(at, computed) > MAX_KEY_BYTES:
         raise InvalidDefinition(
             f"flow {program.name!r}: too many keys (at most {MAX_PICKS} fields and {MAX_KEY_BYTES} bytes)"
         )

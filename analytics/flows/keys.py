@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Protocol
 
 from analytics.core.flows.flowkeys import FIELDS
 
@@ -23,13 +23,20 @@ class InvalidDefinition(ValueError):
     """A definition or threshold that cannot be used; the message names the offending word."""
 
 
+class Lookups(Protocol):
+    """What a key function can look up outside of the sample; None: not known."""
+
+    def link(self, agent: str, port: str) -> str | None:
+        """The name of the link at a port (ifIndex as text) of an agent."""
+
+
 @dataclass(frozen=True)
 class Sample:
-    """What a key function can see: the texts of the raw fields, the agent, and the link a port belongs to."""
+    """What a key function can see: the texts of the raw fields, the agent, and what it may look up."""
 
     texts: Mapping[str, str | None]
     agent: str
-    link: Callable[[str, str], str | None]  # (agent, ifIndex) -> link name
+    lookups: Lookups
 
 
 Evaluate = Callable[[Sample], "str | None"]
@@ -195,7 +202,7 @@ def _equal(_: Sample, left: str | None, right: str | None) -> str | None:
 
 
 def _link(sample: Sample, port: str | None) -> str | None:
-    return None if port is None else sample.link(sample.agent, port)
+    return None if port is None else sample.lookups.link(sample.agent, port)
 
 
 FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {

@@ -17,6 +17,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from analytics.core.wire.ipv6 import EXTENSIONS, FRAGMENT, MAX_EXTENSIONS
+
 MAGICS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xc3\xd4": (">", 1e-6),
     b"\x4d\x3c\xb2\xa1": ("<", 1e-9), b"\xa1\xb2\x3c\x4d": (">", 1e-9),
@@ -29,8 +31,6 @@ MAX_BLOCK = 1 << 24  # of pcapng; names and comments are small too
 ETHERNET, RAW, LOOPBACK, COOKED, COOKED_2 = (1,), (12, 14, 101, 228, 229), (0, 108), (113,), (276,)
 LINKS = (*ETHERNET, *RAW, *LOOPBACK, *COOKED, *COOKED_2)
 TAGS = (0x8100, 0x88A8, 0x9100, 0x9200)
-EXTENSIONS = (0, 43, 51, 60, 135)  # IPv6 extension headers that a datagram may stand behind; 44 is a fragment
-MAX_EXTENSIONS = 8
 PROGRESS_STEP = 1 << 20
 PLAIN = struct.Struct(">12xHB5xHxB2x4s6xHH2x")  # Ethernet, IPv4 without options, UDP: what nearly all packets are
 
@@ -234,11 +234,12 @@ def _payload(data: bytes, at: int, length: int) -> bytes:
 
 
 def _behind_extensions(packet: bytes) -> tuple[int, int]:
-    """(offset, protocol) behind an IPv6 header and its extension headers, which take at least 8 bytes each."""
-    at, protocol, extensions = 40, packet[6], 0
-    while protocol in EXTENSIONS and extensions < MAX_EXTENSIONS and at + 2 <= len(packet):
-        length = (packet[at + 1] + 2) * 4 if protocol == 51 else (packet[at + 1] + 1) * 8
-        protocol, at, extensions = packet[at], at + length, extensions + 1
+    """(offset, protocol) behind an IPv6 header and its extension headers; a fragment header ends them."""
+    at, protocol = 40, packet[6]
+    for _ in range(MAX_EXTENSIONS):
+        if protocol not in EXTENSIONS or protocol == FRAGMENT or at + 2 > len(packet):
+            break
+        at, protocol = at + 8 + EXTENSIONS[protocol] * packet[at + 1], packet[at]
     return at, protocol
 
 

@@ -185,7 +185,7 @@ class Counters:
         metrics = {name: (value, then) for name, value in last.items()}
         metrics |= {name: (value, updated) for name, value in found.items()}
         if tag == QUEUE:
-            return {f"{name}_{values['queue_index']}": held for name, held in metrics.items()}
+            return {f"{name}_{values['queue_index']!r}": held for name, held in metrics.items()}
         if data_source[1].startswith(VIRTUAL):
             return {f"vir_{name}" if name in HOST_TEXTS else name: held for name, held in metrics.items()}
         return metrics

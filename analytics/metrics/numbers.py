@@ -118,8 +118,7 @@ def _samples(values: Mapping[str, int]) -> SampleTally:
 
 
 def _tally(values: Mapping[str, int]) -> dict[str, int]:
-    words = {"received": "received", "lost": "lost", "duplicate": "twice", "out_of_order": "late"}
-    return {name: values[word] for name, word in words.items()}
+    return {name: values[name] for name in ("received", "lost", "duplicate", "out_of_order")}
 
 
 def _address(sender: bytes) -> str:

@@ -29,7 +29,7 @@ def lines(kind: str, rows: Iterable[structures.Structure]) -> list[str]:
 
 def keys(tag: structures.Tag) -> str:
     """The keys that a flow record makes."""
-    made = [place.key for place in recordkeys.PLACES.get(tag, ())]
+    made = [place.key for place in recordkeys.RECORD_KEYS.get(tag, ())]
     made += [key for key, (of, _) in recordkeys.ALIASES.items() if of in made]
     return OTHERWISE.get(tag) or (f"`{' '.join(made)}`" if made else "")
 

@@ -350,7 +350,7 @@ def test_a_filter_by_the_name_of_the_host(engine):
 
 def test_only_counters_that_a_threshold_looks_at_need_python(engine):
     told = []
-    engine.counted = lambda source, now: told.append(source)
+    engine.on_counters = lambda source, now: told.append(source)
     switch = Switch(engine)
 
     def of_one_batch():

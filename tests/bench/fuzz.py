@@ -2,16 +2,16 @@
 sanitizer (gcc's libasan).
 
     .venv/bin/python tests/bench/fuzz.py 10000000 [--seed 1] [--jobs 2] [--build DIR]
-    .venv/bin/python tests/bench/fuzz.py --seed 1 --life 17        one life again, with full reports
+    .venv/bin/python tests/bench/fuzz.py --seed 1 --epoch 17        one epoch again, with full reports
 
 copies the source tree to DIR (default: build/fuzz), compiles the core there with AddressSanitizer and
-UndefinedBehaviorSanitizer and runs the inputs of tests/analytics/examples/inputs.py through victims.py, life by
-life of LIFE inputs, shared out among the jobs: what a life does follows from seed and number alone, however many jobs
-there are. Inputs lie in memory of their own; one more job runs every STRICTth life with all of Python's objects so. A
-job whose interpreter dies, raises, hangs or takes too much memory ends the run; the input that it had in hand is saved
-beside DIR's tree, a datagram as a capture that `howdah decode` reads. Before all that, a job that reads one byte too
-many on purpose has to die of it. Prints totals, how many inputs went which way; the exit code says whether all went
-well.
+UndefinedBehaviorSanitizer and runs the inputs of tests/analytics/examples/inputs.py through victims.py, epoch by
+epoch of EPOCH_INPUTS inputs, shared out among the jobs: what an epoch does follows from seed and number alone, however
+many jobs there are. Inputs are in memory of their own; one more job runs every STRICTth epoch with all of Python's
+objects so. A job whose interpreter dies, raises, hangs or takes too much memory ends the run; the input that it had in
+hand is saved beside DIR's tree, a datagram as a capture that `howdah decode` reads. Before all that, a job that reads
+one byte too many on purpose has to die of it. Prints totals, how many inputs were of which kind; the exit code says
+whether all went well.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
-LIFE = 2000  # inputs that one engine takes
-STRICT = 8  # of so many lives one has every object of Python in memory of its own, which takes twice the time
-HANG_S = 120  # a life takes a fraction of a second
+EPOCH_INPUTS = 2000  # inputs that one engine takes
+STRICT = 8  # of so many epochs one has every object of Python in memory of its own, which takes twice the time
+HANG_S = 120  # an epoch takes a fraction of a second
 ASAN = {
     "detect_leaks": 0,  # the interpreter itself keeps memory to its end
     "abort_on_error": 0,
@@ -45,13 +45,23 @@ ASAN = {
     "max_allocation_size_mb": 1024,
     "hard_rss_limit_mb": 4096,
 }
-BRIEF = {"malloc_context_size": 1}  # deep ones halve the speed; --life has them
-NOTE = struct.Struct("<QIII32s")  # inputs taken by the job, life, number in it, length, way
+BRIEF = {"malloc_context_size": 1}  # deep ones halve the speed; --epoch has them
+NOTE = struct.Struct("<QIII32s")  # inputs taken by the job, epoch, number in it, length, kind
 
 
 def sanitized(directory: Path) -> Path:
     """A copy of the tree with an instrumented core; what is up to date there is not built again."""
-    for part in ("analytics", "tests", "topologies", "controller", "setup.py", "setup.cfg", "pyproject.toml"):
+    for part in (
+        "analytics",
+        "documents",
+        "ovs_rules",
+        "tests",
+        "topologies",
+        "controller",
+        "setup.py",
+        "setup.cfg",
+        "pyproject.toml",
+    ):
         source = ROOT / part
         if source.is_dir():
             ignore = shutil.ignore_patterns("*.so", "__pycache__", "*.c")
@@ -90,15 +100,15 @@ def import_here() -> None:
     sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
 
-def share(job: int, jobs: int, lives: int) -> list[int]:
-    """The lives of a job. Job 0 takes every STRICTth, the others what is left."""
+def share(job: int, jobs: int, epochs: int) -> list[int]:
+    """The epochs of a job. Job 0 takes every STRICTth, the others what is left."""
     if job == 0:
-        return list(range(0, lives, STRICT))
-    return [life for life in range(lives) if life % STRICT][job - 1 :: jobs]
+        return list(range(0, epochs, STRICT))
+    return [epoch for epoch in range(epochs) if epoch % STRICT][job - 1 :: jobs]
 
 
-def work(lives: list[int], inputs: int, seed: int, note_file: Path) -> None:
-    """Run these lives out of `inputs` inputs; the totals go to standard output as JSON."""
+def work(epochs: list[int], inputs: int, seed: int, note_file: Path) -> None:
+    """Run these epochs out of `inputs` inputs; the totals go to standard output as JSON."""
     import_here()
     from tests.analytics.examples.inputs import Inputs  # noqa: PLC0415 - the sanitized core only in the sanitized process
     from tests.bench.victims import Victim  # noqa: PLC0415
@@ -106,13 +116,14 @@ def work(lives: list[int], inputs: int, seed: int, note_file: Path) -> None:
     sums: Counter[str] = Counter()
     source, taken = Inputs(seed), 0
     with note_file.open("r+b") as file, mmap.mmap(file.fileno(), 0) as note:
-        for life in lives:
+        for epoch in epochs:
             faulthandler.dump_traceback_later(HANG_S, exit=True)
-            victim = Victim(life)
-            for number, (way, wire) in enumerate(islice(source.life(life), min(LIFE, inputs - life * LIFE))):
-                NOTE.pack_into(note, 0, taken + number, life, number, len(wire), way.encode())
+            victim = Victim(epoch)
+            wanted = min(EPOCH_INPUTS, inputs - epoch * EPOCH_INPUTS)
+            for number, (kind, wire) in enumerate(islice(source.epoch(epoch), wanted)):
+                NOTE.pack_into(note, 0, taken + number, epoch, number, len(wire), kind.encode())
                 note[NOTE.size : NOTE.size + len(wire)] = wire
-                victim.take(way, wire)
+                victim.take(kind, wire)
             sums += victim.end()
             taken += victim.taken
     faulthandler.cancel_dump_traceback_later()
@@ -134,7 +145,7 @@ def step_beyond() -> None:
 
 
 class Job:
-    """A process with its share of the lives, and the note it keeps of the input in hand."""
+    """A process with its share of the epochs, and the note it keeps of the input in hand."""
 
     def __init__(self, number: int, arguments: list[str], directory: Path, settings: dict[str, str]) -> None:
         self.note = directory / f"job{number}.note"
@@ -144,10 +155,10 @@ class Job:
         self.process = subprocess.Popen(command, cwd=directory, env=settings, stdout=subprocess.PIPE, text=True)
 
     def in_hand(self) -> tuple[int, int, int, str, bytes]:
-        """(inputs taken before, life, number in it, way, input)."""
+        """(inputs taken before, epoch, number in it, kind, input)."""
         data = self.note.read_bytes()
-        taken, life, number, length, way = NOTE.unpack_from(data)
-        return taken, life, number, way.rstrip(b"\0").decode(), data[NOTE.size : NOTE.size + length]
+        taken, epoch, number, length, kind = NOTE.unpack_from(data)
+        return taken, epoch, number, kind.rstrip(b"\0").decode(), data[NOTE.size : NOTE.size + length]
 
 
 def capture_of(wire: bytes) -> bytes:
@@ -161,25 +172,25 @@ def capture_of(wire: bytes) -> bytes:
 
 def report(job: Job, seed: int, directory: Path) -> None:
     """Save the input that a failed job had in hand and say how to see it again."""
-    _, life, number, way, wire = job.in_hand()
-    saved = directory / f"failed-{seed}-{life}-{number}"
-    if way == "request":
+    _, epoch, number, kind, wire = job.in_hand()
+    saved = directory / f"failed-{seed}-{epoch}-{number}"
+    if kind == "request":
         saved = saved.with_suffix(".txt")
         saved.write_bytes(wire)
     else:
         saved = saved.with_suffix(".pcap")
-        saved.write_bytes(wire if way == "capture file" else capture_of(wire))
-    print(f"FAILED with exit code {job.process.returncode}: seed {seed}, life {life}, input {number} ({way})")
-    print(f"  saved as {saved}\n  again: {sys.executable} {__file__} --seed {seed} --life {life}\n  {wire.hex()}")
+        saved.write_bytes(wire if kind == "capture file" else capture_of(wire))
+    print(f"FAILED with exit code {job.process.returncode}: seed {seed}, epoch {epoch}, input {number} ({kind})")
+    print(f"  saved as {saved}\n  again: {sys.executable} {__file__} --seed {seed} --epoch {epoch}\n  {wire.hex()}")
 
 
 def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) -> int:
-    """Start the jobs, tell once a minute how far they are, add up their totals."""
-    began = told = time.monotonic()
+    """Start the jobs, say once a minute how far they are, add up their totals."""
+    began = reported = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the jobs end too
     jobs = []
     for number in range(given.jobs + 1):
-        what = ["--life", str(given.life)] if given.life is not None else ["--share", str(number), str(given.jobs)]
+        what = ["--epoch", str(given.epoch)] if given.epoch is not None else ["--share", str(number), str(given.jobs)]
         arguments = [str(given.inputs), "--seed", str(given.seed), *what]
         jobs.append(Job(number, arguments, directory, settings))
     failed = None
@@ -187,9 +198,9 @@ def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) ->
         while failed is None and any(job.process.poll() is None for job in jobs):
             time.sleep(0.2)
             failed = next((job for job in jobs if job.process.poll()), None)
-            if time.monotonic() - told >= 60:
-                told = time.monotonic()
-                print(f"{sum(job.in_hand()[0] for job in jobs)} inputs, {told - began:.0f} s", flush=True)
+            if time.monotonic() - reported >= 60:
+                reported = time.monotonic()
+                print(f"{sum(job.in_hand()[0] for job in jobs)} inputs, {reported - began:.0f} s", flush=True)
     finally:
         for job in jobs:
             job.process.terminate()
@@ -206,10 +217,10 @@ def run(given: argparse.Namespace, directory: Path, settings: dict[str, str]) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
-    parser.add_argument("inputs", type=int, nargs="?", default=LIFE)
+    parser.add_argument("inputs", type=int, nargs="?", default=EPOCH_INPUTS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
-    parser.add_argument("--life", type=int, help="run this one again, alone")
+    parser.add_argument("--epoch", type=int, help="run this one again, alone")
     parser.add_argument("--build", type=Path, default=ROOT / "build/fuzz")
     parser.add_argument("--note", type=Path, help=argparse.SUPPRESS)  # the rest is for jobs
     parser.add_argument("--share", type=int, nargs=2, help=argparse.SUPPRESS)
@@ -218,13 +229,13 @@ def main() -> int:
     if given.step_beyond:
         step_beyond()
     elif given.note:
-        lives = [given.life] if given.life is not None else share(*given.share, -(-given.inputs // LIFE))
-        work(lives, given.inputs, given.seed, given.note)
+        epochs = [given.epoch] if given.epoch is not None else share(*given.share, -(-given.inputs // EPOCH_INPUTS))
+        work(epochs, given.inputs, given.seed, given.note)
     else:
-        if given.life is not None:
-            given.inputs, given.jobs = (given.life + 1) * LIFE, 0
+        if given.epoch is not None:
+            given.inputs, given.jobs = (given.epoch + 1) * EPOCH_INPUTS, 0
         directory = sanitized(given.build.resolve())
-        settings = environment(directory, BRIEF if given.life is None else {}, given.seed)
+        settings = environment(directory, BRIEF if given.epoch is None else {}, given.seed)
         watched = subprocess.run(
             [sys.executable, str(directory / "tests/bench/fuzz.py"), "--step-beyond"],
             cwd=directory, env=settings, capture_output=True, text=True, check=False,

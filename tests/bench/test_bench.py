@@ -63,7 +63,7 @@ def test_a_file_that_cannot_be_measured_is_one_line(tmp_path, content, named):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_everybody_gets_the_load_and_the_counts_are_true():
+def test_every_contestant_gets_the_load_and_the_counts_are_true():
     report = measured()
     assert (report["source"], report["datagrams"]) == ("generated", 4096)
     assert [run["name"] for run in report["blast"]] == ["drain", "howdah", "sfcapd"][: 3 if SFCAPD else 2]

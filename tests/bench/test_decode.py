@@ -37,8 +37,8 @@ def stream(keys: int, count: int) -> list[bytes]:
     made = []
     for number in range(count):
         samples = []
-        for place in range(SAMPLES):
-            flow = (number * SAMPLES + place) * 2654435761 % keys
+        for index in range(SAMPLES):
+            flow = (number * SAMPLES + index) * 2654435761 % keys
             src, dst = f"10.{flow >> 16 & 255}.{flow >> 8 & 255}.{flow & 255}", f"10.200.0.{flow % 250}"
             upper = (
                 udp(1000 + flow % 50000, 5001, bytes(86))
@@ -46,7 +46,7 @@ def stream(keys: int, count: int) -> list[bytes]:
                 else tcp(1000 + flow % 50000, 5001) + bytes(74)
             )
             header = ethernet(ipv4(upper, 17 if flow % 4 == 0 else 6, src, dst))
-            sequence = number * SAMPLES + place + 1
+            sequence = number * SAMPLES + index + 1
             samples.append(
                 flow_sample(sampled_header(header), sequence=sequence, source=(2, 1000), ports=(1 + flow % 8, 9))
             )

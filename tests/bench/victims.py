@@ -3,7 +3,7 @@ aggregate, counters, thresholds), the printers, both capture readers, and the pa
 
 Every datagram goes through the engine and one of the four printers, in turn; every 16th also through `decode`. A
 capture file is played natively and read by capture.py, which must agree; a request is read as everything that a user
-may send. What escapes that is not documented ends the life. Under the address sanitizer an input lies in memory of its
+may send. What escapes that is not documented ends the epoch. Under the address sanitizer an input is in memory of its
 own whose next byte is out of bounds.
 """
 
@@ -16,15 +16,15 @@ import os
 from collections import Counter
 from itertools import islice
 
-from analytics.core.dissect.packet import ROOMS
-from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, judged_room
-from analytics.core.printing.printer import Printer
-from analytics.core.wire.sflow import decode
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from analytics import topology
 from analytics.api import parameters, relaxed_json
+from analytics.core.dissect.packet import KEY_SIZES
+from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, computed_size
+from analytics.core.printing.printer import Printer
+from analytics.core.wire.sflow import decode
 from analytics.engine import Engine, EngineSettings
 from analytics.events.thresholds import parse_threshold
 from analytics.flows.definitions import compile_flow
@@ -36,7 +36,7 @@ from tests.analytics.examples.inputs import CAPTURE, REQUEST, START
 FORMS = ("text", "json", "csv", "pcap")
 FIXED = {
     "carried": {"keys": "or:ipsource:ip6source,null:vlan,stack", "value": "bytes", "filter": "ipttl!=1"},
-    "judged": {"keys": "mask:ipsource:8,null:[link:inputifindex],eq:vlan:ipttl", "value": "ipbytes"},
+    "computed": {"keys": "mask:ipsource:8,null:[link:inputifindex],eq:vlan:ipttl", "value": "ipbytes"},
     "inner": {
         "keys": "null:ipsource.1,null:ip6source.2,null:macsource.1,inputifindex,outputifindex",
         "value": "frames",
@@ -46,46 +46,46 @@ FIXED = {
     "names": {"keys": "suffix:dnsqname:.:2,dnsqtypename,dnsqr", "value": "frames"},
     "drops": {"keys": "reason,null:ipsource", "value": "frames", "dropped": True},
 }
-VALUES_PER_LIFE = 5  # with more there would be no shortcuts (core/shortcuts.pxd)
-FIELDS_PER_LIFE = 12
-LIVES_PER_ROUND = -(-len(FIELDS) // FIELDS_PER_LIFE)  # after so many every field was read
+VALUES_PER_EPOCH = 5  # with more there would be no microflows (core/flows/microflows.pxd)
+FIELDS_PER_EPOCH = 12
+EPOCHS_PER_ROUND = -(-len(FIELDS) // FIELDS_PER_EPOCH)  # after so many every field was read
 THRESHOLDS = {
     "flow": {"metric": "carried", "value": 1, "byFlow": True},
     "counter": {"metric": "ifinoctets", "value": 1},
 }
 ASKED = ["ifinutilization", "max:field0"]
 HEAD = bytes.__basicsize__ - 1  # of a bytes object: what stands in front of its content; 16 before that, its length
-EDGE, ROOM = bytes(64), bytes(576)
+EDGE, PADDING = bytes(64), bytes(576)
 
 
-def definitions(life: int) -> dict[str, dict[str, object]]:
-    """The flow definitions of a life: half of the fixed ones, and of the fields so many that all have their turn.
+def definitions(epoch: int) -> dict[str, dict[str, object]]:
+    """The flow definitions of an epoch: half of the fixed ones, and of the fields so many that all have their turn.
 
-    A field is read as a key that is carried and, if it is a number, as a value, in every other round of lives also as
-    a key that is judged; in every third round all of them of discards.
+    A field is read as a key that is carried and, if it is a number, as a value, in every other round of epochs also as
+    a key that is computed; in every third round all of them of discards.
     """
-    names, turn = list(FIELDS), life % LIVES_PER_ROUND * FIELDS_PER_LIFE
-    mine = names[turn : turn + FIELDS_PER_LIFE]
-    dropped = life // LIVES_PER_ROUND % 3 == 2
-    made: dict[str, dict[str, object]] = {name: FIXED[name] for name in list(FIXED)[life & 1 :: 2]}
-    for place, name in enumerate(mine):
-        valued = (place + life // LIVES_PER_ROUND * VALUES_PER_LIFE) % FIELDS_PER_LIFE < VALUES_PER_LIFE
+    names, turn = list(FIELDS), epoch % EPOCHS_PER_ROUND * FIELDS_PER_EPOCH
+    mine = names[turn : turn + FIELDS_PER_EPOCH]
+    dropped = epoch // EPOCHS_PER_ROUND % 3 == 2
+    made: dict[str, dict[str, object]] = {name: FIXED[name] for name in list(FIXED)[epoch & 1 :: 2]}
+    for index, name in enumerate(mine):
+        valued = (index + epoch // EPOCHS_PER_ROUND * VALUES_PER_EPOCH) % FIELDS_PER_EPOCH < VALUES_PER_EPOCH
         value = name if valued and FIELDS[name][-1] == "number" else "frames"
-        made[f"field{place}"] = {"keys": name, "value": value, "dropped": dropped}
+        made[f"field{index}"] = {"keys": name, "value": value, "dropped": dropped}
     groups: list[list[str]] = []
-    for name in mine[: len(mine) // 2] if life // LIVES_PER_ROUND % 2 else mine[len(mine) // 2 :]:
+    for name in mine[: len(mine) // 2] if epoch // EPOCHS_PER_ROUND % 2 else mine[len(mine) // 2 :]:
         if not groups or len(groups[-1]) == 3 or _width([*groups[-1], name]) > MAX_KEY_BYTES:
             groups.append([])
         groups[-1].append(name)
-    for place, group in enumerate(groups):
+    for index, group in enumerate(groups):
         keys = ",".join(f"null:{name}" for name in group)
-        made[f"nulls{place}"] = {"keys": keys, "value": "frames", "dropped": dropped}
+        made[f"nulls{index}"] = {"keys": keys, "value": "frames", "dropped": dropped}
     return made
 
 
 def _width(names: list[str]) -> int:
-    """Bytes of these fields as judged ones."""
-    return sum(judged_room(ROOMS.get(FIELDS[name][-1], 4)) for name in names)
+    """Bytes of these fields as computed ones."""
+    return sum(computed_size(KEY_SIZES.get(FIELDS[name][-1], 4)) for name in names)
 
 
 def _poisoner() -> ctypes._CFuncPtr | None:
@@ -107,9 +107,9 @@ def guarded(wire: bytes) -> bytes:
     """
     if _poison is None:
         return wire
-    whole = b"".join((wire, ROOM))  # a sum with nothing would be ROOM itself
+    whole = b"".join((wire, PADDING))  # a sum with nothing would be PADDING itself
     ctypes.c_ssize_t.from_address(id(whole) + HEAD - 16).value = len(wire)
-    _poison(id(whole) + HEAD + len(wire), len(ROOM) + 1)
+    _poison(id(whole) + HEAD + len(wire), len(PADDING) + 1)
     return whole
 
 
@@ -117,9 +117,9 @@ def alone(wire: bytes) -> memoryview:
     """The same bytes; under the sanitizer those around them are out of bounds, on both sides."""
     if _poison is None:
         return memoryview(wire)
-    whole = b"".join((EDGE, wire, ROOM))
+    whole = b"".join((EDGE, wire, PADDING))
     _poison(id(whole) + HEAD, len(EDGE))
-    _poison(id(whole) + HEAD + len(EDGE) + len(wire), len(ROOM) + 1)
+    _poison(id(whole) + HEAD + len(EDGE) + len(wire), len(PADDING) + 1)
     return memoryview(whole)[len(EDGE) : len(EDGE) + len(wire)]
 
 
@@ -129,15 +129,15 @@ def _pages(fileno: int, length: int, access: int) -> contextlib.AbstractContextM
 
 
 class Victim:
-    """Lives for a run of inputs: one engine, four printers."""
+    """Takes an epoch of inputs: one engine, four printers."""
 
-    def __init__(self, life: int) -> None:
+    def __init__(self, epoch: int) -> None:
         assert hasattr(replay, "mmap"), "replay reads its file in another way: guard that"
         replay.mmap = _pages  # type: ignore[assignment]
-        self.life, self.file = life, os.memfd_create("capture")
-        self.engine = Engine(EngineSettings(max_entries=64 if life % 4 == 3 else 1 << 16))
-        self.names = list(definitions(life))
-        for name, spec in definitions(life).items():
+        self.epoch, self.file = epoch, os.memfd_create("capture")
+        self.engine = Engine(EngineSettings(max_entries=64 if epoch % 4 == 3 else 1 << 16))
+        self.names = list(definitions(epoch))
+        for name, spec in definitions(epoch).items():
             self.engine.set_flow(name, spec)
         for name, spec in THRESHOLDS.items():
             self.engine.set_threshold(name, spec)
@@ -145,20 +145,20 @@ class Victim:
         self.taken, self.printed, self.now, self.last = 0, 0, float(START), b""
         self.sums: Counter[str] = Counter()
 
-    def take(self, way: str, wire: bytes) -> None:
+    def take(self, kind: str, wire: bytes) -> None:
         """One input."""
         self.taken += 1
         self.now += 0.001
-        self.sums[way] += 1
-        if way == CAPTURE:
+        self.sums[kind] += 1
+        if kind == CAPTURE:
             self.play(wire)
-        elif way == REQUEST:
+        elif kind == REQUEST:
             self.request(wire)
         else:
             self.datagram(wire)
 
     def datagram(self, wire: bytes) -> None:
-        if self.taken & 15 == 1:  # thrice the same samples: by their shortcuts, and several datagrams in one batch
+        if self.taken & 15 == 1:  # thrice the same samples: by their microflows, and several datagrams in one batch
             self.engine.feed([guarded(each) for each in (self.last, wire) * 2], self.now)
         self.engine.feed([guarded(wire)], self.now)
         self.last = wire
@@ -209,17 +209,17 @@ class Victim:
                 parse("name", spec)
 
     def end(self) -> Counter[str]:
-        """The questions that users ask, and what the life came to."""
+        """The questions that users ask, and what the epoch came to."""
         engine, now = self.engine, self.now
         engine.tick(now)
         found = engine.agents()
         engine.flow_keys(now)
         engine.events(None, 100)
-        engine.dump(["ALL"] if self.life % 64 == 0 else ASKED, ["ALL"], {}, now)
-        for agent in islice(found, self.life % 8, self.life % 8 + 1):
+        engine.dump(["ALL"] if self.epoch % 64 == 0 else ASKED, ["ALL"], {}, now)
+        for agent in islice(found, self.epoch % 8, self.epoch % 8 + 1):
             engine.table([agent], ASKED, {}, now)
             engine.metrics_of(agent, now)
-        for name in self.names[self.life & 3 :: 4]:
+        for name in self.names[self.epoch & 3 :: 4]:
             flows = engine.active_flows(["ALL"], name, now)
             self.sums["flows read"] += len(flows)
             assert all(flow.key.isprintable() for flow in flows)
@@ -237,7 +237,7 @@ class Victim:
         self.sums["datagrams"] += numbers.datagrams
         self.sums["not sFlow 5"] += numbers.not_sflow + numbers.other_version
         self.sums["flow entries refused"] += numbers.flow_entries_refused
-        self.sums["samples by shortcut"] += self.engine.pipeline.numbers()["by_shortcut"]
+        self.sums["samples by microflow"] += self.engine.pipeline.numbers()["by_microflow"]
         self.sums["events"] += numbers.events
         self.sums["agents"] += len(agents)
         for agent in agents:

@@ -1,8 +1,8 @@
 """Link layers other than Ethernet and its tags, and the headers that put Ethernet into Ethernet.
 
 LLC and SNAP (802.2), 802.11, PPP RFC 1661 with bridging RFC 3518, PPPoE RFC 2516, Cisco's HDLC, PBB (802.1ah), TRILL
-RFC 6325, MACsec (802.1AE). A rung as ladder.pyx describes it: claim the slot, push the name, step over the header,
-answer the next rung.
+RFC 6325, MACsec (802.1AE). Each function is a step of the header walk (walk.pyx): claim the slot, push the name, step
+over the header, answer the next header.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 
 from analytics.core.dissect.packet cimport *
 from analytics.core.dissect.nextheaders cimport *
-from analytics.core.dissect.tunnels cimport climb_tunnel
+from analytics.core.dissect.tunnels cimport walk_tunnel
 from analytics.core.wire.xdr cimport be16
 
 
@@ -19,18 +19,18 @@ cdef Protocol logical_link(Walk* walk) noexcept nogil:
     cdef const uint8_t* at = walk.at
     claim(walk.fields, LLC, at, walk.end)
     push(walk.fields, P_LLC)
-    if room(walk) < 3:
+    if remaining(walk) < 3:
         return END
     if at[0] == 0x42:
         return P_STP
     if at[0] == 0xFE:
         return P_ISIS
-    if at[0] != 0xAA or at[2] != 3 or room(walk) < 8:
+    if at[0] != 0xAA or at[2] != 3 or remaining(walk) < 8:
         return END
     if at[3] != 0 or at[4] != 0 or at[5] not in (0, 0xF8):
         return P_SNAP
     if walk.typed >= 0:
-        mark(walk.fields, walk.typed, at + 6, at + 8)
+        set_slot(walk.fields, walk.typed, at + 6, at + 8)
     walk.at += 8
     return by_type(be16(at + 6))
 
@@ -40,23 +40,23 @@ cdef Protocol wireless(Walk* walk) noexcept nogil:
     cdef const uint8_t* at = walk.at
     cdef uint8_t* pair
     cdef size_t length = 24
-    cdef uint32_t ways
-    cdef int depth = met(walk.fields, ETH)
+    cdef uint32_t ds_bits
+    cdef int depth = depth_of(walk.fields, ETH)
     push(walk.fields, P_WLAN)
-    if room(walk) < length or at[0] & 0xF != 8:     # version 0, type data
+    if remaining(walk) < length or at[0] & 0xF != 8:  # version 0, type data
         return END
-    ways = at[1] & 3
-    if ways == 3:
+    ds_bits = at[1] & 3
+    if ds_bits == 3:
         length += 6
     if at[0] & 0x80:                                # quality of service
         length += 2 + (4 if at[1] & 0x80 else 0)    # and its +HTC field
-    if room(walk) < length:
+    if remaining(walk) < length:
         return END
     if depth < DEPTH:
-        pair = &walk.fields.addresses[12 * depth]
-        memcpy(pair, at + 16 if ways & 1 else at + 4, 6)
-        memcpy(pair + 6, at + 24 if ways == 3 else at + 16 if ways == 2 else at + 10, 6)
-        claim(walk.fields, ETH, pair, pair + 12)
+        pair = &walk.fields.addresses[MAC_PAIR * depth]
+        memcpy(pair, at + 16 if ds_bits & 1 else at + 4, 6)
+        memcpy(pair + 6, at + 24 if ds_bits == 3 else at + 16 if ds_bits == 2 else at + 10, 6)
+        claim(walk.fields, ETH, pair, pair + MAC_PAIR)
     walk.at += length
     return END if at[0] & 0x40 or at[1] & 0x40 else P_LLC   # no data, or encrypted
 
@@ -65,7 +65,7 @@ cdef Protocol pppoe(Walk* walk) noexcept nogil:
     cdef uint32_t length
     claim(walk.fields, PPPOE, walk.at, walk.end)
     push(walk.fields, P_PPPOE)
-    if room(walk) < 6 or walk.at[1] != 0:           # a code: the discovery stage
+    if remaining(walk) < 6 or walk.at[1] != 0:      # a code: the discovery stage
         return END
     length = be16(walk.at + 4)
     walk.at += 6
@@ -77,14 +77,14 @@ cdef Protocol ppp(Walk* walk) noexcept nogil:
     """RFC 1661. Address and control, and the first byte of the protocol, may be compressed away."""
     cdef uint32_t kind
     push(walk.fields, P_PPP)
-    if room(walk) >= 2 and walk.at[0] == 0xFF and walk.at[1] == 3:
+    if remaining(walk) >= 2 and walk.at[0] == 0xFF and walk.at[1] == 3:
         walk.at += 2
     if walk.at < walk.end and walk.at[0] & 1:
         kind = walk.at[0]
         walk.at += 1
     else:
         claim(walk.fields, PPP, walk.at, walk.end)
-        if room(walk) < 2:
+        if remaining(walk) < 2:
             return END
         kind = be16(walk.at)
         walk.at += 2
@@ -108,10 +108,10 @@ cdef Protocol bridged(Walk* walk) noexcept nogil:
 cdef Protocol hdlc(Walk* walk) noexcept nogil:
     """Cisco's HDLC on a POS link: address, 0, an Ethernet type. Anything else there is PPP."""
     cdef const uint8_t* at = walk.at
-    if at[0] not in (0x0F, 0x8F) or (room(walk) >= 2 and at[1] != 0):
+    if at[0] not in (0x0F, 0x8F) or (remaining(walk) >= 2 and at[1] != 0):
         return P_PPP
     push(walk.fields, P_HDLC)
-    if room(walk) < 4:
+    if remaining(walk) < 4:
         return END
     walk.typed = claim(walk.fields, TYPE, at + 2, at + 4)
     walk.at += 4
@@ -129,27 +129,27 @@ cdef Protocol trill(Walk* walk) noexcept nogil:
     """RFC 6325: flags and the length of options, egress, ingress, options."""
     claim(walk.fields, TRILL, walk.at, walk.end)
     push(walk.fields, P_TRILL)
-    if room(walk) < 6:
+    if remaining(walk) < 6:
         return END
     return P_ETH if step(walk, 6 + 4 * (be16(walk.at) >> 6 & 0x1F)) else END
 
 
-cdef Protocol climb_link(Protocol rung, Walk* walk) noexcept nogil:
-    """The rungs of this file; others are those of tunnels."""
-    if rung == P_LLC:
+cdef Protocol walk_link(Protocol next_header, Walk* walk) noexcept nogil:
+    """The headers of this file; others are those of tunnels."""
+    if next_header == P_LLC:
         return logical_link(walk)
-    elif rung == P_PPPOE:
+    elif next_header == P_PPPOE:
         return pppoe(walk)
-    elif rung == P_PPP:
+    elif next_header == P_PPP:
         return ppp(walk)
-    elif rung == P_HDLC:
+    elif next_header == P_HDLC:
         return hdlc(walk)
-    elif rung == P_WLAN:
+    elif next_header == P_WLAN:
         return wireless(walk)
-    elif rung == P_PBB:
+    elif next_header == P_PBB:
         return backbone(walk)
-    elif rung == P_TRILL:
+    elif next_header == P_TRILL:
         return trill(walk)
-    elif rung == P_MACSEC:
+    elif next_header == P_MACSEC:
         return last(walk, MACSEC, P_MACSEC)
-    return climb_tunnel(rung, walk)
+    return walk_tunnel(next_header, walk)

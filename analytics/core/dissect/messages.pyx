@@ -1,6 +1,6 @@
 """Messages in UDP that are keys and carry no packet: questions to the DNS (RFC 1035), and RoCEv2.
 
-Of a DNS message the first question is read: its name is laid out as text in Fields.names. RoCEv2 is InfiniBand's base
+Of a DNS message the first question is read: its name is written as text in Fields.names. RoCEv2 is InfiniBand's base
 transport header with what follows it in reliable and unreliable connections (InfiniBand specification 1, section 9;
 sflow-rt-api.md 2.3 has the names of the keys). DNS is no name on the stack, as sFlow-RT has none for it.
 """
@@ -31,11 +31,11 @@ cdef uint32_t name_length(const uint8_t* at, const uint8_t* end) noexcept nogil:
     return 0
 
 
-cdef void lay_name(uint8_t* out, const uint8_t* at, uint32_t length) noexcept nogil:
+cdef void write_name(uint8_t* out, const uint8_t* at, uint32_t length) noexcept nogil:
     """A name as text with a dot behind each label, in NAME_ROOM bytes: of a longer one the last labels that fit."""
     cdef uint32_t size
-    memset(out, 0, NAME_ROOM)
-    while length - 1 > NAME_ROOM:
+    memset(out, 0, NAME_BYTES)
+    while length - 1 > NAME_BYTES:
         length -= at[0] + 1
         at += at[0] + 1
     if length == 1:
@@ -56,15 +56,15 @@ cdef Protocol domain(Walk* walk) noexcept nogil:
     cdef uint8_t* out
     cdef uint32_t length
     cdef int slot = claim(fields, DNS, walk.at, walk.end)
-    if slot < 0 or room(walk) <= DNS_HEADER or be16(walk.at + 4) == 0:
+    if slot < 0 or remaining(walk) <= DNS_HEADER or be16(walk.at + 4) == 0:
         return END
     length = name_length(question, walk.end)
     if length == 0:
         return END
-    out = &fields.names[NAME_ROOM * (slot >> 6)]
-    lay_name(out, question, length)
-    mark(fields, slot - DNS + DNSNAME, out, out + NAME_ROOM)
-    mark(fields, slot - DNS + DNSTYPE, question + length, walk.end)
+    out = &fields.names[NAME_BYTES * (slot >> 6)]
+    write_name(out, question, length)
+    set_slot(fields, slot - DNS + DNSNAME, out, out + NAME_BYTES)
+    set_slot(fields, slot - DNS + DNSTYPE, question + length, walk.end)
     return END
 
 
@@ -76,7 +76,7 @@ cdef Protocol infiniband(Walk* walk) noexcept nogil:
         note(walk.fields, IBBTPLACE, IBBT_WORD, <uint32_t>(at - walk.start))
     claim(walk.fields, IBBT, at, walk.end)
     push(walk.fields, P_IBBT)
-    if room(walk) <= IBBT_HEADER:
+    if remaining(walk) <= IBBT_HEADER:
         return END
     if opcode in (6, 10, 11, 12, 0x26, 0x2A, 0x2B):     # the first or only packet of an RDMA write, a read request
         claim(walk.fields, IBRETH, at + IBBT_HEADER, walk.end)
@@ -85,5 +85,5 @@ cdef Protocol infiniband(Walk* walk) noexcept nogil:
     return END
 
 
-cdef Protocol climb_message(Protocol rung, Walk* walk) noexcept nogil:
-    return domain(walk) if rung == P_DNS else infiniband(walk)
+cdef Protocol walk_message(Protocol next_header, Walk* walk) noexcept nogil:
+    return domain(walk) if next_header == P_DNS else infiniband(walk)

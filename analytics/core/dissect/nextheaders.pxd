@@ -1,10 +1,10 @@
-"""The ladder's state, and which rung is next."""
+"""The state of the header walk, and which header is next."""
 
 from libc.stdint cimport uint8_t, uint32_t
 
 from analytics.core.dissect.packet cimport *
 
-cdef struct Walk:                                   # the ladder's whole state, next to the rung that is next
+cdef struct Walk:                                   # all state but which header is next
     Fields* fields
     const uint8_t* start                            # of the sampled header
     const uint8_t* at                               # where the next header starts
@@ -12,14 +12,14 @@ cdef struct Walk:                                   # the ladder's whole state, 
     int typed                                       # slot of the latest Ethernet type
 
 
-cdef inline size_t room(const Walk* walk) noexcept nogil:
+cdef inline size_t remaining(const Walk* walk) noexcept nogil:
     """Bytes that may be read from walk.at on."""
     return <size_t>(walk.end - walk.at)
 
 
 cdef inline bint step(Walk* walk, size_t length) noexcept nogil:
     """Step over a header; 0 when it is cut."""
-    if room(walk) < length:
+    if remaining(walk) < length:
         return 0
     walk.at += length
     return 1
@@ -27,7 +27,7 @@ cdef inline bint step(Walk* walk, size_t length) noexcept nogil:
 
 cdef inline void trim(Walk* walk, size_t length) noexcept nogil:
     """What starts at walk.at is only so long: what follows is padding."""
-    if room(walk) > length:
+    if remaining(walk) > length:
         walk.end = walk.at + length
 
 
@@ -39,7 +39,7 @@ cdef inline Protocol last(Walk* walk, int header, Protocol name) noexcept nogil:
 
 
 cdef inline Protocol by_type(uint32_t kind) noexcept nogil:
-    """The rung of an Ethernet type."""
+    """The header that an Ethernet type names."""
     if kind == 0x0800:
         return P_IP
     if kind == 0x86DD:
@@ -55,7 +55,7 @@ cdef inline Protocol by_type(uint32_t kind) noexcept nogil:
     return by_rare_type(kind)
 
 
-cdef uint8_t BY_PROTOCOL[256]                       # IP protocol number -> rung
+cdef uint8_t BY_PROTOCOL[256]                       # IP protocol number -> header
 
 cdef Protocol by_rare_type(uint32_t kind) noexcept nogil
 cdef Protocol by_udp_port(uint32_t source, uint32_t destination) noexcept nogil

@@ -1,20 +1,20 @@
-"""Which header is next: the numbers by which headers name their successors -> rungs of the ladder.
+"""Which header is next: the numbers by which headers name their successors -> Protocol.
 
-IANA: ieee-802-numbers, protocol-numbers, service-names-port-numbers, nsh. A number without a row ends the ladder.
+IANA: ieee-802-numbers, protocol-numbers, service-names-port-numbers, nsh. A number without a row ends the walk.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from analytics.core.dissect.packet cimport *
 
 memset(BY_PROTOCOL, 0, 256)
-for _number, _rung in (
+for _number, _protocol in (
     (1, P_ICMP), (2, P_IGMP), (4, P_IP), (6, P_TCP), (17, P_UDP), (33, P_DCCP), (41, P_IP6), (47, P_GRE), (50, P_ESP),
     (51, P_AH), (58, P_ICMP6), (89, P_OSPF), (97, P_ETHERIP), (103, P_PIM), (112, P_VRRP), (115, P_L2TP3),
     (132, P_SCTP), (136, P_UDPLITE), (137, P_MPLS), (143, P_ETH),
 ):
-    BY_PROTOCOL[_number] = _rung
+    BY_PROTOCOL[_number] = _protocol
 
 
 cdef Protocol by_rare_type(uint32_t kind) noexcept nogil:
@@ -72,11 +72,11 @@ cdef inline Protocol by_port(uint32_t port) noexcept nogil:
 
 
 cdef Protocol by_udp_port(uint32_t source, uint32_t destination) noexcept nogil:
-    """The rung behind UDP; END when the ports mean nothing to us. Of some protocols the answers count too."""
-    cdef Protocol rung = by_port(destination)
-    if rung == END and (source == 53 or source == 1701 or source == 3544 or source == 5247):
+    """The header behind UDP; END when the ports mean nothing to us. Of some protocols the answers count too."""
+    cdef Protocol next_header = by_port(destination)
+    if next_header == END and (source == 53 or source == 1701 or source == 3544 or source == 5247):
         return by_port(source)
-    return rung
+    return next_header
 
 
 cdef Protocol by_next(uint32_t number) noexcept nogil:
@@ -93,7 +93,7 @@ cdef Protocol by_next(uint32_t number) noexcept nogil:
 
 
 cdef Protocol first(uint32_t protocol) noexcept nogil:
-    """The rung where a sampled_header of this protocol starts; END: its bytes are kept unread."""
+    """The first header of a sampled_header of this protocol; END: its bytes are kept unread."""
     if protocol == 1:
         return P_ETH
     if protocol == 7:

@@ -11,11 +11,15 @@ from analytics.core.wire.xdr cimport swap32
 
 cdef enum:
     DEPTH = 3                                       # a field's plain name, .1 and .2
-    STACK_ROOM = 16                                 # headers followed in a packet, outermost first: the ladder's bound
-    LAYER = 64                                      # slots per occurrence
-    SLOTS = 256                                     # LAYER * (DEPTH + 1)
-    NAME_ROOM = 128                                 # bytes of a name in a key
-    NOTES_ROOM = 6144
+    STACK_DEPTH = 16                                # headers followed in a packet, outermost first
+    LAYER = 64                                      # slots per occurrence, a bit each in a word of Fields.present
+    SLOT_WORDS = DEPTH + 1                          # the last one is of slots that occur once
+    SLOTS = LAYER * SLOT_WORDS
+    NAME_BYTES = 128                                # bytes of a name in a key
+    LIST_BYTES = 64                                 # of a list in a key: AS numbers, labels, communities
+    NOTES_BYTES = 6144
+    SUMMARY_BYTES = 80
+    MAC_PAIR = 12                                   # bytes of Ethernet's addresses
 
 cdef enum:                                          # headers that can repeat
     ETH
@@ -63,7 +67,7 @@ cdef enum:                                          # headers that can repeat
     LISP                                            # its instance
     CAPWAP
     DNS
-    DNSNAME                                         # of the first question, laid out anew
+    DNSNAME                                         # of the first question, as text
     DNSTYPE
     IBBT                                            # InfiniBand's base transport header
     IBRETH                                          # what follows it in RDMA requests
@@ -71,7 +75,7 @@ cdef enum:                                          # headers that can repeat
     HEADERS                                         # at most LAYER
 
 cdef enum:                                          # once per sample
-    FRAME = 192                                     # LAYER * DEPTH
+    FRAME = LAYER * DEPTH
     SWITCH
     INPUT
     OUTPUT
@@ -81,11 +85,12 @@ cdef enum:                                          # once per sample
     IBBTPLACE                                       # bytes before the first InfiniBand header
     FREE                                            # from here on: the keys of flow records, see recordkeys.py
 
-cdef enum:                                          # places in Fields.words; those before are describe's
+cdef enum:                                          # indexes in Fields.words; those before are describe's
     REASON_WORD = 11
     IBBT_WORD
+    WORDS
 
-cdef enum Protocol:                                 # names in packet.pyx; also: the rung of the ladder that is next
+cdef enum Protocol:                                 # a header: its name is in packet.pyx
     END
     P_ETH
     P_Q
@@ -105,7 +110,7 @@ cdef enum Protocol:                                 # names in packet.pyx; also:
     P_HDLC
     P_WLAN
     P_MPLS
-    P_MPLS_PAYLOAD                                  # unnamed: told by its first nibble
+    P_MPLS_PAYLOAD                                  # unnamed: its first nibble says what it is
     P_ACH
     P_SRH
     P_AH
@@ -152,20 +157,20 @@ cdef enum Direction:
     EGRESS
 
 cdef struct Fields:
-    uint64_t present[4]                             # bit per slot
-    const uint8_t* at[256]                          # valid where the bit is set
-    const uint8_t* end[256]                         # no field reads beyond
-    uint8_t words[52]                               # what comes from the sample itself, in network order
-    uint64_t stack[2]                               # a byte per header met, the lowest is the outermost
+    uint64_t present[SLOT_WORDS]                    # bit per slot
+    const uint8_t* at[SLOTS]                        # valid where the bit is set
+    const uint8_t* end[SLOTS]                       # no field reads beyond
+    uint8_t words[4 * WORDS]                        # what comes from the sample itself, in network order
+    uint64_t stack[STACK_DEPTH / 8]                 # a byte per header, the lowest is the outermost
     uint32_t height                                 # protocols in stack
-    uint8_t addresses[36]                           # of 802.11 frames, in the order of Ethernet, per occurrence
-    uint8_t summary[80]                             # a packet that summary.pyx wrote
-    uint8_t names[384]                              # of DNS questions, NAME_ROOM per occurrence
-    uint8_t notes[6144]                             # keys of flow records, laid out anew: NOTES_ROOM
+    uint8_t addresses[MAC_PAIR * DEPTH]             # of 802.11 frames, in the order of Ethernet, per occurrence
+    uint8_t summary[SUMMARY_BYTES]                  # a packet that summary.pyx wrote
+    uint8_t names[NAME_BYTES * DEPTH]               # of DNS questions, NAME_BYTES per occurrence
+    uint8_t notes[NOTES_BYTES]                      # keys of flow records, at fixed offsets
 
 
-cdef inline void mark(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
-    """Note where a header or record lies; its fields are there as far as they end before `end`."""
+cdef inline void set_slot(Fields* fields, int slot, const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """Note where a header or record is; its fields are there as far as they end before `end`."""
     fields.at[slot] = at
     fields.end[slot] = end
     fields.present[slot >> 6] |= <uint64_t>1 << (slot & 63)
@@ -176,7 +181,7 @@ cdef inline void note(Fields* fields, int slot, int word, uint32_t value) noexce
     cdef uint8_t* at = &fields.words[4 * word]
     cdef uint32_t wire = swap32(value)
     memcpy(at, &wire, 4)
-    mark(fields, slot, at, at + 4)
+    set_slot(fields, slot, at, at + 4)
 
 
 cdef inline int claim(Fields* fields, int header, const uint8_t* at, const uint8_t* end) noexcept nogil:
@@ -184,12 +189,12 @@ cdef inline int claim(Fields* fields, int header, const uint8_t* at, const uint8
     cdef int depth
     for depth in range(DEPTH):
         if not (fields.present[depth] >> header) & 1:
-            mark(fields, header + (depth << 6), at, end)
+            set_slot(fields, header + (depth << 6), at, end)
             return header + (depth << 6)
     return -1
 
 
-cdef inline int met(const Fields* fields, int header) noexcept nogil:
+cdef inline int depth_of(const Fields* fields, int header) noexcept nogil:
     """How often a header was claimed: the depth of the next one, DEPTH when that would be too deep."""
     cdef int depth = 0
     while depth < DEPTH and (fields.present[depth] >> header) & 1:
@@ -198,7 +203,7 @@ cdef inline int met(const Fields* fields, int header) noexcept nogil:
 
 
 cdef inline void push(Fields* fields, Protocol protocol) noexcept nogil:
-    if fields.height < STACK_ROOM:
+    if fields.height < STACK_DEPTH:
         fields.stack[fields.height >> 3] |= <uint64_t>protocol << (8 * (fields.height & 7))
         fields.height += 1
 

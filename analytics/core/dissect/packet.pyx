@@ -1,15 +1,25 @@
 """What a sample holds: the table of its fields, and the names of the protocols on its stack.
 
 A field is one row of ROWS: (name, header, offset, bytes, shift, mask, add, kind). So a new field of a known header
-is one row, and a new header is one rung of the ladder (ladder.pyx and its neighbours) that claims a slot. Fields of
-repeated headers carry their depth: plain, `.1`, `.2`. Keys of flow records are in analytics/recordkeys.py; they live
-in the slots that are FREE_SLOTS here.
+is one row, and a new header is one step of the header walk (walk.pyx and its neighbours) that claims a slot. Fields of
+repeated headers have their depth as a suffix: plain, `.1`, `.2`. Keys of flow records are in recordkeys.py; they have
+the slots that are FREE_SLOTS here.
 """
 
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
-# as Wireshark's "protocols in frame" would read, outermost first; a protocol of the enum without a name is not told
+from analytics.core.staticassert cimport static_assert
+
+static_assert(LAYER == 64)                          # a word of Fields.present
+static_assert(HEADERS <= LAYER)
+static_assert(FREE <= SLOTS)
+static_assert(SLOTS <= 256)                         # flowkeys.Pick.slot
+static_assert(STACK_DEPTH % 8 == 0)
+static_assert(PROTOCOLS <= 256)                     # a byte in Fields.stack
+static_assert(NAME_BYTES <= 255)                    # flowkeys.Pick.size
+
+# as Wireshark's "protocols in frame" would read, outermost first; a protocol of the enum without a name is not shown
 STACK_NAMES = {
     P_ETH: "eth", P_Q: "q", P_IP: "ip", P_IP6: "ip6", P_TCP: "tcp", P_UDP: "udp", P_ICMP: "icmp", P_ICMP6: "icmp6",
     P_ARP: "arp", P_PBB: "pbb", P_TRILL: "trill", P_MACSEC: "macsec", P_LLC: "llc", P_PPPOE: "pppoe", P_PPP: "ppp",
@@ -119,7 +129,7 @@ ROWS = (
     ("capwapradio", CAPWAP, 1, 2, 6, 0x1F, 0, "number"),
     ("capwapbinding", CAPWAP, 1, 2, 1, 0x1F, 0, "number"),
     ("dnsqr", DNS, 2, 1, 7, 0x1, 0, "truth"),
-    ("dnsqname", DNSNAME, 0, NAME_ROOM, 0, 0, 0, "dnsname"),
+    ("dnsqname", DNSNAME, 0, NAME_BYTES, 0, 0, 0, "dnsname"),
     ("dnsqtypename", DNSTYPE, 0, 2, 0, 0xFFFF, 0, "dnstype"),
     ("ibbtopcode", IBBT, 0, 1, 0, 0xFF, 0, "number"),
     ("ibbtopname", IBBT, 0, 1, 0, 0xFF, 0, "ibbtopname"),
@@ -137,22 +147,21 @@ ROWS = (
     ("inputifindex", INPUT, 0, 8, 0, 0, 0, "port"),
     ("outputifindex", OUTPUT, 0, 8, 0, 0, 0, "port"),
     ("direction", DIRECTION, 0, 4, 0, 0xFFFFFFFF, 0, "direction"),
-    ("stack", STACK, 0, STACK_ROOM, 0, 0, 0, "stack"),
+    ("stack", STACK, 0, STACK_DEPTH, 0, 0, 0, "stack"),
     ("reason", REASON, 0, 4, 0, 0xFFFFFFFF, 0, "reason"),
     ("ibbt_offset", IBBTPLACE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
 )
 # bytes in a key, of kinds that are no number of 4 bytes
-ROOMS = {"mac": 8, "isbroadcast": 8, "ismulticast": 8, "isunicast": 8, "ip": 4, "ip6": 16, "port": 8, "stack": 16}
-ROOMS |= {"address": 24, "aspath": 64, "communities": 64, "labels": 64, "text": 64}
-ROOMS |= {"url": 128, "uripath": 128, "dnsname": NAME_ROOM}
+KEY_SIZES = {"mac": 8, "isbroadcast": 8, "ismulticast": 8, "isunicast": 8, "ip": 4, "ip6": 16, "port": 8}
+KEY_SIZES |= {"address": 24, "aspath": LIST_BYTES, "communities": LIST_BYTES, "labels": LIST_BYTES, "text": 64}
+KEY_SIZES |= {"url": 128, "uripath": 128, "dnsname": NAME_BYTES, "stack": STACK_DEPTH}
 
-NOTES = NOTES_ROOM
-REPEATED = HEADERS                                  # slots below occur up to DEPTH times
+NOTES = NOTES_BYTES
 FREE_SLOTS = (*range(FREE, SLOTS), *(layer * LAYER + slot for layer in range(DEPTH) for slot in range(HEADERS, LAYER)))
 
 
 cdef void prepare(Fields* fields) noexcept nogil:
-    """Say once where the fields lie that every sample has; nothing is present yet."""
+    """Note once where the fields are that every sample has; nothing is present yet."""
     memset(fields, 0, sizeof(Fields))
     fields.at[FRAME] = fields.words
     fields.end[FRAME] = fields.words + 8
@@ -171,4 +180,4 @@ cdef void describe_switch(Fields* fields, uint32_t src_vlan, uint32_t src_priori
     put_word(fields, 8, src_priority)
     put_word(fields, 9, dst_vlan)
     put_word(fields, 10, dst_priority)
-    mark(fields, SWITCH, fields.words + 28, fields.words + 44)
+    set_slot(fields, SWITCH, fields.words + 28, fields.words + 44)

@@ -4,17 +4,17 @@ A row lists `key=field` words, fields by their names in structures.py; `key=fiel
 not follow from the type of the field, and `key=` for the constant 1. A new key is one new word here. Several records
 may make one key (`httphost`). Names are those of sflow-rt-api.md 2.3, others in their manner.
 
-The rest is a plan for core/notes.pyx: which slot of `Fields` a key has, and which bytes of `Fields.notes` it is laid
-out in. A key that can be absent though its record is there (a text, an address, a list: empty ones make no key) has a
+The rest is a plan for notes.pyx: which slot of `Fields` a key has, and which bytes of `Fields.notes` it is written
+to. A key that can be absent though its record is there (a text, an address, a list: empty ones make no key) has a
 slot of its own; others share one if the same records make them, in the same order. Numbers of 64 bits are clipped to
-32, texts cut to ROOMS bytes, lists to 16 entries.
+32, texts cut to KEY_SIZES bytes, lists to 16 entries.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from analytics.core.dissect.packet import FREE_SLOTS, NOTES, ROOMS
+from analytics.core.dissect.packet import FREE_SLOTS, KEY_SIZES, NOTES
 from analytics.core.wire.structures import FLOW_RECORDS, NAV_TIMING, Tag
 
 SOCKET = """{0}protocol={1}ip_protocol {0}localip={1}local_ip:address {0}remoteip={1}remote_ip:address
@@ -115,40 +115,40 @@ ALIASES = {"uripath": ("httpurl", "uripath")}  # key -> (the key whose bytes it 
 KIND_OF_TYPE = {"u32": "number", "i32": "number", "u64": "number", "word": "number", "mac": "mac", "ip4": "ip",
                 "ip6": "ip6", "addr": "address", "str": "text", "opaque": "text", "labels": "labels",
                 "vlans": "labels", "as_path": "aspath", "u32s": "communities"}  # fmt: skip
-WIRE = {"mac": 6, "address": 20}  # bytes laid out, where they are not the room in the key
+WIRE = {"mac": 6, "address": 20}  # bytes written, where they are not the size of the key
 OPTIONAL = frozenset({"address", "text", "url", "labels", "vlans", "aspath", "communities", "last_as", "first_as"})
 
 
-class Place(NamedTuple):
-    """One key of one record: `field` is its position in the record (-1: the constant 1), `way` the type of the field
-    or, where it stands in a row, the kind; `note` is where its slot begins in Fields.notes, `offset` counts from there.
+class RecordKey(NamedTuple):
+    """One key of one record: `field` is its position in the record (-1: the constant 1), `layout` the type of the field
+    or, where a row has one, the kind; `note` is where its slot begins in Fields.notes, `offset` counts from there.
     """
 
     key: str
     kind: str
     field: int
-    way: str
+    layout: str
     slot: int
     note: int
     offset: int
     wire: int
 
 
-class _Plan:
+class _Allocator:
     """Gives out slots and notes; `made` by key."""
 
     def __init__(self) -> None:
         self.slots = iter(FREE_SLOTS)
         self.used = 0
-        self.made: dict[str, Place] = {}
+        self.made: dict[str, RecordKey] = {}
         self.drafts = {tag: self._drafts(tag) for tag in KEYS}
         self.makers: dict[str, list[Tag]] = {}
         for tag, drafts in self.drafts.items():
             for key in drafts:
                 self.makers.setdefault(key, []).append(tag)
 
-    def record(self, tag: Tag) -> tuple[Place, ...]:
-        """The places of one record's keys, in wire order."""
+    def record(self, tag: Tag) -> tuple[RecordKey, ...]:
+        """The keys of one record, in wire order."""
         for key in self.drafts[tag]:
             if key not in self.made:
                 self._share([key, *self._companions(tag, key)])
@@ -157,9 +157,9 @@ class _Plan:
             for draft, made in ((draft, self.made[key]) for key, draft in self.drafts[tag].items())
         )
 
-    def _drafts(self, tag: Tag) -> dict[str, Place]:
-        """By key, in wire order: places without slot and note."""
-        positions = {field.name: place for place, field in enumerate(FLOW_RECORDS[tag].fields)}
+    def _drafts(self, tag: Tag) -> dict[str, RecordKey]:
+        """By key, in wire order: without slot and note."""
+        positions = {field.name: index for index, field in enumerate(FLOW_RECORDS[tag].fields)}
         words = [word.replace("=", ":").split(":") for word in KEYS[tag].split()]
         words.sort(key=lambda word: positions[word[1]] if word[1] else -1)
         return {key: _draft(tag, key, positions.get(name, -1), *kinds) for key, name, *kinds in words}
@@ -169,8 +169,8 @@ class _Plan:
         found = [first]
         for key, draft in self.drafts[tag].items():
             if (
-                draft.way not in OPTIONAL
-                and self.drafts[tag][first].way not in OPTIONAL
+                draft.layout not in OPTIONAL
+                and self.drafts[tag][first].layout not in OPTIONAL
                 and key not in self.made
                 and self.makers[key] == self.makers[first]
                 and all(drafts[found[-1]].field < drafts[key].field for drafts in self._of(key))
@@ -178,7 +178,7 @@ class _Plan:
                 found.append(key)
         return found[1:]
 
-    def _of(self, key: str) -> list[dict[str, Place]]:
+    def _of(self, key: str) -> list[dict[str, RecordKey]]:
         return [self.drafts[tag] for tag in self.makers[key]]
 
     def _share(self, keys: list[str]) -> None:
@@ -193,26 +193,26 @@ class _Plan:
         self.used += offset
 
 
-def _draft(tag: Tag, key: str, field: int, kind: str = "") -> Place:
+def _draft(tag: Tag, key: str, field: int, kind: str = "") -> RecordKey:
     of_field = FLOW_RECORDS[tag].fields[field].type if field >= 0 else "one"
     kind = kind or KIND_OF_TYPE.get(of_field, "number")
-    way = "vlans" if of_field == "vlans" else kind if kind in OPTIONAL else of_field
-    wire = WIRE.get(kind, ROOMS.get(kind, 4))
-    return Place(key, "number" if kind in ("last_as", "first_as") else kind, field, way, -1, -1, 0, wire)
+    layout = "vlans" if of_field == "vlans" else kind if kind in OPTIONAL else of_field
+    wire = WIRE.get(kind, KEY_SIZES.get(kind, 4))
+    return RecordKey(key, "number" if kind in ("last_as", "first_as") else kind, field, layout, -1, -1, 0, wire)
 
 
-def _rows(made: dict[str, Place]) -> tuple[tuple[str, int, int, int, int, int, int, str], ...]:
+def _rows(made: dict[str, RecordKey]) -> tuple[tuple[str, int, int, int, int, int, int, str], ...]:
     """The keys as rows of core/packet.ROWS."""
     rows = [
-        (key, one.slot, one.offset, one.wire, 0, 0 if one.kind in ROOMS else 0xFFFFFFFF, 0, one.kind)
+        (key, one.slot, one.offset, one.wire, 0, 0 if one.kind in KEY_SIZES else 0xFFFFFFFF, 0, one.kind)
         for key, one in made.items()
     ]
     by_name = {row[0]: row for row in rows}
     return (*rows, *((key, *by_name[of][1:-1], kind) for key, (of, kind) in ALIASES.items()))
 
 
-_plan = _Plan()
-PLACES: dict[Tag, tuple[Place, ...]] = {tag: _plan.record(tag) for tag in KEYS}
-ROWS = _rows(_plan.made)
-if _plan.used > NOTES:
-    raise ImportError(f"the keys of flow records take {_plan.used} bytes, packet.pxd has room for {NOTES}")
+_allocator = _Allocator()
+RECORD_KEYS: dict[Tag, tuple[RecordKey, ...]] = {tag: _allocator.record(tag) for tag in KEYS}
+ROWS = _rows(_allocator.made)
+if _allocator.used > NOTES:
+    raise ImportError(f"the keys of flow records take {_allocator.used} bytes, NOTES_BYTES is {NOTES}")

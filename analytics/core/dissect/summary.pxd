@@ -1,4 +1,4 @@
-"""Packets that an agent told in words instead of bytes."""
+"""Packets of which an agent sent the decoded fields and no bytes."""
 
 from analytics.core.dissect.packet cimport Fields
 from analytics.core.wire.sflow cimport FlowSample

@@ -1,7 +1,7 @@
 """sampled_ethernet, sampled_ipv4 and sampled_ipv6 of a sample without a sampled_header -> the fields of a packet.
 
 The records (sflow-wire.md section 3: 0:2, 0:3, 0:4) name addresses, ports, flags and type of service. From these a
-packet is written in Fields.summary, and its headers claim the slots that the ladder would claim, so every key and
+packet is written in Fields.summary, and its headers claim the slots that the header walk would claim, so every key and
 filter works on it. What the records do not say reads as zero: ipttl, ipflags, ipfragoffset, ip6flowlabel,
 ip6hoplimit. A record that is cut, or whose numbers fit no header, is left out.
 """
@@ -9,9 +9,11 @@ ip6hoplimit. A record that is cut, or whose numbers fit no header, is left out.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from analytics.core.dissect.packet cimport (DCCP, ETH, IP, IP6, NEXT6, P_DCCP, P_ETH, P_IP, P_IP6, P_SCTP, P_TCP, P_UDP,
-                                    P_UDPLITE, SCTP, STACK, STACK_ROOM, TCP, TYPE, UDP, Fields, Protocol, claim, mark,
-                                    push)
+from analytics.core.dissect.packet cimport (
+    DCCP, ETH, IP, IP6, NEXT6, P_DCCP, P_ETH, P_IP, P_IP6, P_SCTP, P_TCP, P_UDP, P_UDPLITE, SCTP, STACK, STACK_DEPTH,
+    SUMMARY_BYTES, TCP, TYPE, UDP, Fields, Protocol, claim, push, set_slot,
+)
+from analytics.core.staticassert cimport static_assert
 from analytics.core.wire.sflow cimport FlowSample
 from analytics.core.wire.xdr cimport be32, left, swap16
 
@@ -21,6 +23,9 @@ cdef enum:
     IPV6 = 56
     NETWORK_AT = 14                                 # where the headers are written
     HIGHEST = 0xFFFF
+    LONGEST = NETWORK_AT + 40 + 14                  # Ethernet, IPv6, TCP up to its flags
+
+static_assert(LONGEST <= SUMMARY_BYTES)
 
 
 cdef inline void write16(uint8_t* at, uint32_t value) noexcept nogil:
@@ -99,17 +104,17 @@ cdef void ip6(Fields* fields, const uint8_t* record) noexcept nogil:
 cdef void summarise(Fields* fields, const FlowSample* sample) noexcept nogil:
     """Write the packet: sampled_ethernet first, then the first of the others that is whole."""
     cdef uint32_t i, tag
-    cdef size_t room
+    cdef size_t size
     cdef const uint8_t* ethernet_at = NULL
     cdef const uint8_t* ip4_at = NULL
     cdef const uint8_t* ip6_at = NULL
     for i in range(sample.kept):
-        tag, room = sample.records[i].tag, left(&sample.records[i].body)
-        if tag == 2 and room >= ETHERNET and ethernet_at == NULL:
+        tag, size = sample.records[i].tag, left(&sample.records[i].body)
+        if tag == 2 and size >= ETHERNET and ethernet_at == NULL:
             ethernet_at = sample.records[i].body.at
-        elif tag == 3 and room >= IPV4 and ip4_at == NULL:
+        elif tag == 3 and size >= IPV4 and ip4_at == NULL:
             ip4_at = sample.records[i].body.at
-        elif tag == 4 and room >= IPV6 and ip6_at == NULL:
+        elif tag == 4 and size >= IPV6 and ip6_at == NULL:
             ip6_at = sample.records[i].body.at
     memset(fields.summary, 0, sizeof(fields.summary))
     if ethernet_at != NULL:
@@ -119,4 +124,4 @@ cdef void summarise(Fields* fields, const FlowSample* sample) noexcept nogil:
     elif ip6_at != NULL:
         ip6(fields, ip6_at)
     if fields.height:
-        mark(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_ROOM)
+        set_slot(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_DEPTH)

@@ -3,4 +3,4 @@
 from analytics.core.dissect.packet cimport Protocol
 from analytics.core.dissect.nextheaders cimport Walk
 
-cdef Protocol climb_transport(Protocol rung, Walk* walk) noexcept nogil
+cdef Protocol walk_transport(Protocol next_header, Walk* walk) noexcept nogil

@@ -1,13 +1,15 @@
 """What IP carries besides TCP and UDP: ICMP RFC 792, AH RFC 4302, ESP RFC 4303, SCTP, DCCP, IGMP.
 
-A rung as ladder.pyx describes it: claim the slot, push the name, step over the header, answer the next rung.
+Each function is a step of the header walk (walk.pyx): claim the slot, push the name, step over the header, answer the
+next header.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from analytics.core.dissect.links cimport climb_link
+from analytics.core.dissect.links cimport walk_link
 from analytics.core.dissect.packet cimport *
 from analytics.core.dissect.nextheaders cimport *
+from analytics.core.wire.extensions cimport AUTHENTICATION, extension_length
 
 
 cdef Protocol authenticated(Walk* walk) noexcept nogil:
@@ -16,10 +18,10 @@ cdef Protocol authenticated(Walk* walk) noexcept nogil:
     cdef size_t length
     claim(walk.fields, AH, at, walk.end)
     push(walk.fields, P_AH)
-    if room(walk) < 8:
+    if remaining(walk) < 8:
         return END
-    length = (<size_t>at[1] + 2) * 4
-    if room(walk) < length:
+    length = extension_length(AUTHENTICATION, at)
+    if remaining(walk) < length:
         return END
     walk.at += length
     return <Protocol>BY_PROTOCOL[at[0]]
@@ -27,7 +29,7 @@ cdef Protocol authenticated(Walk* walk) noexcept nogil:
 
 cdef inline void quoted(Walk* walk, int header, size_t offset) noexcept nogil:
     """A field of the packet that an ICMP message quotes."""
-    if room(walk) > offset:
+    if remaining(walk) > offset:
         claim(walk.fields, header, walk.at + offset, walk.end)
 
 
@@ -37,7 +39,7 @@ cdef Protocol control_message(Walk* walk) noexcept nogil:
     cdef uint32_t header
     claim(walk.fields, ICMP, at, walk.end)
     push(walk.fields, P_ICMP)
-    if room(walk) <= 8 or at[0] != 3 or at[8] >> 4 != 4:
+    if remaining(walk) <= 8 or at[0] != 3 or at[8] >> 4 != 4:
         return END
     header = (at[8] & 0xF) * 4
     if at[1] == 0:
@@ -51,18 +53,18 @@ cdef Protocol control_message(Walk* walk) noexcept nogil:
     return END
 
 
-cdef Protocol climb_transport(Protocol rung, Walk* walk) noexcept nogil:
-    """The rungs of this file; others are those of link layers."""
-    if rung == P_ICMP:
+cdef Protocol walk_transport(Protocol next_header, Walk* walk) noexcept nogil:
+    """The headers of this file; others are those of link layers."""
+    if next_header == P_ICMP:
         return control_message(walk)
-    elif rung == P_AH:
+    elif next_header == P_AH:
         return authenticated(walk)
-    elif rung == P_ESP:
+    elif next_header == P_ESP:
         return last(walk, ESP, P_ESP)
-    elif rung == P_SCTP:
+    elif next_header == P_SCTP:
         return last(walk, SCTP, P_SCTP)
-    elif rung == P_DCCP:
+    elif next_header == P_DCCP:
         return last(walk, DCCP, P_DCCP)
-    elif rung == P_IGMP:
+    elif next_header == P_IGMP:
         return last(walk, IGMP, P_IGMP)
-    return climb_link(rung, walk)
+    return walk_link(next_header, walk)

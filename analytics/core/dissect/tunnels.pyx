@@ -1,14 +1,14 @@
-"""Tunnels: the headers that carry another packet, and what tells the packet inside.
+"""Tunnels: the headers that carry another packet, and how the packet inside is recognised.
 
-A tunnel over UDP is told by its port, so each rung also checks what its header must look like before it believes it;
-a header that does not is left unnamed. GRE RFC 2784, 2890 and 2637, NVGRE RFC 7637, VXLAN RFC 7348, VXLAN-GPE
+A tunnel over UDP is recognised by its port, so each step also checks its header's fixed bits first; a header that fails
+the check is left unnamed. GRE RFC 2784, 2890 and 2637, NVGRE RFC 7637, VXLAN RFC 7348, VXLAN-GPE
 draft-ietf-nvo3-vxlan-gpe, Geneve RFC 8926, NSH RFC 8300, LISP RFC 9300, GTP-U 3GPP TS 29.281, Teredo RFC 4380, CAPWAP
 RFC 5415, L2TP RFC 2661 and 3931, ERSPAN draft-foschiano-erspan, EtherIP RFC 3378.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from analytics.core.dissect.messages cimport climb_message
+from analytics.core.dissect.messages cimport walk_message
 from analytics.core.dissect.packet cimport *
 from analytics.core.dissect.nextheaders cimport *
 from analytics.core.wire.xdr cimport be16, be32
@@ -45,7 +45,7 @@ cdef Protocol generic(Walk* walk) noexcept nogil:
         return END
     if flags & 0x2000:
         claim(walk.fields, GREKEY, walk.at, walk.end)
-        if kind == 0x6558:                          # NVGRE is this, and nothing else tells it from Ethernet in GRE
+        if kind == 0x6558:                          # NVGRE looks like this, and so does Ethernet in GRE
             claim(walk.fields, GREVSID, walk.at, walk.end)
             claim(walk.fields, VNI, walk.at, walk.end)
         if not step(walk, 4):
@@ -114,7 +114,7 @@ cdef Protocol virtual_lan(Walk* walk, bint generic_extension) noexcept nogil:
     if not at[0] & 0x08:
         return END
     claim(walk.fields, VXLAN, at, walk.end)
-    if room(walk) > 4:
+    if remaining(walk) > 4:
         claim(walk.fields, VNI, at + 4, walk.end)
     push(walk.fields, P_GPE if generic_extension else P_VXLAN)
     if not step(walk, 8):
@@ -127,7 +127,7 @@ cdef Protocol geneve(Walk* walk) noexcept nogil:
     if at[0] >> 6 != 0:
         return END
     claim(walk.fields, GENEVE, at, walk.end)
-    if room(walk) > 4:
+    if remaining(walk) > 4:
         claim(walk.fields, VNI, at + 4, walk.end)
     push(walk.fields, P_GENEVE)
     if not step(walk, 8) or not step(walk, 4 * (at[0] & 0x3F)):
@@ -143,7 +143,7 @@ cdef Protocol service(Walk* walk) noexcept nogil:
         return END
     claim(walk.fields, NSH, at, walk.end)
     push(walk.fields, P_NSH)
-    if room(walk) < 8:
+    if remaining(walk) < 8:
         return END
     length = 4 * (at[1] & 0x3F)
     return by_next(at[3]) if length >= 8 and step(walk, length) else END
@@ -153,7 +153,7 @@ cdef Protocol mobile(Walk* walk) noexcept nogil:
     """GTP-U version 1; only a G-PDU carries a packet."""
     cdef const uint8_t* at = walk.at
     cdef uint32_t following
-    cdef int i
+    cdef int _
     if at[0] >> 4 != 3:                             # version 1, not charging (GTP')
         return END
     claim(walk.fields, GTP, at, walk.end)
@@ -164,10 +164,10 @@ cdef Protocol mobile(Walk* walk) noexcept nogil:
         if not step(walk, 4):
             return END
         following = at[11] if at[0] & 4 else 0
-        for i in range(MOST_GTP_EXTENSIONS):
+        for _ in range(MOST_GTP_EXTENSIONS):
             if following == 0:
                 break
-            if walk.at >= walk.end or walk.at[0] == 0 or room(walk) < 4 * <size_t>walk.at[0]:
+            if walk.at >= walk.end or walk.at[0] == 0 or remaining(walk) < 4 * <size_t>walk.at[0]:
                 return END
             walk.at += 4 * walk.at[0]
             following = (walk.at - 1)[0]
@@ -179,11 +179,11 @@ cdef Protocol mobile(Walk* walk) noexcept nogil:
 cdef Protocol teredo(Walk* walk) noexcept nogil:
     """IPv6, behind authentication (0, 1, two lengths, what they count, 9 bytes) and origin (0, 0, 6 bytes) if given."""
     cdef const uint8_t* at = walk.at
-    if room(walk) < 4:
+    if remaining(walk) < 4:
         return END
     if be16(at) == 1 and not step(walk, 13 + at[2] + at[3]):
         return END
-    if room(walk) >= 8 and be16(walk.at) == 0:
+    if remaining(walk) >= 8 and be16(walk.at) == 0:
         walk.at += 8
     if by_nibble(walk) != P_IP6:
         return END
@@ -195,7 +195,7 @@ cdef Protocol layer2(Walk* walk) noexcept nogil:
     """L2TP over UDP: flags say which fields follow; version 2 carries PPP."""
     cdef const uint8_t* at = walk.at
     cdef uint32_t flags
-    if room(walk) < 2 or at[1] & 0xF not in (2, 3):
+    if remaining(walk) < 2 or at[1] & 0xF not in (2, 3):
         return END
     flags = be16(at)
     push(walk.fields, P_L2TP)
@@ -209,7 +209,7 @@ cdef Protocol layer2(Walk* walk) noexcept nogil:
         return END
     if flags & 0x0800 and not step(walk, 4):
         return END
-    if flags & 0x0200 and not (room(walk) >= 2 and step(walk, 2 + be16(walk.at))):
+    if flags & 0x0200 and not (remaining(walk) >= 2 and step(walk, 2 + be16(walk.at))):
         return END
     return P_PPP
 
@@ -217,15 +217,15 @@ cdef Protocol layer2(Walk* walk) noexcept nogil:
 cdef Protocol pseudowire(Walk* walk) noexcept nogil:
     """L2TPv3: the session, then perhaps a cookie and a sublayer, 4 to 12 bytes, which only the endpoints know.
 
-    An Ethernet frame behind them is believed when its type and the first bytes of what it carries fit together.
+    An Ethernet frame behind them is recognised when its type and the first bytes of what it carries fit together.
     """
     cdef const uint8_t* at = walk.at
-    cdef int skipped
+    cdef int _
     claim(walk.fields, L2TP3, at, walk.end)
-    if room(walk) < 4 or be32(at) == 0:             # session 0: a control message
+    if remaining(walk) < 4 or be32(at) == 0:        # session 0: a control message
         return END
     walk.at += 4
-    for skipped in range(4):
+    for _ in range(4):
         if looks_like_ethernet(walk):
             return P_ETH
         if not step(walk, 4):
@@ -235,7 +235,7 @@ cdef Protocol pseudowire(Walk* walk) noexcept nogil:
 
 cdef bint looks_like_ethernet(const Walk* walk) noexcept nogil:
     cdef uint32_t kind, first
-    if room(walk) < 18:
+    if remaining(walk) < 18:
         return 0
     kind, first = be16(walk.at + 12), be16(walk.at + 14)
     if kind == 0x0800:
@@ -266,7 +266,7 @@ cdef Protocol access_point(Walk* walk) noexcept nogil:
         return END
     claim(walk.fields, CAPWAP, at, walk.end)
     push(walk.fields, P_CAPWAP)
-    if at[0] == 1 or room(walk) < 8:
+    if at[0] == 1 or remaining(walk) < 8:
         return END
     word = be32(at)
     if word & 0x08 or (word & 0x80 and be16(at + 6) >> 3):
@@ -278,36 +278,36 @@ cdef Protocol access_point(Walk* walk) noexcept nogil:
     return P_WLAN if (word >> 9 & 0x1F) == 1 else END
 
 
-cdef Protocol climb_tunnel(Protocol rung, Walk* walk) noexcept nogil:
-    """The rungs of this file, and messages; any other is a name at which the ladder ends."""
-    if rung == P_GRE:
+cdef Protocol walk_tunnel(Protocol next_header, Walk* walk) noexcept nogil:
+    """The headers of this file, and messages; any other is a name at which the walk ends."""
+    if next_header == P_GRE:
         return generic(walk)
-    elif rung == P_VXLAN or rung == P_GPE:
-        return virtual_lan(walk, rung == P_GPE)
-    elif rung == P_GENEVE:
+    elif next_header == P_VXLAN or next_header == P_GPE:
+        return virtual_lan(walk, next_header == P_GPE)
+    elif next_header == P_GENEVE:
         return geneve(walk)
-    elif rung == P_ERSPAN2 or rung == P_ERSPAN3:
-        return mirrored(walk, 8 if rung == P_ERSPAN2 else 12)
-    elif rung == P_WCCP:
+    elif next_header == P_ERSPAN2 or next_header == P_ERSPAN3:
+        return mirrored(walk, 8 if next_header == P_ERSPAN2 else 12)
+    elif next_header == P_WCCP:
         return redirected(walk)
-    elif rung == P_ETHERIP:
+    elif next_header == P_ETHERIP:
         return ethernet_in_ip(walk)
-    elif rung == P_NSH:
+    elif next_header == P_NSH:
         return service(walk)
-    elif rung == P_GTP:
+    elif next_header == P_GTP:
         return mobile(walk)
-    elif rung == P_TEREDO:
+    elif next_header == P_TEREDO:
         return teredo(walk)
-    elif rung == P_L2TP:
+    elif next_header == P_L2TP:
         return layer2(walk)
-    elif rung == P_L2TP3:
-        push(walk.fields, rung)
+    elif next_header == P_L2TP3:
+        push(walk.fields, next_header)
         return pseudowire(walk)
-    elif rung == P_LISP:
+    elif next_header == P_LISP:
         return located(walk)
-    elif rung == P_CAPWAP:
+    elif next_header == P_CAPWAP:
         return access_point(walk)
-    elif rung == P_DNS or rung == P_IBBT:
-        return climb_message(rung, walk)
-    push(walk.fields, rung)
+    elif next_header == P_DNS or next_header == P_IBBT:
+        return walk_message(next_header, walk)
+    push(walk.fields, next_header)
     return END

@@ -1,4 +1,4 @@
-"""Climb the headers of a sampled packet."""
+"""Walk the headers of a sampled packet."""
 
 from libc.stdint cimport uint8_t, uint32_t
 

@@ -1,12 +1,12 @@
-"""Dissect a sampled header: climb from header to header, and leave the fields where they are.
+"""Dissect a sampled header: walk from header to header, and leave the fields where they are.
 
-The state is small: which protocol is next (a rung), where it starts, where the packet ends. Each rung claims the slot
-of its header, pushes its name, steps over it and answers the next rung; the loop in `dissect` ends when a rung has no
-successor, when nothing is left, or at STACK_ROOM headers, which also bounds every kind of nesting. Each rung checks
+The state is small: which header is next, where it starts, where the packet ends. Each step claims the slot of its
+header, pushes its name, steps over it and answers the next header; the loop in `dissect` ends when a header has no
+successor, when nothing is left, or at STACK_DEPTH headers, which also bounds every kind of nesting. Each step checks
 what it reads: a header that is cut keeps every field that is there whole, and nothing is read beyond its end.
 What is rarer is in transports.pyx, links.pyx, tunnels.pyx (inside of UDP and GRE) and messages.pyx (what is no packet);
-each answers its own rungs and asks the next file for others. Ladder: sflow-wire.md section 5. IPv4 RFC 791, IPv6 RFC
-8200, SRv6 RFC 8754, 802.1Q, MPLS RFC 3032, 4385 and 6790, ARP RFC 826.
+each has its own headers and asks the next file for others. Which header may follow which: sflow-wire.md section 5. IPv4
+RFC 791, IPv6 RFC 8200, SRv6 RFC 8754, 802.1Q, MPLS RFC 3032, 4385 and 6790, ARP RFC 826.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -14,21 +14,23 @@ from libc.string cimport memset
 
 from analytics.core.dissect.packet cimport *
 from analytics.core.dissect.nextheaders cimport *
-from analytics.core.dissect.transports cimport climb_transport
+from analytics.core.dissect.transports cimport walk_transport
+from analytics.core.wire.extensions cimport (
+    AUTHENTICATION, FRAGMENT, MOST_EXTENSIONS, ROUTING, extension_length, is_extension,
+)
 from analytics.core.wire.xdr cimport be16, be32
 
 cdef enum:
-    MOST_EXTENSIONS = 8                             # longer chains of IPv6 extension headers are not followed
     LONGEST_LENGTH = 1500                           # larger numbers in Ethernet's type field are types
 
-cdef uint8_t NOTHING[16]                            # eight zeros, and as many before: see shortcuts.sign
+cdef uint8_t NOTHING[16]                            # eight zeros, and as many before: see microflows.make_key
 memset(NOTHING, 0, 16)
 
 # -- link layers --
 
 cdef inline Protocol ethernet(Walk* walk) noexcept nogil:
     cdef const uint8_t* at = walk.at
-    cdef size_t left = room(walk)
+    cdef size_t left = remaining(walk)
     claim(walk.fields, ETH, at, walk.end if left < 12 else at + 12)
     push(walk.fields, P_ETH)
     if left < 14:
@@ -38,22 +40,22 @@ cdef inline Protocol ethernet(Walk* walk) noexcept nogil:
 
 
 cdef inline Protocol typed(Walk* walk) noexcept nogil:
-    """The two bytes at walk.at: a type, a length (802.3), or the mark of a VLAN tag."""
+    """The two bytes at walk.at: a type, a length (802.3), or the TPID of a VLAN tag."""
     cdef uint32_t kind = be16(walk.at)
-    cdef Protocol rung = by_type(kind)
-    if rung != P_Q:
+    cdef Protocol next_header = by_type(kind)
+    if next_header != P_Q:
         walk.typed = claim(walk.fields, TYPE, walk.at, walk.at + 2)
     walk.at += 2
     if kind <= LONGEST_LENGTH:
         trim(walk, kind)
         return P_LLC
-    return rung
+    return next_header
 
 
 cdef inline Protocol tag(Walk* walk) noexcept nogil:
     claim(walk.fields, VLAN, walk.at, walk.end)
     push(walk.fields, P_Q)
-    if room(walk) < 4:
+    if remaining(walk) < 4:
         return END
     walk.at += 2
     return typed(walk)
@@ -67,13 +69,13 @@ cdef Protocol label(Walk* walk) noexcept nogil:
     cdef uint32_t entry
     claim(fields, MPLS, walk.at, walk.end)
     push(fields, P_MPLS)
-    if room(walk) < 4:
+    if remaining(walk) < 4:
         return END
     entry = be32(walk.at)
     walk.at += 4
     if entry >> 12 == 7 and not entry & 0x100:
         claim(fields, ENTROPY, walk.at, walk.end)
-        if room(walk) < 4:
+        if remaining(walk) < 4:
             return END
         entry = be32(walk.at)
         walk.at += 4
@@ -81,9 +83,9 @@ cdef Protocol label(Walk* walk) noexcept nogil:
 
 
 cdef Protocol labelled(Walk* walk) noexcept nogil:
-    """Behind the bottom of the stack: the first nibble tells (RFC 4928), and leaves Ethernet as the rest.
+    """Behind the bottom of the stack: the first nibble says what follows (RFC 4928), Ethernet if nothing else.
 
-    0 begins a control word, but also many a MAC address: then a known type stands where it should without the word.
+    0 begins a control word, but also many a MAC address: then a known type is where it should be without the word.
     """
     cdef uint32_t nibble = walk.at[0] >> 4
     if nibble == 4:
@@ -93,7 +95,7 @@ cdef Protocol labelled(Walk* walk) noexcept nogil:
     if nibble == 1:
         return P_ACH
     if nibble == 0:
-        if room(walk) < 18:
+        if remaining(walk) < 18:
             return END
         if by_type(be16(walk.at + 12)) == END or by_type(be16(walk.at + 16)) != END:
             walk.at += 4
@@ -130,9 +132,9 @@ cdef inline Protocol ip6(Walk* walk) noexcept nogil:
     cdef int next_slot, fragment_slot
     if at[0] >> 4 != 6:
         return END
-    if room(walk) < 40:
+    if remaining(walk) < 40:
         claim(fields, IP6, at, walk.end)
-        if room(walk) > 6:
+        if remaining(walk) > 6:
             claim(fields, NEXT6, at + 6, walk.end)
         push(fields, P_IP6)
         return END
@@ -149,44 +151,40 @@ cdef inline Protocol ip6(Walk* walk) noexcept nogil:
     return extensions(walk, at[6], next_slot, fragment_slot)
 
 
-cdef Protocol extensions(Walk* walk, uint32_t protocol, int next_slot, int fragment_slot) noexcept nogil:
+cdef Protocol extensions(Walk* walk, uint8_t protocol, int next_slot, int fragment_slot) noexcept nogil:
     """The extension headers of IPv6; next_slot and fragment_slot belong to the IPv6 header, -1 if it is too deep."""
     cdef const uint8_t* at
     cdef size_t length
-    cdef int i
-    for i in range(MOST_EXTENSIONS):
-        if protocol not in (0, 43, 44, 51, 60, 135, 139, 140):
-            return <Protocol>BY_PROTOCOL[protocol] if protocol < 256 else END
+    cdef int _
+    for _ in range(MOST_EXTENSIONS):
+        if not is_extension(protocol):
+            return <Protocol>BY_PROTOCOL[protocol]
         at = walk.at
-        if protocol == 51:
+        if protocol == AUTHENTICATION:
             claim(walk.fields, AH, at, walk.end)
             push(walk.fields, P_AH)
-        elif protocol == 43 and room(walk) > 2 and at[2] == 4:
+        elif protocol == ROUTING and remaining(walk) > 2 and at[2] == 4:
             claim(walk.fields, SEGMENTS, at, walk.end)
             push(walk.fields, P_SRH)
-        if room(walk) < 8:
+        if remaining(walk) < 8:
             return END
-        length = (<size_t>at[1] + 1) * 8
-        if protocol == 44:
-            length = 8
-            if fragment_slot >= 0:
-                mark(walk.fields, fragment_slot, at, at + 8)
-        elif protocol == 51:
-            length = (<size_t>at[1] + 2) * 4
+        length = extension_length(protocol, at)
+        if protocol == FRAGMENT and fragment_slot >= 0:
+            set_slot(walk.fields, fragment_slot, at, at + 8)
         if next_slot >= 0:
-            mark(walk.fields, next_slot, at, at + 1)
-        if (protocol == 44 and be16(at + 2) & 0xFFF8) or room(walk) < length:
+            set_slot(walk.fields, next_slot, at, at + 1)
+        if (protocol == FRAGMENT and be16(at + 2) & 0xFFF8) or remaining(walk) < length:
             return END                              # a later fragment: the transport header is elsewhere
         protocol = at[0]
         walk.at += length
-    return END
+    return END if is_extension(protocol) else <Protocol>BY_PROTOCOL[protocol]
 
 
 cdef Protocol resolution(Walk* walk, Protocol name) noexcept nogil:
     """ARP and RARP."""
     cdef const uint8_t* at = walk.at
     push(walk.fields, name)
-    if room(walk) >= 8 and be16(at + 2) == 0x0800 and at[4] == 6 and at[5] == 4:
+    if remaining(walk) >= 8 and be16(at + 2) == 0x0800 and at[4] == 6 and at[5] == 4:
         claim(walk.fields, ARP, at, walk.end)       # any other address lengths would shift the fields
     return END
 
@@ -194,12 +192,12 @@ cdef Protocol resolution(Walk* walk, Protocol name) noexcept nogil:
 # -- transport --
 
 cdef inline Protocol user_datagram(Walk* walk) noexcept nogil:
-    """UDP: what its destination port stands for comes next. Port 6343 stands for nothing: sampled sFlow stays shut."""
+    """UDP: its destination port names what comes next. Port 6343 names nothing: sampled sFlow is not dissected."""
     cdef const uint8_t* at = walk.at
     cdef uint32_t length
     claim(walk.fields, UDP, at, walk.end)
     push(walk.fields, P_UDP)
-    if room(walk) < 8:
+    if remaining(walk) < 8:
         return END
     length = be16(at + 4)
     if length >= 8:                                 # less: unknown, as in a segmentation-offload frame
@@ -210,35 +208,35 @@ cdef inline Protocol user_datagram(Walk* walk) noexcept nogil:
 
 # -- the loop --
 
-cdef inline Protocol climb(Protocol rung, Walk* walk) noexcept nogil:
-    if rung == P_ETH:
+cdef inline Protocol walk_header(Protocol next_header, Walk* walk) noexcept nogil:
+    if next_header == P_ETH:
         return ethernet(walk)
-    elif rung == P_Q:
+    elif next_header == P_Q:
         return tag(walk)
-    elif rung == P_IP:
+    elif next_header == P_IP:
         return ip4(walk)
-    elif rung == P_IP6:
+    elif next_header == P_IP6:
         return ip6(walk)
-    elif rung == P_TCP:
+    elif next_header == P_TCP:
         return last(walk, TCP, P_TCP)
-    elif rung == P_UDP or rung == P_UDPLITE:
-        return user_datagram(walk) if rung == P_UDP else last(walk, UDP, P_UDPLITE)
-    elif rung == P_ICMP6:
+    elif next_header == P_UDP or next_header == P_UDPLITE:
+        return user_datagram(walk) if next_header == P_UDP else last(walk, UDP, P_UDPLITE)
+    elif next_header == P_ICMP6:
         return last(walk, ICMP6, P_ICMP6)
-    elif rung == P_MPLS:
+    elif next_header == P_MPLS:
         return label(walk)
-    elif rung == P_MPLS_PAYLOAD:
+    elif next_header == P_MPLS_PAYLOAD:
         return labelled(walk)
-    elif rung == P_ARP or rung == P_RARP:
-        return resolution(walk, rung)
-    return climb_transport(rung, walk)
+    elif next_header == P_ARP or next_header == P_RARP:
+        return resolution(walk, next_header)
+    return walk_transport(next_header, walk)
 
 
 cdef void dissect(Fields* fields, uint32_t protocol, const uint8_t* header, uint32_t length) noexcept nogil:
     """Find the headers of a sampled packet; `protocol` is the sampled_header's."""
     cdef Walk walk = Walk(fields, header, header, header + length, -1)
-    cdef Protocol rung = first(protocol)
-    while rung != END and walk.at < walk.end and fields.height < STACK_ROOM:
-        rung = climb(rung, &walk)
+    cdef Protocol next_header = first(protocol)
+    while next_header != END and walk.at < walk.end and fields.height < STACK_DEPTH:
+        next_header = walk_header(next_header, &walk)
     if fields.height:
-        mark(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_ROOM)
+        set_slot(fields, STACK, <const uint8_t*>fields.stack, <const uint8_t*>fields.stack + STACK_DEPTH)

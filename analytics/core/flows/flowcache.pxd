@@ -4,10 +4,11 @@ cimport cython
 from libc.math cimport exp
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from analytics.core.flows.flowkeys cimport Plan
-from analytics.core.flows.table cimport Table
+from analytics.core.flows.flowkeys cimport KEY_WORDS, KeyPlan
+from analytics.core.flows.table cimport HashTable
 
 cdef enum:
+    MOST_FLOWS = 128                                # flow definitions at one time
     MOST_LIMITS = 16                                # thresholds on one flow definition
 
 cdef struct Limit:
@@ -16,39 +17,42 @@ cdef struct Limit:
     uint8_t* accepts                                # per data source, NULL: all
     double* clear                                   # per data source, unless by_flow: see flowcache.pyx
 
-cdef struct Value:                                  # payload of a cell; followed by a `clear` per limit
+cdef struct Value:                                  # the payload of a cell; followed by a `clear` per limit
     double rate, last
 
-cdef struct Fired:
-    uint32_t slot, limit, source, verdict
+cdef struct Crossing:
+    uint32_t slot, limit, source, key_id
     double value, now
-    uint64_t key[32]                                # carried bytes
+    uint64_t key[KEY_WORDS]                         # carried bytes
 
-cdef struct Fires:
-    Fired* items
-    uint32_t count, room
+cdef struct Crossings:
+    Crossing* items
+    uint32_t count, capacity
     uint64_t lost
+
 
 @cython.final                                       # so that its methods are called directly
 cdef class FlowCache:
-    cdef Plan plan
-    cdef Table memo                                 # judged bytes -> verdict, 0: rejected
-    cdef Table flows                                # (source, verdict), carried bytes -> Value
-    cdef Limit limits[16]
-    cdef uint32_t limit_count, slot, source_room
+    cdef KeyPlan plan
+    cdef HashTable key_ids                          # computed (raw) fields -> key id, 0: rejected
+    cdef HashTable flows                            # (source, key id), carried bytes -> Value
+    cdef Limit limits[MOST_LIMITS]
+    cdef uint32_t limit_count, slot, source_capacity
     cdef double t, gain                             # gain = 1/t
     cdef double lowest                              # of the limits, infinite if there is none
     cdef double* seen                               # per data source: time of the last sample that counted
     cdef uint64_t refused
     cdef readonly object program
 
-    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil
-    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now, Fires* fires) noexcept nogil
-    cdef void watch(self, const uint64_t* key, const Value* value, double now, Fires* fires) noexcept nogil
+    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now,
+                     Crossings* crossings) noexcept nogil
+    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now,
+                    Crossings* crossings) noexcept nogil
+    cdef void watch(self, const uint64_t* key, const Value* value, double now, Crossings* crossings) noexcept nogil
     cdef void note_lowest(self) noexcept
-    cdef bint widen(self, uint32_t sources) noexcept nogil
+    cdef bint reserve(self, uint32_t sources) noexcept nogil
     cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double* clears, double now,
-                    Fires* fires) noexcept nogil
+                    Crossings* crossings) noexcept nogil
     cdef bint is_over(self, uint64_t slot, double now, double idle) noexcept nogil
 
 
@@ -61,7 +65,7 @@ cdef inline double decay(double x) noexcept nogil:
 
 
 cdef inline void add_up(FlowCache cache, Value* value, uint32_t source, double amount, double now,
-                        Fires* fires) noexcept nogil:
+                        Crossings* crossings) noexcept nogil:
     """Add a sample to an entry of a data source."""
     if now > value.last:
         value.rate *= decay((now - value.last) * cache.gain)
@@ -69,4 +73,4 @@ cdef inline void add_up(FlowCache cache, Value* value, uint32_t source, double a
     value.rate += amount * cache.gain
     cache.seen[source] = now
     if value.rate > cache.lowest:
-        cache.watch(<uint64_t*>value - cache.flows.words, value, now, fires)
+        cache.watch(<uint64_t*>value - cache.flows.words, value, now, crossings)

@@ -1,4 +1,4 @@
-"""A definition's plan: which raw bytes of a sample it reads, and where they go in its keys.
+"""The key plan of a definition: which raw bytes of a sample it reads, and where they go in its keys.
 
 The reading is inline: it runs for every definition and sample, inside pipeline.pyx.
 """
@@ -39,7 +39,7 @@ cdef struct Pick:                                   # one row of packet.ROWS at 
     uint8_t offset
     uint8_t wire
     uint8_t shift
-    uint8_t room                                    # bytes in the key: 4 for numbers
+    uint8_t size                                    # bytes in the key: 4 for numbers
     uint8_t form                                    # a Form
     uint32_t mask
     uint32_t add
@@ -49,23 +49,23 @@ cdef struct Carried:                                # a key part: the first of i
     uint8_t count
     bint tagged                                     # the picks' texts differ in form: the key says which one it was
 
-cdef struct Plan:
-    Pick picks[32]
-    uint32_t judged                                 # picks[0:judged] make the judged key
-    uint32_t judged_words
-    bint by_agent                                   # the judged key starts with the agent
-    Carried parts[32]
+cdef struct KeyPlan:
+    Pick picks[MOST_PICKS]
+    uint32_t computed                               # picks[0:computed] make the computed key
+    uint32_t computed_words
+    bint by_agent                                   # the computed key starts with the agent
+    Carried parts[MOST_PICKS]
     uint32_t carried
     uint32_t carried_words
     bint valued                                     # a numeric field is added up, else 1 per sample
     Pick value
 
-cdef int lay_out(Plan* plan, object program) except -1
+cdef int compile_plan(KeyPlan* plan, object program) except -1
 cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pick* row, uint8_t* to) noexcept nogil
 
 
-cdef inline const uint8_t* place(const Fields* fields, const Pick* row) noexcept nogil:
-    """Where a field lies in the sample, NULL when it is not there whole."""
+cdef inline const uint8_t* field_at(const Fields* fields, const Pick* row) noexcept nogil:
+    """Where a field is in the sample, NULL when it is not there whole."""
     cdef const uint8_t* at
     if not (fields.present[row.slot >> 6] >> (row.slot & 63)) & 1:
         return NULL
@@ -74,7 +74,7 @@ cdef inline const uint8_t* place(const Fields* fields, const Pick* row) noexcept
 
 
 cdef inline uint32_t narrow(const uint8_t* at, const Pick* row) noexcept nogil:
-    """The key form of a field with 4 bytes of room: a number, or 4 bytes as they are."""
+    """The key form of a field that takes 4 bytes: a number, or 4 bytes as they are."""
     cdef uint32_t value
     if row.form == TWO:
         value = be16(at)
@@ -89,7 +89,7 @@ cdef inline uint32_t narrow(const uint8_t* at, const Pick* row) noexcept nogil:
 
 
 cdef inline void store(const uint8_t* at, const Pick* row, uint8_t* out) noexcept nogil:
-    """Write a field in key form: row.room bytes."""
+    """Write a field in key form: row.size bytes."""
     cdef uint32_t value
     if row.form == BYTES8:
         memcpy(out, at, 8)
@@ -97,7 +97,7 @@ cdef inline void store(const uint8_t* at, const Pick* row, uint8_t* out) noexcep
         memcpy(out, at, 8)
         memcpy(out + 8, at + 8, 8)
     elif row.form == PADDED:
-        memset(out, 0, row.room)
+        memset(out, 0, row.size)
         memcpy(out, at, row.wire)
     elif row.form == TWO_NUMBERS:
         value = be16(at)
@@ -110,36 +110,37 @@ cdef inline void store(const uint8_t* at, const Pick* row, uint8_t* out) noexcep
 
 
 cdef inline bint pick(const Fields* fields, const Pick* row, uint8_t* out) noexcept nogil:
-    """Write one field in key form to `out` (row.room bytes); 0 and nothing written if the sample lacks part of it."""
-    cdef const uint8_t* at = place(fields, row)
+    """Write one field in key form to `out` (row.size bytes); 0 and nothing written if the sample lacks part of it."""
+    cdef const uint8_t* at = field_at(fields, row)
     if at == NULL:
         return 0
     store(at, row, out)
     return 1
 
 
-cdef inline void gather_judged(const Fields* fields, const Plan* plan, uint32_t agent, uint64_t* out) noexcept nogil:
-    """The judged key, in whole words (narrower stores would stall the digest that reads them next)."""
+cdef inline void gather_computed(const Fields* fields, const KeyPlan* plan, uint32_t agent,
+                                 uint64_t* out) noexcept nogil:
+    """The computed key, in whole words (narrower stores would stall the digest that reads them next)."""
     cdef uint32_t i
     cdef const Pick* row
     cdef const uint8_t* at
     if plan.by_agent:
         out[0] = pair(agent, 0)
         out += 1
-    for i in range(plan.judged):
+    for i in range(plan.computed):
         row = &plan.picks[i]
-        at = place(fields, row)
-        out[0] = pair(at != NULL, narrow(at, row) if at != NULL and row.room == 4 else 0)
+        at = field_at(fields, row)
+        out[0] = pair(at != NULL, narrow(at, row) if at != NULL and row.size == 4 else 0)
         out += 1
-        if row.room != 4:
+        if row.size != 4:
             if at != NULL:
                 store(at, row, <uint8_t*>out)
             else:
-                memset(out, 0, row.room)
-            out += row.room // 8
+                memset(out, 0, row.size)
+            out += row.size // 8
 
 
-cdef inline bint gather_carried(const Fields* fields, const Plan* plan, uint64_t* out) noexcept nogil:
+cdef inline bint gather_carried(const Fields* fields, const KeyPlan* plan, uint64_t* out) noexcept nogil:
     """The carried key; 0 when a part has none of its fields: then the sample does not count."""
     cdef uint8_t* to = <uint8_t*>out
     cdef uint32_t i, which
@@ -157,24 +158,24 @@ cdef inline bint gather_carried(const Fields* fields, const Plan* plan, uint64_t
                 return 0
             continue
         which = part.count
-        at = place(fields, row)
+        at = field_at(fields, row)
         while at == NULL:
             which -= 1
             if which == 0:
                 return 0
             row += 1
-            at = place(fields, row)
+            at = field_at(fields, row)
         store(at, row, to)
-        to += row.room
+        to += row.size
     return 1
 
 
-cdef inline bint gather_value(const Fields* fields, const Plan* plan, double* out) noexcept nogil:
+cdef inline bint gather_value(const Fields* fields, const KeyPlan* plan, double* out) noexcept nogil:
     cdef const uint8_t* at
     if not plan.valued:
         out[0] = 1.0
         return 1
-    at = place(fields, &plan.value)
+    at = field_at(fields, &plan.value)
     if at == NULL:
         return 0
     out[0] = narrow(at, &plan.value)                # definitions.py allows numbers only

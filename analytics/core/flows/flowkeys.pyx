@@ -1,27 +1,28 @@
 """From the fields of a sample to the raw key of a flow definition.
 
-A definition reads its fields in two ways. *Judged* fields go through Python once per combination of values never
-seen before: the filter and key functions (regular expressions, links, prefixes) turn them into a verdict, a small
+A definition reads its fields in two ways. *Computed* fields go through Python once per combination of values never
+seen before: the filter and key functions (regular expressions, links, prefixes) turn them into a key id, a small
 number (0: not counted). *Carried* fields are plain keys; their raw bytes are the key, and text is made of them only
-when somebody asks. So an entry is (data source, verdict, carried bytes), and a million addresses cost no Python at
-all.
+for an answer. So an entry is (data source, key id, carried bytes), and a million addresses cost no Python at all.
 
-Judged bytes: [agent 4, if asked for] then per field [present 4][value]. Carried bytes: per part [which alternative
-4, if tagged][value]. Both padded with zeros to 8.
+Computed (raw) fields: [agent 4, if asked for] then per field [present 4][value]. Carried bytes: per part [which
+alternative 4, if tagged][value]. Both padded with zeros to 8.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from analytics.core.dissect.walk cimport dissect
 from analytics.core.dissect.packet cimport DEPTH, HEADERS, LAYER, UNKNOWN, Fields, describe, prepare
+from analytics.core.dissect.walk cimport dissect
+from analytics.core.staticassert cimport static_assert
 
 from analytics.core.dissect import recordkeys
 from analytics.core.dissect import packet
 
+static_assert(MOST_PICKS <= 255)                    # Carried.first
+
 MAX_PICKS = MOST_PICKS
-MAX_KEY_BYTES = 8 * KEY_WORDS - 8                   # the first word of an entry's key is (data source, verdict)
-LAYERS = LAYER
+MAX_KEY_BYTES = 8 * KEY_WORDS - 8                   # the first word of an entry's key is (data source, key id)
 
 
 cdef Pick row_of(object name, dict rows):
@@ -29,16 +30,16 @@ cdef Pick row_of(object name, dict rows):
     cdef Pick row
     _, header, offset, wire, shift, mask, add, kind = rows[name]
     row.slot, row.offset, row.wire, row.shift = header, offset, wire, shift
-    row.room = packet.ROOMS.get(kind, 4)
+    row.size = packet.KEY_SIZES.get(kind, 4)
     row.mask, row.add = mask, add
-    if kind not in packet.ROOMS:
+    if kind not in packet.KEY_SIZES:
         row.form = {1: ONE, 2: TWO, 4: FOUR}[wire]
     else:
-        row.form = {4: BYTES4, 8: BYTES8, 16: BYTES16}.get(wire, PADDED) if wire == row.room else PADDED
+        row.form = {4: BYTES4, 8: BYTES8, 16: BYTES16}.get(wire, PADDED) if wire == row.size else PADDED
     return row
 
 
-def field_rows() -> dict:
+cdef dict field_rows():
     """Every field name, also with its depth suffix -> its row (slot in place of header)."""
     rows = {}
     for name, header, *rest in (*packet.ROWS, *recordkeys.ROWS):
@@ -52,19 +53,19 @@ def field_rows() -> dict:
 FIELDS = field_rows()
 
 
-def judged_room(room: int) -> int:
-    """Bytes of a judged field: the mark that it is present, and its value."""
-    return 8 if room == 4 else 8 + room
+def computed_size(size: int) -> int:
+    """Bytes of a computed field: whether it is present, and its value."""
+    return 8 if size == 4 else 8 + size
 
 
 cdef bint are_neighbours(const Pick* one, const Pick* other, Form form) noexcept:
-    """Two fields side by side in one header, of the same form, which fill their room in the key."""
+    """Two fields side by side in one header, of the same form, which take as many bytes in the key."""
     return (one.form == form and other.form == form and one.slot == other.slot
             and one.offset + one.wire == other.offset and one.add == other.add == 0
             and (form == BYTES4 or (one.mask == other.mask == 0xFFFF and one.shift == other.shift == 0)))
 
 
-cdef bint join(Plan* plan, const Carried* one, const Carried* other, Form form, Form joined) noexcept:
+cdef bint join(KeyPlan* plan, const Carried* one, const Carried* other, Form form, Form joined) noexcept:
     """Let the first of two parts read both, if their fields are neighbours in every alternative."""
     cdef uint32_t which
     cdef Pick* row
@@ -73,12 +74,12 @@ cdef bint join(Plan* plan, const Carried* one, const Carried* other, Form form, 
             return 0
     for which in range(one.count):
         row = &plan.picks[one.first + which]
-        row.form, row.wire, row.room = joined, 2 * row.wire, 8
+        row.form, row.wire, row.size = joined, 2 * row.wire, 8
     return 1
 
 
-cdef void join_parts(Plan* plan) noexcept:
-    """Parts of the key that lie side by side on the wire are read at once: two addresses, two ports."""
+cdef void join_parts(KeyPlan* plan) noexcept:
+    """Parts of the key that are side by side on the wire are read at once: two addresses, two ports."""
     cdef uint32_t i, kept = 0
     cdef Carried* part
     cdef Carried* last = NULL
@@ -93,35 +94,36 @@ cdef void join_parts(Plan* plan) noexcept:
     plan.carried = kept
 
 
-cdef int lay_out(Plan* plan, object program) except -1:
-    """Fill a plan from program.judged (names), .by_agent, .carried (tuples of names, tagged), .value (name or None).
+cdef int compile_plan(KeyPlan* plan, object program) except -1:
+    """Fill a key plan from program.computed (names), .by_agent, .carried (tuples of names, tagged) and
+    .value (name or None).
 
     The compiler in definitions.py has checked names and bounds; ValueError here means it did not.
     """
     cdef uint32_t count = 0, width = 0
-    memset(plan, 0, sizeof(Plan))
-    if len(program.judged) + sum(len(names) for names, _ in program.carried) > MOST_PICKS:
+    memset(plan, 0, sizeof(KeyPlan))
+    if len(program.computed) + sum(len(names) for names, _ in program.carried) > MOST_PICKS:
         raise ValueError("too many fields")
-    plan.judged = len(program.judged)
+    plan.computed = len(program.computed)
     plan.by_agent = program.by_agent
-    for name in program.judged:
+    for name in program.computed:
         plan.picks[count] = row_of(name, FIELDS)
-        width += judged_room(plan.picks[count].room)
+        width += computed_size(plan.picks[count].size)
         count += 1
-    plan.judged_words = width // 8 + plan.by_agent
+    plan.computed_words = width // 8 + plan.by_agent
     width = 0
     for index, (names, tagged) in enumerate(program.carried):
         plan.parts[index] = Carried(count, len(names), tagged)
-        room = 0
+        size = 0
         for name in names:
             plan.picks[count] = row_of(name, FIELDS)
-            room = max(room, plan.picks[count].room)
+            size = max(size, plan.picks[count].size)
             count += 1
-        width += room + 4 * tagged
+        width += size + 4 * tagged
     plan.carried = len(program.carried)
     join_parts(plan)
     plan.carried_words = (width + 7) // 8
-    if plan.carried_words >= KEY_WORDS or plan.judged_words > KEY_WORDS:
+    if plan.carried_words >= KEY_WORDS or plan.computed_words > KEY_WORDS:
         raise ValueError("key too wide")
     plan.valued = program.value is not None
     if plan.valued:
@@ -130,16 +132,16 @@ cdef int lay_out(Plan* plan, object program) except -1:
 
 
 cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pick* row, uint8_t* to) noexcept nogil:
-    """A part whose alternatives differ in form: which one it is, the value, zeros. The place behind it, or NULL."""
-    cdef uint32_t which, room = 0
+    """A part whose alternatives differ in form: which one it is, the value, zeros. What comes behind it, or NULL."""
+    cdef uint32_t which, size = 0
     for which in range(part.count):
-        if row[which].room > room:
-            room = row[which].room
-    memset(to, 0, 4 + room)
+        if row[which].size > size:
+            size = row[which].size
+    memset(to, 0, 4 + size)
     for which in range(part.count):
         if pick(fields, &row[which], to + 4):
             memcpy(to, &which, 4)
-            return to + 4 + room
+            return to + 4 + size
     return NULL
 
 
@@ -149,36 +151,36 @@ def fields_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
 
 
 def fields_inside(const uint8_t[::1] buffer not None, uint32_t start, uint32_t length, uint32_t protocol=1) -> dict:
-    """The same of a header inside of a larger buffer; IndexError when it does not lie in there."""
+    """The same of a header inside of a larger buffer; IndexError when it is not inside."""
     cdef Fields fields
     cdef Pick row
     cdef uint8_t out[8 * KEY_WORDS]
     if <size_t>start + length > <size_t>buffer.shape[0]:
-        raise IndexError("the header does not lie in the buffer")
+        raise IndexError("the header is not inside the buffer")
     prepare(&fields)
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
     dissect(&fields, protocol, &buffer[0] + start if length else NULL, length)
     found = {}
-    for name in names_met(&fields):
+    for name in names_found(&fields):
         row = row_of(name, FIELDS)
         if pick(&fields, &row, out):
-            found[name] = bytes(out[:row.room])
+            found[name] = bytes(out[:row.size])
     return found
 
 
-cdef list names_met(const Fields* fields):
+cdef list names_found(const Fields* fields):
     """The fields whose headers a sample has, if perhaps not whole."""
     cdef int slot
-    met = []
+    found = []
     for name, row in FIELDS.items():
         slot = row[1]
         if (fields.present[slot >> 6] >> (slot & 63)) & 1:
-            met.append(name)
-    return met
+            found.append(name)
+    return found
 
 
 def spans_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
-    """Where the fields of one header lie in it: name -> (first byte, byte behind), but for fields laid out anew."""
+    """Where the fields of one header are in it: name -> (first byte, byte behind), but for fields kept elsewhere."""
     cdef Fields fields
     cdef Pick row
     cdef const uint8_t* at
@@ -187,9 +189,9 @@ def spans_of(const uint8_t[::1] header not None, uint32_t protocol=1) -> dict:
     describe(&fields, 0, 0, 0, 0, 0, 0, UNKNOWN)
     dissect(&fields, protocol, start, header.shape[0])
     spans = {}
-    for name in names_met(&fields):
+    for name in names_found(&fields):
         row = row_of(name, FIELDS)
-        at = place(&fields, &row)
+        at = field_at(&fields, &row)
         if at != NULL and start <= at < start + header.shape[0]:
             spans[name] = (at - start, at + row.wire - start)
     return spans

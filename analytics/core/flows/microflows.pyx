@@ -1,72 +1,78 @@
-"""Which bytes make the signature of a sample, and which fields are added up (what for: shortcuts.pxd)."""
+"""Which bytes make the microflow key of a sample, and which fields are added up (what for: microflows.pxd)."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from analytics.core.dissect.packet cimport SLOT_WORDS
 from analytics.core.flows.flowcache cimport FlowCache
+from analytics.core.staticassert cimport static_assert
 
-from analytics.core.flows.flowkeys import FIELDS
+from analytics.core.flows import flowkeys
+
+static_assert(MOST_LOADS <= 255)                    # HeaderLoads.first
+static_assert(MOST_AMOUNTS <= 256)                  # MicroflowCache.amount_of
+static_assert(SEEN_ONCE_TAGS & (SEEN_ONCE_TAGS - 1) == 0)
 
 
-def looks_of(programs) -> list[tuple[int, int, int]]:
+def masked_loads(programs) -> list[tuple[int, int, int]]:
     """(slot, offset, size) of what the programs read for keys and filters, in order, in pieces of at most 8 bytes.
 
-    `programs`: definitions.Program, of which `judged` and `carried` are read.
+    `programs`: definitions.Program, of which `computed` and `carried` are read.
     """
     read = set()
     for program in programs:
-        for name in (*program.judged, *(name for names, _ in program.carried for name in names)):
-            _, slot, offset, wire, *_ = FIELDS[name]
+        for name in (*program.computed, *(name for names, _ in program.carried for name in names)):
+            _, slot, offset, wire, *_ = flowkeys.FIELDS[name]
             read |= {(slot, offset + byte) for byte in range(wire)}
-    looks = []
+    loads = []
     while read:
         slot, offset = min(read)
         size = 1
         while size < 8 and (slot, offset + size) in read:
             size += 1
         read -= {(slot, offset + byte) for byte in range(size)}
-        looks.append((slot, offset, size))
-    return looks
+        loads.append((slot, offset, size))
+    return loads
 
 
-cdef bint shortcuts_open(Shortcuts* shortcuts, list caches) except -1:
-    """Begin anew, without any shortcut, for these definitions; 0: they read too much, there are none."""
+cdef bint microflows_open(MicroflowCache* microflows, list caches) except -1:
+    """Begin anew, without any microflow, for these definitions; 0: they read too much, no microflows are kept."""
     cdef uint32_t i
-    cdef Wanted* wanted
-    shortcuts_close(shortcuts)
-    looks = looks_of([cache.program for cache in caches])
+    cdef HeaderLoads* wanted
+    microflows_close(microflows)
+    loads = masked_loads([cache.program for cache in caches])
     values = list(dict.fromkeys([None, *(cache.program.value for cache in caches)]))
-    if not caches or len(looks) > MOST_LOOKS or len(values) > MOST_AMOUNTS:
+    if not caches or len(loads) > MOST_LOADS or len(values) > MOST_AMOUNTS:
         return 0
-    for i, (slot, offset, size) in enumerate(looks):
-        shortcuts.looks[i] = Look(offset + size - 8, 64 - 8 * size)
-        wanted = &shortcuts.of_slot[<uint8_t>slot]
+    for i, (slot, offset, size) in enumerate(loads):
+        microflows.loads[i] = MaskedLoad(offset + size - 8, 64 - 8 * size)
+        wanted = &microflows.of_slot[<uint8_t>slot]
         if wanted.count == 0:
             wanted.first = i
         wanted.count += 1
         wanted.extent = offset + size
-        shortcuts.slots[slot >> 6] |= <uint64_t>1 << (slot & 63)
-    shortcuts.amount_count = len(values)
+        microflows.slots[slot >> 6] |= <uint64_t>1 << (slot & 63)
+    microflows.amount_count = len(values)
     for i, cache in enumerate(caches):
-        shortcuts.amount_of[i] = values.index(cache.program.value)
-        shortcuts.amounts[shortcuts.amount_of[i]] = (<FlowCache>cache).plan.value
-    shortcuts.words = 1 + sum([shortcuts.slots[i] != 0 for i in range(4)]) + <uint32_t>len(looks)
-    shortcuts.stride = 16 + 8 * (shortcuts.words + <uint32_t>len(caches))
-    shortcuts.next_rest = FIRST_REST
-    shortcuts.pairs = 2
-    while shortcuts.pairs * 2 * shortcuts.stride <= ROOM:
-        shortcuts.pairs *= 2
-    shortcuts.places = <uint8_t*>calloc(shortcuts.pairs, shortcuts.stride)
-    shortcuts.pairs -= 2
-    shortcuts.marks = <uint16_t*>calloc(MARKS, sizeof(uint16_t))
-    if shortcuts.places == NULL or shortcuts.marks == NULL:
-        shortcuts_close(shortcuts)                  # they are a convenience
+        microflows.amount_of[i] = values.index(cache.program.value)
+        microflows.amounts[microflows.amount_of[i]] = (<FlowCache>cache).plan.value
+    microflows.words = 1 + sum([microflows.slots[i] != 0 for i in range(SLOT_WORDS)]) + <uint32_t>len(loads)
+    microflows.stride = 16 + 8 * (microflows.words + <uint32_t>len(caches))
+    microflows.next_rest = FIRST_REST
+    microflows.pairs = 2
+    while microflows.pairs * 2 * microflows.stride <= CAPACITY:
+        microflows.pairs *= 2
+    microflows.places = <uint8_t*>calloc(microflows.pairs, microflows.stride)
+    microflows.pairs -= 2
+    microflows.seen_once = <uint16_t*>calloc(SEEN_ONCE_TAGS, sizeof(uint16_t))
+    if microflows.places == NULL or microflows.seen_once == NULL:
+        microflows_close(microflows)                # without memory for them the definitions do it all
         return 0
     return 1
 
 
-cdef void shortcuts_close(Shortcuts* shortcuts) noexcept nogil:
-    free(shortcuts.places)
-    free(shortcuts.marks)
-    memset(shortcuts, 0, sizeof(Shortcuts))
+cdef void microflows_close(MicroflowCache* microflows) noexcept nogil:
+    free(microflows.places)
+    free(microflows.seen_once)
+    memset(microflows, 0, sizeof(MicroflowCache))

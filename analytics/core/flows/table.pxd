@@ -19,12 +19,12 @@ cdef extern from *:
     uint64_t fold "howdah_fold"(uint64_t, uint64_t) noexcept nogil
     void fetch "__builtin_prefetch"(const void*, int) noexcept nogil
 
-cdef struct Table:
+cdef struct HashTable:
     uint8_t* cells
     uint64_t mask                                   # number of cells - 1, a power of two less one
     uint64_t used
-    uint64_t moves                                  # how often cells may have moved: pointers from before are void
-    uint64_t most                                   # no more keys than this, ever
+    uint64_t generation                             # how often cells may have moved: pointers from before are void
+    uint64_t capacity                               # no more keys than this, ever
     uint64_t seed                                   # differs per process: senders cannot choose colliding keys
     uint32_t words                                  # key width in 8-byte words
     uint32_t stride                                 # bytes of a cell
@@ -40,14 +40,14 @@ cdef inline uint64_t digest_of(uint64_t seed, const uint64_t* key, uint32_t word
     if i < words:
         value = fold(value ^ key[i], 0x9E3779B97F4A7C15ULL)
     value = fold(value ^ 0xD6E8FEB86659FD93ULL, 0xA0761D6478BD642FULL)
-    return value if value != 0 else 1               # 0 marks an empty cell
+    return value if value != 0 else 1               # 0 is an empty cell
 
 
-cdef inline uint64_t digest(const Table* table, const uint64_t* key) noexcept nogil:
+cdef inline uint64_t digest(const HashTable* table, const uint64_t* key) noexcept nogil:
     return digest_of(table.seed, key, table.words)
 
 
-cdef inline uint8_t* find(const Table* table, const uint64_t* key, uint64_t hash) noexcept nogil:
+cdef inline uint8_t* find(const HashTable* table, const uint64_t* key, uint64_t hash) noexcept nogil:
     """The payload behind a key, or NULL."""
     cdef uint64_t slot = hash & table.mask
     cdef uint64_t* cell
@@ -65,21 +65,22 @@ cdef inline uint8_t* find(const Table* table, const uint64_t* key, uint64_t hash
         slot = (slot + 1) & table.mask
 
 
-cdef inline void fetch_cell(const Table* table, uint64_t hash) noexcept nogil:
+cdef inline void fetch_cell(const HashTable* table, uint64_t hash) noexcept nogil:
     """Ask the memory for the cell that a key will probably be in, some time before it is looked up."""
     cdef uint8_t* cell = table.cells + (hash & table.mask) * table.stride
     fetch(cell, 1)
     fetch(cell + table.stride - 1, 1)               # a cell may cross into the next cache line
 
 
-cdef inline uint64_t* cell_at(const Table* table, uint64_t slot) noexcept nogil:
+cdef inline uint64_t* cell_at(const HashTable* table, uint64_t slot) noexcept nogil:
     """The cell in a slot: cell[0] is its hash (0: empty), the key starts at cell[1], the payload at cell[1 + words]."""
     return <uint64_t*>(table.cells + slot * table.stride)
 
 
-cdef bint table_open(Table* table, uint32_t words, uint32_t payload, uint64_t most, uint64_t seed) noexcept nogil
-cdef void table_close(Table* table) noexcept nogil
-cdef void table_clear(Table* table) noexcept nogil
-cdef uint8_t* insert(Table* table, const uint64_t* key, uint64_t hash) noexcept nogil
-cdef void remove(Table* table, uint64_t slot) noexcept nogil
-cdef bint repay(Table* table, uint32_t payload) noexcept nogil
+cdef bint table_open(HashTable* table, uint32_t words, uint32_t payload, uint64_t capacity,
+                     uint64_t seed) noexcept nogil
+cdef void table_close(HashTable* table) noexcept nogil
+cdef void table_clear(HashTable* table) noexcept nogil
+cdef uint8_t* insert(HashTable* table, const uint64_t* key, uint64_t hash) noexcept nogil
+cdef void remove(HashTable* table, uint64_t slot) noexcept nogil
+cdef bint resize_payload(HashTable* table, uint32_t payload) noexcept nogil

@@ -28,41 +28,42 @@ cdef void* zeroed(size_t size) noexcept nogil:
     return memset(made, 0, size)
 
 
-cdef bint table_open(Table* table, uint32_t words, uint32_t payload, uint64_t most, uint64_t seed) noexcept nogil:
+cdef bint table_open(HashTable* table, uint32_t words, uint32_t payload, uint64_t capacity,
+                     uint64_t seed) noexcept nogil:
     """Prepare an empty table of keys of `words` * 8 bytes with `payload` bytes each (rounded up to 8)."""
     table.words = words
     table.stride = 8 + 8 * words + ((payload + 7) & ~<uint32_t>7)
-    table.most = most
+    table.capacity = capacity
     table.seed = seed
-    table.used = table.moves = 0
+    table.used = table.generation = 0
     table.mask = SMALLEST - 1
     table.cells = <uint8_t*>zeroed(SMALLEST * table.stride)
     return table.cells != NULL
 
 
-cdef void table_close(Table* table) noexcept nogil:
+cdef void table_close(HashTable* table) noexcept nogil:
     free(table.cells)
     table.cells = NULL
     table.used = 0
 
 
-cdef void table_clear(Table* table) noexcept nogil:
+cdef void table_clear(HashTable* table) noexcept nogil:
     memset(table.cells, 0, (table.mask + 1) * table.stride)
     table.used = 0
-    table.moves += 1
+    table.generation += 1
 
 
-cdef uint64_t* vacancy(const Table* table, uint64_t hash) noexcept nogil:
-    """The first empty cell on a key's way."""
+cdef uint64_t* free_cell(const HashTable* table, uint64_t hash) noexcept nogil:
+    """The first empty cell from the one on that a hash names."""
     cdef uint64_t slot = hash & table.mask
     while cell_at(table, slot)[0] != 0:
         slot = (slot + 1) & table.mask
     return cell_at(table, slot)
 
 
-cdef bint rebuild(Table* table, uint64_t cells, uint32_t stride) noexcept nogil:
+cdef bint rebuild(HashTable* table, uint64_t cells, uint32_t stride) noexcept nogil:
     """Move everything to a new array; what a shorter stride cuts off is lost, what a longer one adds is zero."""
-    cdef Table bigger = table[0]
+    cdef HashTable bigger = table[0]
     cdef uint64_t slot
     cdef uint32_t kept = stride if stride < table.stride else table.stride
     bigger.cells = <uint8_t*>zeroed(cells * stride)
@@ -70,30 +71,30 @@ cdef bint rebuild(Table* table, uint64_t cells, uint32_t stride) noexcept nogil:
         return 0
     bigger.mask = cells - 1
     bigger.stride = stride
-    bigger.moves += 1
+    bigger.generation += 1
     for slot in range(table.mask + 1):
         if cell_at(table, slot)[0] != 0:
-            memcpy(vacancy(&bigger, cell_at(table, slot)[0]), cell_at(table, slot), kept)
+            memcpy(free_cell(&bigger, cell_at(table, slot)[0]), cell_at(table, slot), kept)
     free(table.cells)
     table[0] = bigger
     return 1
 
 
-cdef uint8_t* insert(Table* table, const uint64_t* key, uint64_t hash) noexcept nogil:
-    """Add a key that `find` did not find; the payload is zero. NULL: `most` keys are held, or memory is short."""
+cdef uint8_t* insert(HashTable* table, const uint64_t* key, uint64_t hash) noexcept nogil:
+    """Add a key that `find` did not find; the payload is zero. NULL: `capacity` keys are held, or memory is short."""
     cdef uint64_t* cell
-    if table.used >= table.most:
+    if table.used >= table.capacity:
         return NULL
     if (table.used + 1) * 4 > (table.mask + 1) * 3 and not rebuild(table, (table.mask + 1) * 2, table.stride):
         return NULL
-    cell = vacancy(table, hash)
+    cell = free_cell(table, hash)
     cell[0] = hash
     memcpy(cell + 1, key, 8 * table.words)
     table.used += 1
     return <uint8_t*>(cell + 1 + table.words)
 
 
-cdef void remove(Table* table, uint64_t slot) noexcept nogil:
+cdef void remove(HashTable* table, uint64_t slot) noexcept nogil:
     """Empty a slot and close the gap: each later cell of the run moves up if its home is not behind the gap."""
     cdef uint64_t gap = slot
     cdef uint64_t probe = slot
@@ -108,9 +109,9 @@ cdef void remove(Table* table, uint64_t slot) noexcept nogil:
             gap = probe
     memset(cell_at(table, gap), 0, table.stride)
     table.used -= 1
-    table.moves += 1
+    table.generation += 1
 
 
-cdef bint repay(Table* table, uint32_t payload) noexcept nogil:
+cdef bint resize_payload(HashTable* table, uint32_t payload) noexcept nogil:
     """Change the payload's size, keeping keys and the part of the payload that fits."""
     return rebuild(table, table.mask + 1, 8 + 8 * table.words + ((payload + 7) & ~<uint32_t>7))

@@ -28,8 +28,8 @@ cdef extern from *:
     const char* LOWER "howdah_lower"
 
 
-cdef inline bint room(Buffer* out, size_t more) noexcept nogil:
-    """Make place for `more` bytes; 0 when there is no memory."""
+cdef inline bint reserve(Buffer* out, size_t more) noexcept nogil:
+    """Have `more` free bytes; 0 when there is no memory."""
     cdef size_t used, size
     cdef char* grown
     if <size_t>(out.end - out.at) >= more:
@@ -45,7 +45,7 @@ cdef inline bint room(Buffer* out, size_t more) noexcept nogil:
 
 
 cdef inline void put(Buffer* out, const char* text, size_t length) noexcept nogil:
-    if room(out, length):
+    if reserve(out, length):
         memcpy(out.at, text, length)
         out.at += length
 
@@ -56,7 +56,7 @@ cdef inline void say(Buffer* out, const char* text) noexcept nogil:
 
 
 cdef inline void put_char(Buffer* out, char one) noexcept nogil:
-    if room(out, 1):
+    if reserve(out, 1):
         out.at[0] = one
         out.at += 1
 
@@ -96,7 +96,7 @@ cdef inline void put_double(Buffer* out, double value) noexcept nogil:
 cdef inline void put_hex(Buffer* out, const uint8_t* data, size_t length) noexcept nogil:
     """Lower case, nothing between the bytes."""
     cdef size_t i
-    if not room(out, 2 * length):
+    if not reserve(out, 2 * length):
         return
     for i in range(length):
         out.at[0] = LOWER[data[i] >> 4]
@@ -108,7 +108,7 @@ cdef inline void put_octets(Buffer* out, const uint8_t* data, size_t length) noe
     """Upper case with dashes, as sflowtool prints bytes: 00-1A-FF."""
     cdef size_t i
     cdef char* at
-    if length == 0 or not room(out, 3 * length):
+    if length == 0 or not reserve(out, 3 * length):
         return
     at = out.at
     for i in range(length):
@@ -137,8 +137,8 @@ cdef inline void put_ip6(Buffer* out, const uint8_t* address) noexcept nogil:
 
 
 cdef inline void put_member(Buffer* out, const char* name, size_t length) noexcept nogil:
-    """A member's name and what stands between it and its neighbour; only in JSON."""
-    if not room(out, length + 16):
+    """A member's name and what is between it and its neighbour; only in JSON."""
+    if not reserve(out, length + 16):
         return
     if last(out) != b"{":
         out.at[0] = b","
@@ -204,7 +204,7 @@ cdef inline void next_object(Buffer* out) noexcept nogil:
 
 
 cdef inline void put_escaped(Buffer* out, uint8_t byte) noexcept nogil:
-    if room(out, 6):
+    if reserve(out, 6):
         memcpy(out.at, b"\\u00", 4)
         out.at[4] = LOWER[byte >> 4]
         out.at[5] = LOWER[byte & 15]

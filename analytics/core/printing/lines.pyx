@@ -4,7 +4,7 @@
          frame length,IP size,sampling rate
     CNTR,agent,the 19 fields of if_counters
 
-The capture is pcapng (draft-ietf-opsawg-pcapng): a section header, one interface block per header protocol met, one
+The capture is pcapng (draft-ietf-opsawg-pcapng): a section header, one interface block per header protocol, one
 enhanced packet block per sampled_header record, those of discards included. The original length is frame_length.
 """
 
@@ -30,7 +30,7 @@ cdef struct Line:                                   # what one FLOW line says
     Outer outer
     uint32_t frame_length, ip_size, in_vlan, out_vlan
     const uint8_t* flat                             # a sampled_ipv4 or sampled_ipv6 record, NULL without
-    uint32_t flat_room                              # 4 or 16 bytes of address in it
+    uint32_t address_size                           # 4 or 16 bytes of address in it
 
 
 cdef void read_flow_record(Line* line, uint32_t tag, const Window* found) noexcept nogil:
@@ -43,7 +43,7 @@ cdef void read_flow_record(Line* line, uint32_t tag, const Window* found) noexce
         if line.outer.tags:
             line.in_vlan = line.outer.tci[line.outer.tags - 1] & 0xFFF
     elif tag == SAMPLED_IPV4 or tag == SAMPLED_IPV6:
-        line.flat, line.flat_room = found[0].at, 4 if tag == SAMPLED_IPV4 else 16
+        line.flat, line.address_size = found[0].at, 4 if tag == SAMPLED_IPV4 else 16
         line.frame_length = line.ip_size = be32(found[0].at)
     elif tag == EXTENDED_SWITCH:
         line.in_vlan, line.out_vlan = be32(found[0].at), be32(found[2].at)
@@ -85,11 +85,11 @@ cdef void comma_mac(Buffer* out, const uint8_t* mac) noexcept nogil:
         put_hex(out, mac, 6)
 
 
-cdef void comma_address(Buffer* out, const uint8_t* address, uint32_t room) noexcept nogil:
+cdef void comma_address(Buffer* out, const uint8_t* address, uint32_t size) noexcept nogil:
     put_char(out, b",")
-    if room == 4:
+    if size == 4:
         put_ip4(out, address)
-    elif room == 16:
+    elif size == 16:
         put_ip6(out, address)
     else:
         put_char(out, b"-")
@@ -101,9 +101,9 @@ cdef void put_agent(Buffer* out, const Datagram* datagram) noexcept nogil:
 
 cdef void put_flat(Buffer* out, const Line* line) noexcept nogil:
     """Addresses to flags out of a sampled_ipv4 or sampled_ipv6 record; it knows no TTL."""
-    cdef const uint8_t* ports = line.flat + 8 + 2 * line.flat_room
-    comma_address(out, line.flat + 8, line.flat_room)
-    comma_address(out, line.flat + 8 + line.flat_room, line.flat_room)
+    cdef const uint8_t* ports = line.flat + 8 + 2 * line.address_size
+    comma_address(out, line.flat + 8, line.address_size)
+    comma_address(out, line.flat + 8 + line.address_size, line.address_size)
     comma_u64(out, be32(line.flat + 4))
     comma_hex(out, be32(ports + 12), 2)
     comma_u64(out, 0)
@@ -114,11 +114,11 @@ cdef void put_flat(Buffer* out, const Line* line) noexcept nogil:
 
 cdef void put_headers(Buffer* out, const Outer* outer) noexcept nogil:
     """Addresses to flags out of the decoded headers."""
-    cdef uint32_t room = 4 if outer.version == 4 else 16 if outer.version == 6 else 0
-    cdef const uint8_t* addresses = outer.ip + (12 if room == 4 else 8) if room else NULL
+    cdef uint32_t size = 4 if outer.version == 4 else 16 if outer.version == 6 else 0
+    cdef const uint8_t* addresses = outer.ip + (12 if size == 4 else 8) if size else NULL
     cdef bint narrow = outer.transport == ICMP_CODES
-    comma_address(out, addresses, room)
-    comma_address(out, addresses + room if room else NULL, room)
+    comma_address(out, addresses, size)
+    comma_address(out, addresses + size if size else NULL, size)
     comma_u64(out, outer.protocol)
     comma_hex(out, outer.tos, 2)
     comma_u64(out, outer.ttl)

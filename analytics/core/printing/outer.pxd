@@ -3,11 +3,11 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from analytics.core.printing.buffer cimport Buffer
+from analytics.core.wire.extensions cimport MOST_EXTENSIONS
 from analytics.core.wire.xdr cimport Window
 
 cdef enum:
     MOST_TAGS = 8
-    MOST_EXTENSIONS = 8                             # IPv6 extension headers; real packets have one or two
 
 cdef enum Transport:
     NO_PORTS, ICMP_CODES, TCP_PORTS, UDP_PORTS
@@ -26,7 +26,8 @@ cdef struct Outer:
     uint32_t version                                # of IP; 0 without an IP header
     const uint8_t* ip
     uint32_t ip_offset                              # bytes before it
-    uint32_t protocol, tos, ttl
+    uint8_t protocol
+    uint32_t tos, ttl
     uint32_t fragment                               # offset, in units of 8 bytes
     int extensions
     uint8_t extension[MOST_EXTENSIONS]

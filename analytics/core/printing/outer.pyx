@@ -2,8 +2,8 @@
 
     Ethernet -> 802.1Q tags -> type, or 802.2 SNAP -> IPv4 | IPv6 and its extension headers -> TCP | UDP | ICMP
 
-This is the flat view of one packet that sflowtool's users know. Tunnels and MPLS are `core.packet`'s business. Each
-header is read only when all of it is there; a packet cut anywhere keeps what stands before the cut.
+This is the flat view of one packet that sflowtool's users know. Tunnels and MPLS are for dissect/. Each
+header is read only when all of it is there; a packet cut anywhere keeps what is in front of the cut.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -12,6 +12,7 @@ from libc.string cimport memset
 from analytics.core.printing.buffer cimport (
     LOWER, Buffer, begin, begin_numbered, end, named, put_char, put_hex, put_ip4, put_ip6, put_octets, put_u64, say,
 )
+from analytics.core.wire.extensions cimport FRAGMENT, MOST_EXTENSIONS, extension_length, is_extension
 from analytics.core.wire.xdr cimport Window, be16, be32, left
 
 cdef enum:
@@ -58,15 +59,15 @@ cdef void read_ethernet(Outer* outer, Window frame) noexcept nogil:
 
 cdef void read_wifi(Outer* outer, Window frame) noexcept nogil:
     """802.11 data frames: which address is which follows from the to-DS and from-DS bits (IEEE 802.11, 9.3.2.1)."""
-    cdef int ways
+    cdef int ds_bits
     if left(&frame) < 24 or (frame.at[0] >> 2) & 3 != 2:
         return
-    ways = frame.at[1] & 3                          # 1 to, 2 from, 3 both
-    if ways == 3 and left(&frame) < 30:
+    ds_bits = frame.at[1] & 3                       # 1 to, 2 from, 3 both
+    if ds_bits == 3 and left(&frame) < 30:
         return
     outer.rx_mac, outer.tx_mac = frame.at + 4, frame.at + 10
-    outer.dst_mac = frame.at + (16 if ways & 1 else 4)
-    outer.src_mac = frame.at + (24 if ways == 3 else 16 if ways == 2 else 10)
+    outer.dst_mac = frame.at + (16 if ds_bits & 1 else 4)
+    outer.src_mac = frame.at + (24 if ds_bits == 3 else 16 if ds_bits == 2 else 10)
 
 
 cdef void read_ip4(Outer* outer, Window packet) noexcept nogil:
@@ -92,18 +93,14 @@ cdef void read_ip6(Outer* outer, Window packet) noexcept nogil:
     outer.version, outer.ip = 6, ip
     outer.tos, outer.ttl, outer.protocol = (be32(ip) >> 20) & 0xFF, ip[7], ip[6]
     packet.at += 40
-    while outer.protocol in (0, 43, 44, 51, 60) and outer.extensions < MOST_EXTENSIONS:
-        outer.extension[outer.extensions] = <uint8_t>outer.protocol
+    while is_extension(outer.protocol) and outer.extensions < MOST_EXTENSIONS:
+        outer.extension[outer.extensions] = outer.protocol
         outer.extensions += 1
         if left(&packet) < 8:
             return
-        if outer.protocol == 44:                    # fragment
+        length = extension_length(outer.protocol, packet.at)
+        if outer.protocol == FRAGMENT:
             outer.fragment = be16(packet.at + 2) >> 3
-            length = 8
-        elif outer.protocol == 51:                  # AH counts in words of 4
-            length = (packet.at[1] + 2) * 4
-        else:
-            length = (packet.at[1] + 1) * 8
         outer.protocol = packet.at[0]
         if left(&packet) < length or outer.fragment:
             return

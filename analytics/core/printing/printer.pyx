@@ -13,15 +13,15 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from analytics.core.printing.buffer cimport (
-    Buffer, begin, end, last, named, named_text, next_object, put_char, put_ip4, put_ip6, put_member, put_octets, put_text,
-    put_u64, say,
+    Buffer, begin, end, last, named, named_text, next_object, put_char, put_ip4, put_ip6, put_member, put_octets,
+    put_text, put_u64, say,
 )
 from analytics.core.printing.lines cimport Packets, begin_capture, show_lines, write_packets
 from analytics.core.printing.outer cimport Outer, read_outer, show_outer
 from analytics.core.wire.rows cimport (
     ANY_PROTOCOL, COUNTER_RECORDS, COUNTER_TABLE, F32, F64, FLOW_RECORDS, FLOW_TABLE, HEADER, IP4, IP6, MAC,
-    MOST_FIELDS, PAYLOAD, PDUS, RTFLOWS, RTMETRICS, SAMPLE_TABLE, STR, U32, U64, Kind, Row, ShownRow, Table, find,
-    locate, next_structure, take_field,
+    MOST_FIELDS, PAYLOAD, PDUS, RTFLOWS, RTMETRICS, SAMPLE_TABLE, STR, U32, U64, FieldKind, Row, ShownRow,
+    StructureTable, find, locate, next_structure, take_field,
 )
 from analytics.core.wire.sflow cimport ACCEPTED, Datagram, open_datagram
 from analytics.core.printing.values cimport put_scalar, show_value
@@ -103,16 +103,16 @@ cdef const char** RTFLOW_PREFIXES = [
     "rtflow_string_", "rtflow_mac_", "rtflow_ip_", "rtflow_ip6_", "rtflow_int32_", "rtflow_int64_", "rtflow_float_",
     "rtflow_double_",
 ]
-cdef Kind* METRIC_KINDS = [STR, U32, U64, U32, U64, F32, F64]
-cdef Kind* RTFLOW_KINDS = [STR, MAC, IP4, IP6, U32, U64, F32, F64]
+cdef FieldKind* METRIC_KINDS = [STR, U32, U64, U32, U64, F32, F64]
+cdef FieldKind* RTFLOW_KINDS = [STR, MAC, IP4, IP6, U32, U64, F32, F64]
 
 
-cdef bint show_metric(Buffer* out, Kind samples, Window* rest) noexcept nogil:
+cdef bint show_metric(Buffer* out, FieldKind samples, Window* rest) noexcept nogil:
     """One (name, type, value) of an rtmetric or rtflow sample, under its prefix and name; 0 when it does not fit."""
     cdef Window name, value
     cdef uint32_t form = 0
     cdef bint whole = 1
-    cdef Kind kind
+    cdef FieldKind kind
     if not take_field(STR, rest, &name, &whole) or not take32(rest, &form) or form > (6 if samples == RTMETRICS else 7):
         return 0
     kind = METRIC_KINDS[form] if samples == RTMETRICS else RTFLOW_KINDS[form]
@@ -128,7 +128,7 @@ cdef bint show_metric(Buffer* out, Kind samples, Window* rest) noexcept nogil:
     return 1
 
 
-cdef const char* show_metrics(Buffer* out, Kind samples, Window rest) noexcept nogil:
+cdef const char* show_metrics(Buffer* out, FieldKind samples, Window rest) noexcept nogil:
     cdef uint32_t count = 0
     cdef bint some = take32(&rest, &count)
     while count and show_metric(out, samples, &rest):
@@ -162,7 +162,7 @@ cdef const char* show_pdus(Buffer* out, Window rest, int depth) noexcept nogil:
     return NULL
 
 
-cdef const char* show_records(Buffer* out, Kind kind, Window* rest, int depth) noexcept nogil:
+cdef const char* show_records(Buffer* out, FieldKind kind, Window* rest, int depth) noexcept nogil:
     """A count and its records, in JSON `elements`."""
     cdef uint32_t count = 0, tag = 0
     cdef Window body
@@ -220,8 +220,8 @@ cdef const char* show_field(Buffer* out, const Row* row, const ShownRow* shown, 
     return wrong
 
 
-cdef void show_structure(Buffer* out, const Table* table, const char* key, uint32_t tag, Window body, bint whole,
-                         int depth) noexcept nogil:
+cdef void show_structure(Buffer* out, const StructureTable* table, const char* key, uint32_t tag, Window body,
+                         bint whole, int depth) noexcept nogil:
     """One sample or record as an object, or as its lines of text."""
     cdef const Row* row = find(table, tag)
     cdef Window found[MOST_FIELDS]
@@ -342,7 +342,7 @@ cdef class Printer:
 
     def feed(self, const uint8_t[::1] datagram, double now, str source, str local, bint recorded=True,
              bytes agent=None) -> bool | None:
-        """Append one datagram that arrived at `now` (seconds since the epoch) from `source`; None when it is no sFlow v5.
+        """Append one datagram that arrived at `now` (epoch seconds) from `source`; None when it is no sFlow v5.
 
         `local` is the local time as it shall be printed. With `agent` (a packed address) other agents' datagrams are
         left out: False.

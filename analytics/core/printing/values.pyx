@@ -9,12 +9,12 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from analytics.core.printing.buffer cimport (
-    Buffer, begin_sized, end, last, named, next_object, put_char, put_double, put_hex, put_i64, put_ip4, put_ip6, put_octets,
-    put_text, put_u64, say,
+    Buffer, begin_sized, end, last, named, next_object, put_char, put_double, put_hex, put_i64, put_ip4, put_ip6,
+    put_octets, put_text, put_u64, say,
 )
 from analytics.core.wire.rows cimport (
     ADAPTERS, ADDR, AS_PATH, DPID, F32, F64, FIRST_AS, I32, IP4, IP6, LABELS, LANES, LAST_AS, MAC, PERCENT, PERCENTS,
-    PORT, PORT2, SOURCE, SOURCE2, STR, U8, U32, U32S, U64, UUID, VLANS, WORD, Kind, ShownRow,
+    PORT, PORT2, SOURCE, SOURCE2, STR, U8, U32, U32S, U64, UUID, VLANS, WORD, FieldKind, ShownRow,
 )
 from analytics.core.wire.xdr cimport Window, be16, be32, be64, left
 
@@ -115,7 +115,7 @@ cdef void put_tag(Buffer* out, const uint8_t* at) noexcept nogil:
     put_u64(out, tci & 0xFFF)
 
 
-cdef void put_list(Buffer* out, Kind kind, Window value) noexcept nogil:
+cdef void put_list(Buffer* out, FieldKind kind, Window value) noexcept nogil:
     cdef bint first = 1
     while left(&value):
         if not first:
@@ -154,7 +154,7 @@ cdef void put_as_path(Buffer* out, Window path) noexcept nogil:
             put_char(out, b")")
 
 
-cdef uint32_t end_of_path(Window path, bint last) noexcept nogil:
+cdef uint32_t end_of_path(Window path, bint at_end) noexcept nogil:
     """The first or last AS number of a path; 0 when it is empty."""
     cdef uint32_t numbers, found = 0
     path.at += 4
@@ -162,18 +162,18 @@ cdef uint32_t end_of_path(Window path, bint last) noexcept nogil:
         numbers = be32(path.at + 4)
         path.at += 8
         if numbers:
-            found = be32(path.at + (4 * <size_t>(numbers - 1) if last else 0))
-            if not last:
+            found = be32(path.at + (4 * <size_t>(numbers - 1) if at_end else 0))
+            if not at_end:
                 break
         path.at += 4 * <size_t>numbers
     return found
 
 
-cdef bint is_empty(Kind kind, Window value) noexcept nogil:
+cdef bint is_empty(FieldKind kind, Window value) noexcept nogil:
     return left(&value) <= (4 if kind == AS_PATH else 0)
 
 
-cdef void put_scalar(Buffer* out, Kind kind, Window value) noexcept nogil:
+cdef void put_scalar(Buffer* out, FieldKind kind, Window value) noexcept nogil:
     cdef uint32_t single
     cdef uint64_t double_bits
     cdef float narrow
@@ -211,7 +211,7 @@ cdef void put_scalar(Buffer* out, Kind kind, Window value) noexcept nogil:
 
 
 cdef void put_compound(Buffer* out, const ShownRow* shown, Window value) noexcept nogil:
-    cdef Kind kind = shown.kind
+    cdef FieldKind kind = shown.kind
     if kind == SOURCE:
         put_source(out, value.at[0], be32(value.at) & 0xFFFFFF)
     elif kind == SOURCE2:

@@ -1,4 +1,4 @@
-"""The table of analytics.core.wire.structures, compiled: find a structure by its tag, locate its fields in its bytes."""
+"""The tables of wire/structures.py, compiled: find a structure by its tag, locate its fields in its bytes."""
 
 from libc.stdint cimport uint32_t
 
@@ -8,13 +8,14 @@ cdef enum:
     MOST_FIELDS = 48                                # of one structure; the longest, 4413:3, has 36
     ANY_PROTOCOL = 0xFFFFFFFF
 
-cdef enum Kind:
+cdef enum FieldKind:
     U32, I32, U64, F32, F64, U8, MAC, IP4, IP6, UUID, ADDR, STR, OPAQUE, REST, PERCENT, DPID, WORD
     SOURCE, SOURCE2, PORT, PORT2, U32S, PERCENTS, LABELS, VLANS, AS_PATH, FIRST_AS, LAST_AS, LANES, ADAPTERS
     HEADER, PAYLOAD, FLOW_RECORDS, COUNTER_RECORDS, PDUS, RTMETRICS, RTFLOWS
+    FIELD_KINDS
 
 cdef struct FieldRow:
-    Kind kind
+    FieldKind kind
     bint optional
 
 cdef struct WordRow:
@@ -24,7 +25,7 @@ cdef struct WordRow:
 cdef struct ShownRow:
     const char* name
     size_t length
-    Kind kind
+    FieldKind kind
     int field                                       # position on the wire
     bint hidden_if_empty
     uint32_t protocol                               # only for records of this IP protocol
@@ -40,13 +41,13 @@ cdef struct Row:
     FieldRow field[MOST_FIELDS]
     ShownRow show[MOST_FIELDS]
 
-cdef struct Table:
+cdef struct StructureTable:
     Row* rows                                       # sorted by tag
     int count
 
-cdef Table SAMPLE_TABLE, FLOW_TABLE, COUNTER_TABLE
+cdef StructureTable SAMPLE_TABLE, FLOW_TABLE, COUNTER_TABLE
 
-cdef const Row* find(const Table* table, uint32_t tag) noexcept nogil
+cdef const Row* find(const StructureTable* table, uint32_t tag) noexcept nogil
 cdef int locate(const Row* row, Window body, Window* found, bint* whole) noexcept nogil
-cdef bint take_field(Kind kind, Window* body, Window* part, bint* whole) noexcept nogil
+cdef bint take_field(FieldKind kind, Window* body, Window* part, bint* whole) noexcept nogil
 cdef bint next_structure(Window* rest, uint32_t* tag, Window* body, bint* whole) noexcept nogil

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc
 from analytics.core.wire import structures
 from analytics.core.wire.xdr cimport Window, be32, be64, cut, left, take32
 
-KINDS = {
+cdef dict KINDS = {
     "u32": U32, "i32": I32, "u64": U64, "f32": F32, "f64": F64, "u8": U8, "mac": MAC, "ip4": IP4, "ip6": IP6,
     "uuid": UUID, "addr": ADDR, "str": STR, "opaque": OPAQUE, "rest": REST, "percent": PERCENT, "dpid": DPID,
     "word": WORD, "source": SOURCE, "source2": SOURCE2, "port": PORT, "port2": PORT2, "u32s": U32S,
@@ -23,18 +23,23 @@ KINDS = {
     "flow_records": FLOW_RECORDS, "counter_records": COUNTER_RECORDS, "pdus": PDUS, "rtmetrics": RTMETRICS,
     "rtflows": RTFLOWS,
 }
-FIXED = {1: "u8", 4: "u32 i32 f32 ip4 percent word source port", 8: "u64 f64 mac dpid source2 port2", 16: "ip6 uuid"}
-kept = []                                           # the bytes objects whose text the rows point to
+cdef dict FIXED = {
+    1: "u8", 4: "u32 i32 f32 ip4 percent word source port", 8: "u64 f64 mac dpid source2 port2", 16: "ip6 uuid",
+}
+cdef list references = []                           # the bytes objects whose text the rows point to
 
-cdef size_t[64] SIZES                               # bytes of each kind; 0 for those of variable length
-for size, names in FIXED.items():
-    for name in names.split():
-        SIZES[<int>KINDS[name]] = size
+cdef size_t[FIELD_KINDS] SIZES                      # bytes of each kind; 0 for those of variable length
 
 
-cdef const char* keep(text):
+cdef void compile_sizes() except *:
+    for size, names in FIXED.items():
+        for name in names.split():
+            SIZES[<int>KINDS[name]] = size
+
+
+cdef const char* c_text(text):
     data = text.encode()
-    kept.append(data)
+    references.append(data)
     return data
 
 
@@ -45,7 +50,7 @@ cdef const WordRow* words_of(name) except NULL:
     if rows == NULL:
         raise MemoryError
     for number, word in sorted(words.items()):
-        rows[i] = WordRow(number, keep(word))
+        rows[i] = WordRow(number, c_text(word))
         i += 1
     return rows
 
@@ -54,7 +59,7 @@ cdef void compile_row(Row* row, one) except *:
     names = [field.name for field in one.fields]
     row.tag = one.tag[0] << 12 | one.tag[1]
     if one.label is not None:
-        row.label_key, row.label = keep(one.label[0]), keep(one.label[1])
+        row.label_key, row.label = c_text(one.label[0]), c_text(one.label[1])
     row.fields, row.shown = len(one.fields), len(one.shown)
     if max(row.fields, row.shown) > MOST_FIELDS:
         raise ValueError(f"{one.text} {one.name}: more than {MOST_FIELDS} fields")
@@ -64,17 +69,17 @@ cdef void compile_row(Row* row, one) except *:
         row.field[i] = FieldRow(KINDS[field.type], field.optional)
     for i, shown in enumerate(one.shown):
         field = one.fields[names.index(shown.field)]
-        row.show[i].name, row.show[i].length = keep(shown.name), len(shown.name.encode())
+        row.show[i].name, row.show[i].length = c_text(shown.name), len(shown.name.encode())
         row.show[i].kind, row.show[i].field = KINDS[shown.type or field.type], names.index(shown.field)
         row.show[i].hidden_if_empty = field.hidden_if_empty
         row.show[i].protocol = ANY_PROTOCOL if shown.protocol is None else shown.protocol
         if row.show[i].kind == WORD:
             row.show[i].words = words_of(shown.name)
-            row.show[i].unknown = keep(structures.WORD_UNKNOWN[shown.name])
+            row.show[i].unknown = c_text(structures.WORD_UNKNOWN[shown.name])
 
 
-cdef Table compile_table(rows) except *:
-    cdef Table table = Table(<Row*>calloc(len(rows), sizeof(Row)), len(rows))
+cdef StructureTable compile_table(rows) except *:
+    cdef StructureTable table = StructureTable(<Row*>calloc(len(rows), sizeof(Row)), len(rows))
     if table.rows == NULL:
         raise MemoryError
     for i, tag in enumerate(sorted(rows)):
@@ -82,12 +87,13 @@ cdef Table compile_table(rows) except *:
     return table
 
 
+compile_sizes()
 SAMPLE_TABLE = compile_table(structures.SAMPLES)
 FLOW_TABLE = compile_table(structures.FLOW_RECORDS)
 COUNTER_TABLE = compile_table(structures.COUNTER_RECORDS)
 
 
-cdef const Row* find(const Table* table, uint32_t tag) noexcept nogil:
+cdef const Row* find(const StructureTable* table, uint32_t tag) noexcept nogil:
     """The row of a tag, NULL when it is not in the table."""
     cdef int low = 0, high = table.count, middle
     while low < high:
@@ -144,7 +150,7 @@ cdef bint take_header(Window* body, Window* part, bint* whole) noexcept nogil:
     return cut(body, length, part)
 
 
-cdef bint take_field(Kind kind, Window* body, Window* part, bint* whole) noexcept nogil:
+cdef bint take_field(FieldKind kind, Window* body, Window* part, bint* whole) noexcept nogil:
     cdef uint32_t length = 0
     if SIZES[<int>kind]:
         return take(body, SIZES[<int>kind], part)
@@ -192,7 +198,7 @@ cdef object words_in(data):
     return list(struct.unpack(f">{len(data) // 4}I", data))
 
 
-cdef object list_of(Kind kind, bytes data):
+cdef object list_of(FieldKind kind, bytes data):
     """An AS path as (type, [AS number]) and adapters as (ifIndex, [MAC]); `data` begins with the count."""
     made, at, size = [], 4, 4 if kind == AS_PATH else 8
     for _ in range(int.from_bytes(data[:4], "big")):
@@ -204,7 +210,7 @@ cdef object list_of(Kind kind, bytes data):
     return made
 
 
-cdef object plain(Kind kind, const Window* part):
+cdef object plain(FieldKind kind, const Window* part):
     cdef bytes data
     if kind in (U32, WORD, SOURCE, PORT):
         return be32(part.at)
@@ -243,7 +249,7 @@ def decode_record(tag, const uint8_t[::1] body, *, flow=False):
 
     Names are those of structures.COUNTER_RECORDS, or FLOW_RECORDS if `flow`. Numbers are int (percent: hundredths, as
     on the wire, markers of the unknown included) or float; MACs, UUIDs and datapath ids hex; addresses text; lists of
-    words list[int]; lanes list[list[int]]; as_path and adapters [(type or ifIndex, [...])]. KeyError: no such structure.
+    words list[int]; lanes list[list[int]]; as_path and adapters [(type or ifIndex, [...])]. KeyError: not known.
     """
     rows = structures.FLOW_RECORDS if flow else structures.COUNTER_RECORDS
     fields = rows[tag].fields

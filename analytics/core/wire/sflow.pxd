@@ -9,7 +9,7 @@ cdef enum Opened:
     NOT_SFLOW                                       # too short for its own header, or a bad agent address
     OTHER_VERSION
 
-cdef enum Kind:
+cdef enum SampleKind:
     END
     FLOW
     COUNTERS
@@ -50,5 +50,5 @@ cdef struct CounterSample:
     Window body                                     # the records, unread
 
 cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) noexcept nogil
-cdef Kind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* counters) noexcept nogil
+cdef SampleKind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* counters) noexcept nogil
 cdef bint next_record(CounterSample* sample, uint32_t* tag, Window* record, uint32_t* faults) noexcept nogil

@@ -14,10 +14,9 @@ from libc.string cimport memcpy, memset
 
 from analytics.core.wire.xdr cimport Window, be32, be64, cut, left, take32
 
-from struct import unpack
+import struct
 
-from analytics.core.wire.rows import decode_record
-from analytics.core.wire.structures import COUNTER_RECORDS
+from analytics.core.wire import rows, structures
 
 cdef enum:
     RTMETRIC_TAG = 4300 << 12 | 1002
@@ -26,7 +25,7 @@ cdef enum:
 cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) noexcept nogil:
     """Read the datagram's own header."""
     cdef Window window = Window(at, at + length)
-    cdef uint32_t version, kind, room
+    cdef uint32_t version, kind, size
     memset(datagram, 0, sizeof(Datagram))
     if not take32(&window, &version):
         return NOT_SFLOW
@@ -34,12 +33,12 @@ cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) 
         return OTHER_VERSION if version in (1, 2, 4) else NOT_SFLOW
     if not take32(&window, &kind) or kind not in (1, 2):
         return NOT_SFLOW
-    room = 4 if kind == 1 else 16
-    if left(&window) < room + 16:
+    size = 4 if kind == 1 else 16
+    if left(&window) < size + 16:
         return NOT_SFLOW
     datagram.agent[0] = kind
-    memcpy(&datagram.agent[1], window.at, room)
-    window.at += room
+    memcpy(&datagram.agent[1], window.at, size)
+    window.at += size
     take32(&window, &datagram.sub_agent)
     take32(&window, &datagram.sequence)
     take32(&window, &datagram.uptime)
@@ -91,7 +90,7 @@ cdef bint discard_header(Window* body, FlowSample* flow, uint32_t* records) noex
     return 1
 
 
-cdef uint32_t told_length(const FlowSample* flow) noexcept nogil:
+cdef uint32_t stated_length(const FlowSample* flow) noexcept nogil:
     """The bytes of a packet without a sampled_header: as sampled_ethernet says, else sampled_ipv4 or sampled_ipv6."""
     cdef uint32_t i, length = 0
     for i in range(flow.kept):
@@ -146,15 +145,15 @@ cdef bint flow_sample(Datagram* datagram, Window body, FlowSample* flow, uint32_
             datagram.faults += 1
         records -= 1
     if flow.header == NULL:
-        flow.frame_length = told_length(flow)
+        flow.frame_length = stated_length(flow)
     return 1
 
 
 cdef bint counter_sample(Datagram* datagram, Window body, CounterSample* counters, bint expanded) noexcept nogil:
     """The fixed part of a counter sample; its records are read by `next_record`."""
     cdef const uint8_t* at = body.at
-    cdef uint32_t room = 16 if expanded else 12
-    if left(&body) < room:
+    cdef uint32_t size = 16 if expanded else 12
+    if left(&body) < size:
         datagram.faults += 1
         return 0
     counters.sequence = be32(at)
@@ -162,12 +161,12 @@ cdef bint counter_sample(Datagram* datagram, Window body, CounterSample* counter
         counters.source_class, counters.source_index = be32(at + 4), be32(at + 8)
     else:
         counters.source_class, counters.source_index = at[4], be32(at + 4) & 0xFFFFFF
-    counters.records = be32(at + room - 4)
-    counters.body = Window(at + room, body.end)
+    counters.records = be32(at + size - 4)
+    counters.body = Window(at + size, body.end)
     return 1
 
 
-cdef Kind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* counters) noexcept nogil:
+cdef SampleKind next_sample(Datagram* datagram, FlowSample* flow, CounterSample* counters) noexcept nogil:
     """The next sample of the datagram. A broken one is a fault and reads as SKIPPED."""
     cdef uint32_t tag = 0, length = 0
     cdef Window body
@@ -219,15 +218,15 @@ def counter_records(const uint8_t[::1] body, uint32_t records) -> tuple[dict, in
     sample.records, sample.body = records, Window(at, at + body.shape[0])
     while next_record(&sample, &tag, &record, &faults):
         key = (tag >> 12, tag & 0xFFF)
-        if key in COUNTER_RECORDS:
-            found[key], whole = decode_record(key, (<const char*>record.at)[:left(&record)])
+        if key in structures.COUNTER_RECORDS:
+            found[key], whole = rows.decode_record(key, (<const char*>record.at)[:left(&record)])
             faults += not whole
     return found, faults
 
 
 RTMETRIC_TYPES = ("text", "counter32", "counter64", "gauge32", "gauge64", "float", "double")
 cdef enum:
-    MOST_RTMETRICS = 1000                           # in one sample
+    MOST_METRICS = 1000                             # in one sample
     MOST_TEXT = 255                                 # bytes kept of a name or text in it
 
 
@@ -242,16 +241,16 @@ cdef object take_text(Window* window):
 
 cdef object take_rtvalue(Window* window, uint32_t kind):
     """A value of one of RTMETRIC_TYPES, None if it does not fit."""
-    cdef uint32_t room = 8 if kind in (2, 4, 6) else 4
+    cdef uint32_t size = 8 if kind in (2, 4, 6) else 4
     cdef const uint8_t* at = window.at
     if kind == 0:
         return take_text(window)
-    if left(window) < room:
+    if left(window) < size:
         return None
-    window.at += room
+    window.at += size
     if kind in (5, 6):
-        return unpack(">f" if kind == 5 else ">d", (<const char*>at)[:room])[0]
-    return be64(at) if room == 8 else be32(at)
+        return struct.unpack(">f" if kind == 5 else ">d", (<const char*>at)[:size])[0]
+    return be64(at) if size == 8 else be32(at)
 
 
 def rtmetric(const uint8_t[::1] body) -> tuple[str, list[tuple[str, str, object]], int] | None:
@@ -271,7 +270,7 @@ def rtmetric(const uint8_t[::1] body) -> tuple[str, list[tuple[str, str, object]
     while count:
         name = take_text(&window)
         value = None
-        if name and len(found) < MOST_RTMETRICS and take32(&window, &kind) and kind < 7:
+        if name and len(found) < MOST_METRICS and take32(&window, &kind) and kind < 7:
             value = take_rtvalue(&window, kind)
         if value is None:
             return source, found, 1
@@ -300,7 +299,7 @@ def decode(const uint8_t[::1] datagram) -> dict | None:
     cdef Datagram head
     cdef FlowSample flow
     cdef CounterSample counters
-    cdef Kind kind
+    cdef SampleKind kind
     if datagram.shape[0] == 0 or open_datagram(&head, &datagram[0], datagram.shape[0]) != ACCEPTED:
         return None
     result = {"agent": (<const char*>&head.agent[1])[:4 if head.agent[0] == 1 else 16], "sub_agent": head.sub_agent,

@@ -63,11 +63,11 @@ cdef inline bint take32(Window* window, uint32_t* value) noexcept nogil:
 
 cdef inline bint cut(Window* window, uint32_t length, Window* part) noexcept nogil:
     """Cut `length` bytes off the front as a window of their own; skip the padding to 4 behind them if it is there."""
-    cdef size_t room = left(window)
+    cdef size_t available = left(window)
     cdef size_t padded = (<size_t>length + 3) & ~<size_t>3
-    if length > room:
+    if length > available:
         return 0
     part.at = window.at
     part.end = window.at + length
-    window.at += padded if padded <= room else room
+    window.at += padded if padded <= available else available
     return 1

@@ -1,7 +1,7 @@
 """A sampled header that is cut keeps every field whose bytes are there, and changes none.
 
-For every header built for the ladder, recorded in our lab, or generated: cut at every length, and
-  - every field whose bytes lie whole inside the cut has the value it has uncut; LOOKS_AHEAD are the exceptions,
+For every header built for the walk, recorded in our lab, or generated: cut at every length, and
+  - every field whose bytes lie whole inside the cut has the value it has uncut; READ_AHEAD are the exceptions,
   - no field has a value that it does not have uncut; SO_FAR are the exceptions,
   - what stands around the cut header in memory makes no difference.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from analytics.core.flows.flowkeys import fields_inside, fields_of, spans_of
 from analytics.core.wire.sflow import decode
-
 from analytics.inputs.capture import datagrams
 from tests.analytics.core.test_packet import texts
 from tests.analytics.core.test_walk import HEADERS as CRAFTED
@@ -21,10 +21,10 @@ from tests.analytics.examples.generator import Generator
 
 CAPTURES = Path(__file__).parents[1] / "examples/captures"
 GENERATED = 150
-FIRST_BYTES = 18  # Ethernet and a label: here nothing looks ahead
-LOOKS_AHEAD = {"mpls.eth": 11, "l2tp.eth": 11, "udp.teredo": 1, "udp.lisp": 0}
-"""On the stack -> bytes behind a field that must be there too. What these carry they do not say: it is told by its own
-first bytes, of a frame by the 14 bytes of its header and 4 more."""
+FIRST_BYTES = 18  # Ethernet and a label: here nothing is read ahead
+READ_AHEAD = {"mpls.eth": 11, "l2tp.eth": 11, "udp.teredo": 1, "udp.lisp": 0}
+"""On the stack -> bytes behind a field that must be there too. What these carry they do not say: it is recognised by
+its own first bytes, of a frame by the 14 bytes of its header and 4 more."""
 SO_FAR = {"ethernetprotocol": "llc", "ip6nexthdr": "ip6", "ip6fragm": "ip6", "ip6fragoffset": "ip6"}
 """Field -> on the stack. Of 802.2 frames first the length is read, then SNAP's type; of IPv6 the fixed header, then
 its extension headers. The stack itself grows."""
@@ -49,7 +49,7 @@ def generated() -> list[tuple[int, bytes]]:
     return [(1, header[4 : 4 + int.from_bytes(header[:4], "big")]) for header in headers]
 
 
-HEADERS = {name: rung[:2] for name, rung in CRAFTED.items()}
+HEADERS = {name: crafted[:2] for name, crafted in CRAFTED.items()}
 HEADERS |= {f"recorded {number}": each for number, each in enumerate(recorded())}
 HEADERS |= {f"generated {number}": each for number, each in enumerate(generated())}
 
@@ -59,7 +59,7 @@ def test_cut_at_every_length(name):
     protocol, header = HEADERS[name]
     whole, spans = fields_of(header, protocol), spans_of(header, protocol)
     stack = texts(header, protocol).get("stack", "")
-    ahead = max((more for word, more in LOOKS_AHEAD.items() if word in stack), default=-1)
+    ahead = max((more for word, more in READ_AHEAD.items() if word in stack), default=-1)
     for cut in range(len(header) + 1):
         found = fields_of(header[:cut], protocol)
         assert found.keys() <= whole.keys(), cut
@@ -70,8 +70,8 @@ def test_cut_at_every_length(name):
                 assert plain != "ethernetprotocol" or spans[field][1] > cut, (cut, field)
         assert stack.startswith(texts(header[:cut], protocol).get("stack", "")), cut
         for field, (start, end) in spans.items():
-            late = ahead if start >= FIRST_BYTES else -1
-            assert field in found or cut - end <= late or cut < end, (cut, field)
+            allowed = ahead if start >= FIRST_BYTES else -1
+            assert field in found or cut - end <= allowed or cut < end, (cut, field)
 
 
 @pytest.mark.parametrize("name", HEADERS)

@@ -1,4 +1,4 @@
-"""Discarded packets (0:5), output words and flow records as keys, by way of the engine."""
+"""Discarded packets (0:5), output words and flow records as keys, through the engine."""
 
 from __future__ import annotations
 

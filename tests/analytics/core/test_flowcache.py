@@ -1,4 +1,4 @@
-"""core/flowcache, by way of the engine: values against a plain model, limits, bounds, expiry."""
+"""flows/flowcache, through the engine: values against a plain model, limits, bounds, expiry."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Model:
         self.t, self.limit, self.timeout = t, limit, timeout
         self.values: dict[tuple[int, int], tuple[float, float]] = {}
         self.clear: dict[tuple[int, int], float] = {}
-        self.fired: list[tuple[int, int]] = []
+        self.crossed: list[tuple[int, int]] = []
 
     def value(self, key: tuple[int, int], now: float) -> float:
         value, last = self.values.get(key, (0.0, now))
@@ -56,7 +56,7 @@ class Model:
         self.values[key] = (value, max(now, self.values.get(key, (0.0, now))[1]))
         if value > self.limit:
             if now >= self.clear.get(key, -math.inf) + self.timeout:
-                self.fired.append(key)
+                self.crossed.append(key)
             self.clear[key] = self.values[key][1] + self.t * math.log(value / self.limit)
 
 
@@ -80,7 +80,9 @@ def test_values_and_events_equal_the_model(samples, t, limit, timeout):
         value = engine.flow_value(["ALL"], str(port), "f", source(flow), now)
         assert value == pytest.approx(model.value((port, flow), now), rel=1e-6)
     events = reversed(engine.events(None, 1000))
-    assert [(int(event.source), event.key) for event in events] == [(port, source(flow)) for port, flow in model.fired]
+    assert [(int(event.source), event.key) for event in events] == [
+        (port, source(flow)) for port, flow in model.crossed
+    ]
     engine.close()
 
 
@@ -122,10 +124,10 @@ def test_many_keys_are_kept_apart_and_ranked(engine):
     for flow in range(5000):
         exporter.sample(1000, flow, 64 + flow, 5 + flow % 2)
     flows = engine.active_flows(["ALL"], "f", 1000, max_flows=7)
-    assert [flow.key for flow in flows] == [source(4999 - place) for place in range(7)]
+    assert [flow.key for flow in flows] == [source(4999 - rank) for rank in range(7)]
     assert [flow.source for flow in flows] == ["6", "5", "6", "5", "6", "5", "6"]
     [first, second] = engine.dump(["ALL"], ["f"], {}, 1000)
-    assert [entry.key for entry in first.top] == [source(4998 - 2 * place) for place in range(5)]
+    assert [entry.key for entry in first.top] == [source(4998 - 2 * rank) for rank in range(5)]
     assert second.value == second.top[0].value == pytest.approx((64 + 4999) * RATE / 2)
     assert len(engine.active_flows(["ALL"], "f", 1000, max_flows=10_000)) == 5000
     assert len(engine.active_flows(["ALL"], "f", 1000, 10_000, min_value=5000 * RATE / 2)) == 64
@@ -162,7 +164,7 @@ def test_new_keys_beyond_the_bound_are_refused_and_counted():
     engine.close()
 
 
-def test_an_entry_that_may_not_fire_again_yet_is_not_forgotten(engine):
+def test_an_entry_whose_limit_is_not_armed_yet_is_not_forgotten(engine):
     engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 0.2})
     engine.set_threshold("big", {"metric": "f", "value": 1000, "byFlow": True, "timeout": 60})
     exporter = Exporter(engine)
@@ -184,7 +186,7 @@ def test_raw_keys_with_one_text_share_one_entry(engine):
     assert (flow.key, flow.value) == ("10.1.0.0", pytest.approx(300 * 1000 * RATE / 2))
 
 
-def test_limits_by_data_source_fire_once_for_all_flows(engine):
+def test_limits_by_data_source_are_crossed_once_for_all_flows(engine):
     engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 1})
     engine.set_threshold("busy", {"metric": "f", "value": 5000, "timeout": 2})
     exporter = Exporter(engine)

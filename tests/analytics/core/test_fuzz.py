@@ -12,16 +12,16 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from analytics.core.flows.flowkeys import FIELDS
 
+from analytics.core.flows.flowkeys import FIELDS
 from analytics.engine import Engine
 from tests.analytics.examples.generator import Generator
 from tests.analytics.examples.inputs import CYCLE, Inputs
 from tests.analytics.examples.wire import datagram, flow_sample, sampled_header, tcp_frame
-from tests.bench.victims import FORMS, LIVES_PER_ROUND, Victim, definitions
+from tests.bench.victims import EPOCHS_PER_ROUND, FORMS, Victim, definitions
 
 ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "40000"))
-LIFE = 500  # inputs of one life
+EPOCH_INPUTS = 500  # inputs of one epoch
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +31,25 @@ def inputs() -> Inputs:
 
 def test_all_ways_through_all_victims(inputs):
     sums: Counter[str] = Counter()
-    lives = ROUNDS // LIFE
-    for life in range(1, lives + 1):
-        victim = Victim(life)
-        for way, wire in islice(inputs.life(life), LIFE):
-            victim.take(way, wire)
+    epochs = ROUNDS // EPOCH_INPUTS
+    for epoch in range(1, epochs + 1):
+        victim = Victim(epoch)
+        for kind, wire in islice(inputs.epoch(epoch), EPOCH_INPUTS):
+            victim.take(kind, wire)
         good = datagram(flow_sample(sampled_header(tcp_frame("10.77.0.1"))), agent="10.9.9.9")
         victim.engine.set_flow("last", {"keys": "ipsource,stack", "value": "bytes"})
         victim.datagram(good)
         found = victim.engine.active_flows(["10.9.9.9"], "last", victim.now)
         assert [flow.key for flow in found] == ["10.77.0.1,eth.ip.tcp"]
         sums += victim.end()
-    assert sums["datagrams"] - lives > ROUNDS * 0.9
+    assert sums["datagrams"] - epochs > ROUNDS * 0.9
     assert 0 < sums["not sFlow 5"] < ROUNDS / 10  # most get past the head
     for what in ("flow samples", "counter samples", "discards", "faults", "flows read"):
         assert sums[what] > ROUNDS / 50, what
     for what in (
         *set(CYCLE),
         "events",
-        "samples by shortcut",
+        "samples by microflow",
         "datagrams in capture files",
         "requests that are JSON",
         "flow entries refused",
@@ -58,22 +58,22 @@ def test_all_ways_through_all_victims(inputs):
     assert min(sums[f"printed as {form}"] for form in FORMS) > ROUNDS / 6
 
 
-def test_a_life_follows_from_its_number(inputs):
-    once, again, other = (list(islice(inputs.life(number), 300)) for number in (7, 7, 8))
-    assert once == again == list(islice(Inputs(20, stock=300).life(7), 300))
+def test_an_epoch_follows_from_its_number(inputs):
+    once, again, other = (list(islice(inputs.epoch(number), 300)) for number in (7, 7, 8))
+    assert once == again == list(islice(Inputs(20, stock=300).epoch(7), 300))
     assert once != other
 
 
-def test_every_field_has_its_turn_in_some_life():
-    """As a carried key, and as a judged one; of samples and of discards."""
+def test_every_field_has_its_turn_in_some_epoch():
+    """As a carried key, and as a computed one; of samples and of discards."""
     seen = Counter(
         (key.removeprefix("null:"), key.startswith("null:"), spec["dropped"])
-        for life in range(6 * LIVES_PER_ROUND)
-        for name, spec in definitions(life).items()
+        for epoch in range(6 * EPOCHS_PER_ROUND)
+        for name, spec in definitions(epoch).items()
         if name.startswith(("field", "nulls"))
         for key in str(spec["keys"]).split(",")
     )
-    assert set(seen) == {(name, judged, dropped) for name in FIELDS for judged in (0, 1) for dropped in (0, 1)}
+    assert set(seen) == {(name, computed, dropped) for name in FIELDS for computed in (0, 1) for dropped in (0, 1)}
 
 
 def test_generated_datagrams_that_do_not_lie_have_no_faults():

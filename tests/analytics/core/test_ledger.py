@@ -1,4 +1,4 @@
-"""core/ledger, by way of the engine: what was lost, late, doubled, and what is a restart."""
+"""core/ledger, through the engine: what was lost, out of order, duplicate, and what is a restart."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def datagrams(engine: Engine, *numbers: int, uptime: int = 100_000, sub_agent: i
     return engine.agents()["10.0.0.1"].datagrams
 
 
-def counts(received: int, lost: int = 0, late: int = 0, twice: int = 0) -> Tally:
-    return Tally(received, lost, duplicate=twice, out_of_order=late)
+def counts(received: int, lost: int = 0, out_of_order: int = 0, duplicate: int = 0) -> Tally:
+    return Tally(received, lost, duplicate, out_of_order)
 
 
 @pytest.mark.parametrize(
@@ -43,15 +43,15 @@ def counts(received: int, lost: int = 0, late: int = 0, twice: int = 0) -> Tally
         ((1, 2, 3), counts(3)),
         ((500, 501), counts(2)),
         ((1, 5), counts(2, lost=3)),
-        ((1, 3, 2, 4), counts(4, late=1)),
-        ((1, 4, 3, 2), counts(4, late=2)),
-        ((1, 2, 2, 3), counts(4, twice=1)),
-        ((1, 3, 2, 2), counts(4, late=1, twice=1)),
+        ((1, 3, 2, 4), counts(4, out_of_order=1)),
+        ((1, 4, 3, 2), counts(4, out_of_order=2)),
+        ((1, 2, 2, 3), counts(4, duplicate=1)),
+        ((1, 3, 2, 2), counts(4, out_of_order=1, duplicate=1)),
         ((0xFFFFFFFF, 0, 1), counts(3)),
         ((0xFFFFFFFE, 1), counts(2, lost=2)),
         ((1_000_000, 1, 2), counts(3)),  # far back: a restart
-        ((1, 1_000_000), counts(2)),  # far ahead: another life, not a million lost
-        ((1, 100, 30), counts(3, lost=98)),  # too far back to be late
+        ((1, 1_000_000), counts(2)),  # far ahead: another epoch, not a million lost
+        ((1, 100, 30), counts(3, lost=98)),  # too far back to be out of order
     ],
 )
 def test_datagrams(engine, numbers, expected):
@@ -77,7 +77,7 @@ def test_restarts_are_counted(engine):
 
 
 def test_a_wrap_of_the_sequence_is_no_restart(engine):
-    assert datagrams(engine, 0xFFFFFFFD, 0xFFFFFFFE, 1, 0xFFFFFFFF, 0, 2) == counts(6, late=2)
+    assert datagrams(engine, 0xFFFFFFFD, 0xFFFFFFFE, 1, 0xFFFFFFFF, 0, 2) == counts(6, out_of_order=2)
     assert restarts(engine) == 0
 
 
@@ -92,7 +92,7 @@ def test_a_wrap_of_the_uptime_is_no_restart_and_loses_nothing(engine):
 def test_reordered_datagrams_of_an_agent_that_ticks_are_no_restart(engine):
     datagrams(engine, 1, uptime=100_000)
     datagrams(engine, 3, uptime=103_000)
-    assert datagrams(engine, 2, uptime=101_000) == counts(3, late=1)
+    assert datagrams(engine, 2, uptime=101_000) == counts(3, out_of_order=1)
     assert restarts(engine) == 0
 
 
@@ -174,8 +174,8 @@ def test_a_data_source_of_the_class_of_names_is_refused(engine, make):
 
 
 def test_a_doubled_datagram_is_not_counted_twice(engine):
-    twice = datagram(flow(1), sequence=7, uptime=5000)
-    engine.feed([twice, twice], 1000)
+    doubled = datagram(flow(1), sequence=7, uptime=5000)
+    engine.feed([doubled, doubled], 1000)
     assert engine.active_flows(["ALL"], "f", 1000)[0].value == 50
     assert engine.agents()["10.0.0.1"].datagrams.duplicate == 1
 

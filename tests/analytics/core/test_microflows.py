@@ -1,13 +1,13 @@
-"""Shortcuts change no answer: whatever comes, an engine that takes them and one that cannot agree."""
+"""Microflows change no answer: whatever comes, an engine that keeps them and one that cannot agree."""
 
 from types import SimpleNamespace
 
 import pytest
-from analytics.core.flows.microflows import looks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics import topology
+from analytics.core.flows.microflows import masked_loads
 from analytics.engine import Engine, EngineSettings
 from tests.analytics.examples.wire import (
     datagram,
@@ -35,7 +35,7 @@ DEFINITIONS = {
     "dropped": {"keys": "ipsource,reason", "value": "frames", "dropped": True},
 }
 VALUES = ["iptos", "ipttl", "ipprotocol", "ip6hoplimit", "tcpsourceport", "udpsourceport", "vlan", "stripped"]
-TOO_MUCH = {f"value_{name}": {"keys": "stack", "value": name} for name in VALUES}  # to have shortcuts
+TOO_MUCH = {f"value_{name}": {"keys": "stack", "value": name} for name in VALUES}  # to have microflows
 FRAMES = (
     tcp_frame("10.0.0.1"),
     tcp_frame("10.0.0.2"),
@@ -84,8 +84,8 @@ class Pair:
         for parts in batch:
             self.sequence += 1
             wires = []
-            for place, (frame, port, cut, rate, often) in enumerate(parts):
-                header, sequence = sampled_header(FRAMES[frame][:cut]), 4 * self.sequence + place
+            for index, (frame, port, cut, rate, often) in enumerate(parts):
+                header, sequence = sampled_header(FRAMES[frame][:cut]), 4 * self.sequence + index
                 if often or frame:
                     wires.append(flow_sample(header, sequence=sequence, source=(0, port), rate=rate, ports=(port, 9)))
                 else:
@@ -115,17 +115,17 @@ class Pair:
         for name in DEFINITIONS:
             one, other = (self.rates(engine, name) for engine in self.engines)
             assert one == pytest.approx(other), name
-        fired = [
+        crossed = [
             [(event.key, event.source, event.time) for event in engine.events(None, 1000)] for engine in self.engines
         ]
-        assert fired[0] == fired[1]
+        assert crossed[0] == crossed[1]
 
     def rates(self, engine, name):
         flows = engine.active_flows(["ALL"], name, self.now)
         return {(flow.source, flow.key): flow.value for flow in flows}
 
-    def by_shortcut(self):
-        return [engine.pipeline.numbers()["by_shortcut"] for engine in self.engines]
+    def by_microflow(self):
+        return [engine.pipeline.numbers()["by_microflow"] for engine in self.engines]
 
     def close(self):
         for engine in self.engines:
@@ -140,24 +140,24 @@ def test_answers_are_the_same(plan, most):
         for name, given_value in plan:
             getattr(pair, name)(given_value)
             pair.agree()
-        assert pair.by_shortcut()[1] == 0
+        assert pair.by_microflow()[1] == 0
     finally:
         pair.close()
 
 
-def test_the_third_sample_of_a_flow_takes_it():
+def test_the_third_sample_of_a_flow_finds_it():
     pair = Pair(1000)
-    pair.feed([[(0, 1, None, 100, True)]])  # data source and verdict are new
-    before = pair.by_shortcut()[0]
+    pair.feed([[(0, 1, None, 100, True)]])  # data source and key id are new
+    before = pair.by_microflow()[0]
     for taken in (0, 1, 2):
         pair.feed([[(0, 1, None, 100, True)]])
-        assert pair.by_shortcut() == [before + taken, 0]
+        assert pair.by_microflow() == [before + taken, 0]
     pair.agree()
     pair.close()
 
 
 def test_new_names_and_expired_neighbours_void_it():
-    """A shortcut of before would count for the old verdict, or in a cell that has moved."""
+    """A microflow of before would count for the old key id, or in a cell that has moved."""
     pair = Pair(1000)
     for _ in range(5):
         pair.feed([[(frame, 1, None, 100, True) for frame in range(4)]])
@@ -173,17 +173,17 @@ def test_new_names_and_expired_neighbours_void_it():
     pair.close()
 
 
-def test_a_cut_header_takes_the_long_way():
+def test_a_cut_header_goes_through_the_definitions():
     pair = Pair(1000)
     for _ in range(6):
         pair.feed([[(0, 1, 36, 100, True)]])
-    assert pair.by_shortcut() == [0, 0]
+    assert pair.by_microflow() == [0, 0]
     pair.agree()
     pair.close()
 
 
-def test_flows_without_end_leave_room_for_those_that_stay():
-    """One-off flows take no shortcut's place, and after many of them nobody looks for one for a while."""
+def test_one_off_flows_replace_no_microflow():
+    """One-off flows replace no microflow, and after many of them the cache rests for a while."""
     engine = Engine()
     engine.set_flow("pair", {"keys": "ipsource,ipdestination", "value": "frames"})
     number = 0
@@ -196,7 +196,7 @@ def test_flows_without_end_leave_room_for_those_that_stay():
             source = "10.1.1.1" if steady else f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
             made.append(datagram(flow_sample(sampled_header(tcp_frame(source)), sequence=number), sequence=number))
         engine.feed(made, 1000.0)
-        return engine.pipeline.numbers()["by_shortcut"]
+        return engine.pipeline.numbers()["by_microflow"]
 
     feed(1, steady=True)  # its data source is new
     assert feed(100, steady=True) > 90
@@ -206,12 +206,12 @@ def test_flows_without_end_leave_room_for_those_that_stay():
     engine.close()
 
 
-def test_looks_are_the_bytes_that_are_read_once_each():
-    def program(*judged, carried=()):
-        return SimpleNamespace(judged=judged, carried=carried)
+def test_masked_loads_are_the_bytes_that_are_read_once_each():
+    def program(*computed, carried=()):
+        return SimpleNamespace(computed=computed, carried=carried)
 
     pair = program(carried=((("ipsource",), False), (("ipdestination",), False)))
-    assert [look[1:] for look in looks_of([pair])] == [(12, 8)]
-    assert [look[1:] for look in looks_of([pair, program("ipprotocol", "ipsource")])] == [(9, 1), (12, 8)]
-    assert [look[1:] for look in looks_of([program("macsource", "macdestination")])] == [(0, 8), (8, 4)]
-    assert looks_of([]) == []
+    assert [load[1:] for load in masked_loads([pair])] == [(12, 8)]
+    assert [load[1:] for load in masked_loads([pair, program("ipprotocol", "ipsource")])] == [(9, 1), (12, 8)]
+    assert [load[1:] for load in masked_loads([program("macsource", "macdestination")])] == [(0, 8), (8, 4)]
+    assert masked_loads([]) == []

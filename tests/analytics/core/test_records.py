@@ -1,4 +1,4 @@
-"""core/notes and recordkeys: every flow record as keys of flows, by way of the engine."""
+"""dissect/notes and recordkeys: every flow record as keys of flows, through the engine."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import struct
 from pathlib import Path
 
 import pytest
-from analytics.core.flows.flowkeys import FIELDS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.core.dissect import recordkeys
+from analytics.core.flows.flowkeys import FIELDS
 from analytics.core.wire import structures
 from analytics.engine import Engine
 from analytics.flows import texts
@@ -110,8 +110,8 @@ EXPECTED: dict[tuple[int, int], str] = {
 """What the records of flow_examples.py make: `key=text` words."""
 
 NO_KEYS = {
-    (0, 1): "the ladder reads it",
-    (0, 2): "a packet told in words: core/summary",
+    (0, 1): "the header walk reads it",
+    (0, 2): "the decoded fields of a packet: dissect/summary",
     (0, 3): "the same",
     (0, 4): "the same",
     (0, 1001): "core/packet: vlansource and its neighbours",
@@ -134,18 +134,18 @@ def test_every_record_makes_keys_or_says_why_not():
 @pytest.mark.parametrize("tag", EXPECTED, ids=lambda tag: f"{tag[0]}:{tag[1]}")
 def test_every_key_of_a_record(engine, tag):
     expected = dict(word.split("=", 1) for word in EXPECTED[tag].split())
-    for place in recordkeys.PLACES[tag]:
-        found = keys_of(engine, f"null:{place.key}", of_tag(tag, FLOWS[tag][0]))
-        assert found == {expected.get(place.key, "null"): 1}, place.key
-        by_function = keys_of(engine, f"concat:+:[null:{place.key}]:[null:ipsource]", of_tag(tag, FLOWS[tag][0]))
-        assert by_function == {f"{expected.get(place.key, 'null')}+null": 1}
+    for key in recordkeys.RECORD_KEYS[tag]:
+        found = keys_of(engine, f"null:{key.key}", of_tag(tag, FLOWS[tag][0]))
+        assert found == {expected.get(key.key, "null"): 1}, key.key
+        by_function = keys_of(engine, f"concat:+:[null:{key.key}]:[null:ipsource]", of_tag(tag, FLOWS[tag][0]))
+        assert by_function == {f"{expected.get(key.key, 'null')}+null": 1}
 
 
 @pytest.mark.parametrize("tag", EXPECTED, ids=lambda tag: f"{tag[0]}:{tag[1]}")
 def test_a_record_that_is_cut_has_the_keys_that_are_there(engine, tag):
     """Cut anywhere: a key is what it was, or absent; and none comes back once it is gone."""
     body = FLOWS[tag][0]
-    names = [place.key for place in recordkeys.PLACES[tag]][:12]
+    names = [key.key for key in recordkeys.RECORD_KEYS[tag]][:12]
     keys = ["uripath" if name == "httpurl" else name for name in names]
     wide = [name for name in names if FIELDS[name][3] > 20]
     keys = [name for name in keys if FIELDS[name][3] <= 20] + wide[:1]
@@ -317,7 +317,7 @@ def test_every_key_is_documented():
 
 def test_every_key_has_bytes_of_its_own():
     taken: set[tuple[int, int]] = set()
-    for place in {one.key: one for places in recordkeys.PLACES.values() for one in places}.values():
-        own = {(place.slot, place.offset + byte) for byte in range(place.wire)}
-        assert not own & taken, place.key
+    for key in {one.key: one for keys in recordkeys.RECORD_KEYS.values() for one in keys}.values():
+        own = {(key.slot, key.offset + byte) for byte in range(key.wire)}
+        assert not own & taken, key.key
         taken |= own

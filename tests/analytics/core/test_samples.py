@@ -119,7 +119,7 @@ def test_drop_reasons(code, reason):
 def headers(frame: bytes, protocol: int = 1, frame_length: int = 1518) -> dict[str, str]:
     """The decoded header fields of a packet."""
     element = loaded(flow_sample(sampled_header(frame, frame_length, protocol)))["samples"][0]["elements"][0]
-    return {name: value for place, (name, value) in enumerate(element.items()) if place > 6}
+    return {name: value for index, (name, value) in enumerate(element.items()) if index > 6}
 
 
 MACS = {"dstMAC": "000000000002", "srcMAC": "000000000001"}

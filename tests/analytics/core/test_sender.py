@@ -8,11 +8,11 @@ import socket
 import threading
 
 import pytest
+
+from analytics.bench.load import AGENTS, DATAGRAMS, PORTS, SAMPLES, generated
 from analytics.core.receive import Drain
 from analytics.core.sender import Sender
 from analytics.core.wire.sflow import decode
-
-from analytics.bench.load import AGENTS, DATAGRAMS, PORTS, SAMPLES, generated
 from analytics.engine import Engine
 from tests.analytics.examples.wire import (
     counter_sample,
@@ -123,7 +123,7 @@ def test_samples_that_lie_have_no_numbers(pair):
     assert all(receiving.recv(65536)[:4] == whole[:4] for _ in range(count))
 
 
-def test_nobody_listens(pair):
+def test_no_receiver_listens(pair):
     receiving, sending = pair
     receiving.close()
     with pytest.raises(ConnectionRefusedError):
@@ -133,13 +133,13 @@ def test_nobody_listens(pair):
 @contextlib.contextmanager
 def drained(receiving: socket.socket):
     """A drain at work on the socket; it has ended when this is left."""
-    drain, (stop, told) = Drain(), os.pipe()
+    drain, (stop, stopper) = Drain(), os.pipe()
     thread = threading.Thread(target=drain.run, args=(receiving.fileno(), stop))
     thread.start()
     try:
         yield drain
     finally:
-        os.close(told)  # the end of it is what stops the drain
+        os.close(stopper)  # the end of it is what stops the drain
         thread.join()
         os.close(stop)
 
@@ -154,11 +154,11 @@ def test_the_drain_counts_what_it_throws_away(pair, eventually):
 
 
 def test_the_drain_tells_of_a_socket_that_fails(tmp_path):
-    stop, told = os.pipe()
+    stop, stopper = os.pipe()
     with (tmp_path / "x").open("wb") as no_socket, pytest.raises(OSError, match="on non-socket"):
         Drain().run(no_socket.fileno(), stop)
     os.close(stop)
-    os.close(told)
+    os.close(stopper)
 
 
 def test_generated_datagrams_are_what_open_vswitch_sends():

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from analytics.core.printing.printer import Printer
-from analytics.core.wire.rows import decode_record
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.printing.printer import Printer
 from analytics.core.wire import structures
+from analytics.core.wire.rows import decode_record
 from tests.analytics.examples.counter_examples import COUNTERS
 from tests.analytics.examples.flow_examples import FLOWS
 from tests.analytics.examples.wire import counter_sample, datagram, flow_sample, opaque, record, sampled_header, words
@@ -128,7 +128,7 @@ def test_python_values():
 
 
 def test_both_forms_of_the_wifi_payload():
-    """0:1013 is an opaque in the specification and a sampled_header in sflowtool: the length tells."""
+    """0:1013 is an opaque in the specification and a sampled_header in sflowtool: the length decides."""
     tag = {"flowBlock_tag": "0:1013", "cipher_suite": "4"}
     assert elements("flow", (0, 1013), words(4) + opaque(b"\1\2"))[1] == tag | {"payload": "01-02"}
     assert elements("flow", (0, 1013), words(4, 100))[1] == tag | {

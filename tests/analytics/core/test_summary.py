@@ -1,4 +1,4 @@
-"""core/summary: packets that an agent told in words (sampled_ethernet, sampled_ipv4, sampled_ipv6)."""
+"""dissect/summary: packets of which an agent sent the decoded fields (sampled_ethernet, sampled_ipv4, sampled_ipv6)."""
 
 from __future__ import annotations
 

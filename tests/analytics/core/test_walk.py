@@ -1,6 +1,6 @@
-"""core/ladder and its neighbours: every rung with a packet built by hand, its fields and its place on the stack.
+"""dissect/walk and its neighbours: every header in a packet built by hand, its fields and its place on the stack.
 
-The packets are in link_rungs.py, network_rungs.py and udp_rungs.py; test_cuts.py cuts the same at every byte.
+The packets are in link_headers.py, network_headers.py and udp_headers.py; test_cuts.py cuts the same at every byte.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 
 import pytest
-from analytics.core.flows.flowkeys import fields_inside, fields_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.flows.flowkeys import fields_inside, fields_of
 from analytics.engine import Engine
 from tests.analytics.core.test_packet import texts
 from tests.analytics.examples.link_headers import FRAME, LINK_HEADERS, TCP, TCP6, label, over_gre, over_udp
@@ -23,7 +23,7 @@ HEADERS = LINK_HEADERS | NETWORK_HEADERS | UDP_HEADERS
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_rung(name):
+def test_header(name):
     protocol, packet, stack, fields = HEADERS[name]
     found = texts(packet, protocol)
     assert found["stack"] == stack
@@ -95,7 +95,7 @@ def test_no_bytes_read_outside(noise, protocol, around):
 
 
 @given(st.sampled_from(sorted(HEADERS)), st.data())
-def test_mutated_rungs(name, data):
+def test_mutated_headers(name, data):
     protocol, packet, _, _ = HEADERS[name]
     wire = bytearray(packet)
     for _ in range(data.draw(st.integers(1, 4))):

@@ -8,7 +8,8 @@ import random
 import struct
 from collections.abc import Sequence
 
-from analytics.inputs.capture import COOKED, COOKED_2, EXTENSIONS, LINKS, LOOPBACK, MAGICS, RAW, TAGS
+from analytics.core.wire.ipv6 import EXTENSIONS
+from analytics.inputs.capture import COOKED, COOKED_2, LINKS, LOOPBACK, MAGICS, RAW, TAGS
 
 PORT = 6343
 OTHERS = (0x0806, 0x88CC, 0x8847)  # Ethernet types that carry no UDP
@@ -36,10 +37,9 @@ def carried(chance: random.Random, payload: bytes) -> tuple[int, bytes]:
         return 0x0800, head + chance.randbytes(8 + 4 * max(0, words - 5)) + udp
     protocol, packet = 17, udp
     for _ in range(chance.choice((0, 0, 0, 1, 2, 9))):
-        kind = chance.choice(EXTENSIONS)
+        kind = chance.choice(list(EXTENSIONS))
         units = chance.randrange(3)
-        room = 4 * units + 8 if kind == 51 else 8 * units + 8
-        packet = bytes((protocol, units)) + chance.randbytes(room - 2) + packet
+        packet = bytes((protocol, units)) + chance.randbytes(6 + EXTENSIONS[kind] * units) + packet
         protocol = kind
     return 0x86DD, struct.pack(">IHBB", 6 << 28, length & 0xFFFF, protocol, 64) + chance.randbytes(32) + packet
 

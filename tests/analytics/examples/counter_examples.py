@@ -14,7 +14,7 @@ Example = tuple[bytes, dict[str, Any]]
 
 
 def numbers(form: str, names: str, prefix: str = "") -> Example:
-    """Consecutive numbers from 1 on in a struct format; those of 64 bits have 2^40 added, so widths are told apart."""
+    """Consecutive numbers from 1 on in a struct format; those of 64 bits have 2^40 added, so widths can be seen."""
     plain = expand(form)
     values = [number + (1 << 40 if kind == "Q" else 0) for number, kind in enumerate(plain, 1)]
     assert len(values) == len(names.split()), (len(values), len(names.split()))
@@ -74,7 +74,7 @@ COUNTERS: dict[tuple[int, int], Example] = {
         struct.pack(">IIIi", 1, 4, 3300, -5000) + words(2) + words(*range(1, 11)) + words(*range(11, 21)),
         {"sfp_module_id": "1", "sfp_module_total_lanes": "4", "sfp_module_supply_voltage": "3300",
          "sfp_module_temperature": "-5000", "sfp_lanes": [
-             {name: str(base + place) for place, short in enumerate((
+             {name: str(base + index) for index, short in enumerate((
                  "index", "tx_bias_current_uA", "tx_power_uW", "tx_power_min_uW", "tx_power_max_uW",
                  "tx_wavelength_nM", "rx_power_uW", "rx_power_min_uW", "rx_power_max_uW", "rx_wavelength_nM"))
               for name in (short, f"sfp_lane_{short}.{lane}")} for lane, base in enumerate((1, 11))]},

@@ -110,12 +110,12 @@ FLOWS: dict[tuple[int, int], Example] = {
     (0, 1018): numbers("4I", "src_mask_len dst_mask_len next_hop metric", "fc_"),
     (0, 1019): numbers("2I", "index length", "queue_"),
     (0, 1020): labelled("NAT PORT", numbers("2I", "nat_src_port nat_dst_port")),
-    **{(0, tag): (L2, {"flowSampleType": f"tunnel_l2_{way}_ETHERNET"} | prefixed(f"tunnel_l2_{way}_", L2_FIELDS))
-       for tag, way in ((1021, "out"), (1022, "in"))},
-    **{(0, tag): (FLAT4, {"flowSampleType": f"tunnel_ipv4_{way}_IPV4"} | prefixed(f"tunnel_ipv4_{way}_", FLAT4_FIELDS))
-       for tag, way in ((1023, "out"), (1024, "in"))},
-    **{(0, tag): (FLAT6, {"flowSampleType": f"tunnel_ipv6_{way}_IPV6"} | prefixed(f"tunnel_ipv6_{way}_", FLAT6_FIELDS))
-       for tag, way in ((1025, "out"), (1026, "in"))},
+    **{(0, tag): (L2, {"flowSampleType": f"tunnel_l2_{end}_ETHERNET"} | prefixed(f"tunnel_l2_{end}_", L2_FIELDS))
+       for tag, end in ((1021, "out"), (1022, "in"))},
+    **{(0, tag): (FLAT4, {"flowSampleType": f"tunnel_ipv4_{end}_IPV4"} | prefixed(f"tunnel_ipv4_{end}_", FLAT4_FIELDS))
+       for tag, end in ((1023, "out"), (1024, "in"))},
+    **{(0, tag): (FLAT6, {"flowSampleType": f"tunnel_ipv6_{end}_IPV6"} | prefixed(f"tunnel_ipv6_{end}_", FLAT6_FIELDS))
+       for tag, end in ((1025, "out"), (1026, "in"))},
     (0, 1027): labelled("out_decap", numbers("I", "out_decap_inner_header_offset")),
     (0, 1028): labelled("in_decap", numbers("I", "in_decap_inner_header_offset")),
     (0, 1029): labelled("out_VNI", numbers("I", "out_VNI")),

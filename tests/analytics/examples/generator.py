@@ -1,7 +1,7 @@
 """Random sFlow that knows its structures: valid datagrams of every sample and record, whose counts and lengths lie now
 and then.
 
-`Generator.datagram` builds one from the table of analytics/structures.py and packets layer by layer, so that inputs get
+`Generator.datagram` builds one from the table of core/wire/structures.py and packets layer by layer, so that inputs get
 deep into the decoders; inputs.py makes many out of few. Everything follows from the seed.
 """
 
@@ -12,13 +12,14 @@ import struct
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from analytics.core.wire.ipv6 import EXTENSIONS, FRAGMENT
 from analytics.core.wire.structures import COUNTER_RECORDS, FLOW_RECORDS, SAMPLES, Structure, Tag
 from tests.analytics.examples.wire import opaque, words
 
 WORDS = [0, 1, 2, 3, 4, 5, 7, 8, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFC, 0xFFFFFFFF]
 ETHERTYPES = [0x0800, 0x86DD, 0x8100, 0x88A8, 0x8847, 0x8848, 0x8863, 0x8864, 0x0806, 0x6558, 0x894F, 0x22F3, 0x88E7]
 ETHERTYPES += [0x88E5, 0x8906, 0x88BE, 0x22EB, 0x0026, *[0x0800, 0x86DD] * 5]  # most of what is behind them is IP
-PROTOCOLS = [1, 2, 4, 6, 41, 47, 50, 51, 58, 115, 132, 137, 143, 0, 43, 44, 59, 60, 135, 255, *[17] * 10]
+PROTOCOLS = [1, 2, 4, 6, 41, 47, 50, 58, 115, 132, 137, 143, 59, 255, *EXTENSIONS, *[17] * 10]
 UDP_PORTS = [53, 1701, 2152, 3544, 4341, 4739, 4754, 4789, 4790, 4791, 5247, 6081, 6343, 6635, 8472, 4500]
 DEEPEST = 7
 NAMES = ("rtmetric_datasource_name", "rtflow_datasource_name")  # never empty
@@ -59,7 +60,7 @@ class Generator:
     # -- structures --
 
     def makers(self) -> dict[str, Callable[[], bytes]]:
-        """What makes the fields of each type of analytics/structures.py that are not just a word."""
+        """What makes the fields of each type of core/wire/structures.py that are not just a word."""
         sizes = {"u64": 8, "f64": 8, "mac": 8, "dpid": 8, "source2": 8, "port2": 8, "ip6": 16, "uuid": 16, "u8": 1}
         return {kind: partial(self.chance.randbytes, size) for kind, size in sizes.items()} | {
             "addr": self.address,
@@ -80,7 +81,7 @@ class Generator:
         }
 
     def field(self, kind: str, depth: int) -> bytes:
-        """One field of a type of analytics/structures.py."""
+        """One field of a type of core/wire/structures.py."""
         if kind == "flow_records":
             return self.some(lambda: self.record(FLOW_RECORDS, depth + 1), 4)
         if kind == "counter_records":
@@ -198,11 +199,11 @@ class Generator:
                 struct.pack(">HHHH", *ports, self.chance.choice([0, self.count(8 + len(payload)) & 0xFFFF]), 0)
                 + payload
             )
-        if protocol in (0, 43, 44, 51, 60, 135):
+        if protocol in EXTENSIONS:
             after = self.chance.choice(PROTOCOLS)
-            room = self.chance.choice([0, 0, 1, 4])
-            fill = self.chance.randbytes(6 + 8 * room) if protocol != 44 else bytes(6)
-            return bytes([after, room]) + fill + self.transport(after, depth + 1)
+            units = self.chance.choice([0, 0, 1, 4])
+            fill = self.chance.randbytes(6 + EXTENSIONS[protocol] * units) if protocol != FRAGMENT else bytes(6)
+            return bytes([after, units]) + fill + self.transport(after, depth + 1)
         return self.chance.randbytes(24)
 
     def in_udp(self, port: int) -> bytes:

@@ -2,10 +2,10 @@
 anew into every datagram, and edited.
 
 To make a record by structure costs ten times what mixing ready ones costs, so a stock of them is kept and renewed with
-every cycle a little. A *life* is a run of inputs that follows from (seed, number of the life) alone: lives may be
-shared out among processes, and one that fails can be run again without those before it. CYCLE says how many inputs go
-which way. Heads are written anew each time, with sequence numbers that mostly rise, so that the engine takes what it
-would otherwise refuse as a duplicate.
+every cycle a little. An *epoch* is a run of inputs that follows from (seed, number of the epoch) alone: epochs may be
+shared out among processes, and one that fails can be run again without those before it. CYCLE says how many inputs are
+of which kind. Heads are written anew each time, with sequence numbers that mostly rise, so that the engine takes what
+it would otherwise refuse as a duplicate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CYCLE = (*(MIXED, EDITED, EDITED, EDITED, EDITED, RECORDED, PACKET) * 16, *(RECO
 CYCLE += (GENERATED, GENERATED, CAPTURE, CAPTURE, REQUEST)
 
 STOCK = 1000  # of each kind of material
-START = 1000  # the time of a life's first input, in seconds
+START = 1000  # the time of an epoch's first input, in seconds
 SOME_WORDS = [*WORDS, *range(16), 100, 1000, 10**6]
 LIES = 0.03  # the chance that a count or length written here is not what follows
 HEADS = {
@@ -78,7 +78,7 @@ def edited(chance: random.Random, wire: bytes) -> bytes:
 
 
 class Inputs:
-    """All inputs of a seed. The stock and the recorded datagrams are made once and shared by all lives."""
+    """All inputs of a seed. The stock and the recorded datagrams are made once and shared by all epochs."""
 
     def __init__(self, seed: int, stock: int = STOCK) -> None:
         self.seed = seed
@@ -90,9 +90,9 @@ class Inputs:
         captures = sorted((Path(__file__).parent / "captures").glob("*.pcap"))
         self.real = [payload for path in captures for _, _, payload in datagrams(path, 6343)]
 
-    def life(self, number: int) -> Iterator[tuple[str, bytes]]:
-        """(way of CYCLE, input), without end."""
-        return Life(self, number).inputs()
+    def epoch(self, number: int) -> Iterator[tuple[str, bytes]]:
+        """(kind of CYCLE, input), without end."""
+        return Epoch(self, number).inputs()
 
 
 def packet(generator: Generator) -> tuple[int, bytes]:
@@ -105,8 +105,8 @@ def packet(generator: Generator) -> tuple[int, bytes]:
     return protocol, generator.chance.randbytes(4) + generator.typed_payload(0x0800, 0)
 
 
-class Life:
-    """The inputs of one life, from stock that it renews for itself."""
+class Epoch:
+    """The inputs of one epoch, from stock that it renews for itself."""
 
     def __init__(self, shared: Inputs, number: int) -> None:
         self.generator = Generator(shared.seed << 32 | number + 1)
@@ -118,24 +118,24 @@ class Life:
 
     def inputs(self) -> Iterator[tuple[str, bytes]]:
         while True:
-            for way in CYCLE:
-                yield way, self.input(way)
+            for kind in CYCLE:
+                yield kind, self.input(kind)
             self.renew()
 
-    def input(self, way: str) -> bytes:
+    def input(self, kind: str) -> bytes:
         chance = self.chance
-        if way == EDITED:
+        if kind == EDITED:
             return edited(chance, self.renumbered(self.latest))
-        if way == MIXED:
+        if kind == MIXED:
             self.latest = self.mixed()
             return self.latest
-        if way == RECORDED:
+        if kind == RECORDED:
             return edited(chance, self.renumbered(chance.choice(self.real)))
-        if way == PACKET:
+        if kind == PACKET:
             return self.packet_at_the_end()
-        if way == CAPTURE:
+        if kind == CAPTURE:
             return self.capture()
-        return self.request() if way == REQUEST else self.generator.datagram()
+        return self.request() if kind == REQUEST else self.generator.datagram()
 
     def renew(self) -> None:
         """Replace a little of the stock."""
@@ -156,7 +156,7 @@ class Life:
     def head(self, samples: int) -> bytes:
         chance, generator = self.chance, self.generator
         bits = chance.getrandbits(16)
-        generator.sequence += 1 if bits & 0xF else (bits >> 8 & 7) - 3  # also twice, and late
+        generator.sequence += 1 if bits & 0xF else (bits >> 8 & 7) - 3  # also duplicate, and out of order
         sequence = max(0, generator.sequence)
         agent = (10 << 24 | bits >> 4 & 7,) if bits >> 13 else (0x20010DB8, 0, 0, bits >> 4 & 3)
         rest = bits >> 7 & 1, sequence, sequence * 10, self.number(samples)
@@ -184,7 +184,7 @@ class Life:
         front = self.chance.choices(SOME_WORDS, k=HEADS[tag])
         front[0] = max(0, self.generator.sequence)
         if self.chance.random() < 0.9:
-            front[1] &= 7  # few data sources that are met again, so that counters become rates
+            front[1] &= 7  # few data sources that come again, so that counters become rates
         body = PACK[len(front) + 1](*front, self.number(count)) + records
         return PACK[2](tag[0] << 12 | tag[1], self.number(len(body))) + body
 

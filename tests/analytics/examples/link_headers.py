@@ -1,6 +1,6 @@
-"""Packets built by hand for each rung of the ladder: link layers and MPLS. Here are also the parts of all.
+"""Packets built by hand for each header of the walk: link layers and MPLS. Here are also the parts of all.
 
-Used by test_ladder.py and test_cuts.py: name -> (sampled_header protocol, packet, stack, fields that must be there).
+Used by test_walk.py and test_cuts.py: name -> (sampled_header protocol, packet, stack, fields that must be there).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import struct
 
 from tests.analytics.examples.wire import ethernet, ipv4, ipv6, tcp, udp
 
-Rung = tuple[int, bytes, str, dict[str, str]]
+Crafted = tuple[int, bytes, str, dict[str, str]]
 
 OUTER = ethernet(b"", 0)[:12]
 TCP = ipv4(tcp(1111, 2222), 6, "192.168.0.1", "192.168.0.2")
@@ -65,7 +65,7 @@ CLIENT, SERVER, POINT = "0000000000aa", "0000000000bb", "0000000000cc"
 STATIONS = INNER | {"macsource": CLIENT.upper(), "macdestination": SERVER.upper()}
 VNI = {"vni": "5001", "vxlanvni": "5001", "udpdestinationport": "4789"}
 
-LINK_HEADERS: dict[str, Rung] = {
+LINK_HEADERS: dict[str, Crafted] = {
     "priority tag": (1, ethernet(TCP, tags=((0x8100, 0xA000),)), "eth.q.ip.tcp", {"vlan": "0", "priority": "5"}),
     "802.1ad": (
         1,

@@ -1,6 +1,6 @@
-"""Packets built by hand for each rung of the ladder: IP in IP, extension headers, what IP carries, GRE.
+"""Packets built by hand for each header of the walk: IP in IP, extension headers, what IP carries, GRE.
 
-Used by test_ladder.py and test_cuts.py: name -> (sampled_header protocol, packet, stack, fields that must be there).
+Used by test_walk.py and test_cuts.py: name -> (sampled_header protocol, packet, stack, fields that must be there).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from tests.analytics.examples.link_headers import (
     INNER,
     TCP,
     TCP6,
-    Rung,
+    Crafted,
     label,
     over_gre,
     routing,
 )
 from tests.analytics.examples.wire import ethernet, ipv4, ipv6, tcp, udp
 
-NETWORK_HEADERS: dict[str, Rung] = {
+NETWORK_HEADERS: dict[str, Crafted] = {
     # IP in IP, extension headers, what IP carries
     "4in4": (1, ethernet(ipv4(TCP, 4)), "eth.ip.ip.tcp", DEEP | {"ipprotocol": "4", "ipprotocol.1": "6"}),
     "6in4": (1, ethernet(ipv4(TCP6, 41)), "eth.ip.ip6.tcp", DEEP6),

@@ -1,4 +1,4 @@
-"""Who sends in tests: an agent with counter samples, and single samples whose keys are asked for."""
+"""Senders for tests: an agent with counter samples, and single samples whose keys are asked for."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Packets built by hand for each rung of the ladder: tunnels in UDP, messages, and what was added to them.
+"""Packets built by hand for each header of the walk: tunnels in UDP, messages, and what was added to them.
 
-Used by test_ladder.py and test_cuts.py: name -> (sampled_header protocol, packet, stack, fields that must be there).
+Used by test_walk.py and test_cuts.py: name -> (sampled_header protocol, packet, stack, fields that must be there).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.analytics.examples.link_headers import (
     TCP,
     TCP6,
     VNI,
-    Rung,
+    Crafted,
     dns,
     label,
     nsh,
@@ -30,7 +30,7 @@ from tests.analytics.examples.link_headers import (
 )
 from tests.analytics.examples.wire import ethernet, ipv4, ipv6, udp
 
-UDP_HEADERS: dict[str, Rung] = {
+UDP_HEADERS: dict[str, Crafted] = {
     "VXLAN": (1, over_udp(4789, vxlan(5001) + FRAME), "eth.ip.udp.vxlan.eth.ip.tcp", BRIDGED | VNI),
     "VXLAN, old port": (1, over_udp(8472, vxlan(1) + FRAME), "eth.ip.udp.vxlan.eth.ip.tcp", BRIDGED | {"vni": "1"}),
     "VXLAN in VXLAN": (

@@ -1,8 +1,9 @@
-"""definitions: what is filled in, what is refused, what is carried and what is judged."""
+"""definitions: what is filled in, what is refused, what is carried and what is computed."""
 
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,9 +49,9 @@ def test_t_is_clamped(given, t):
     assert compile_flow("f", {"value": "bytes", "t": given}).t == t
 
 
-def test_plain_keys_are_carried_and_filters_judged():
+def test_plain_keys_are_carried_and_filters_computed():
     program = compile_flow("howdah_flow", {"keys": TUPLE, "value": "bytes", "filter": FILTER})
-    assert program.judged == ("direction", "ipprotocol")
+    assert program.computed == ("direction", "ipprotocol")
     assert program.carried == (
         (("ipsource",), False),
         (("ipdestination",), False),
@@ -62,7 +63,7 @@ def test_plain_keys_are_carried_and_filters_judged():
 
 
 @pytest.mark.parametrize(
-    ("key", "carried", "judged"),
+    ("key", "carried", "computed"),
     [
         ("or:ipsource:ip6source", ((("ipsource", "ip6source"), True),), ()),
         ("or:vlan:ipsource", (), ("vlan", "ipsource")),  # "5" could be either's text: one entry for both
@@ -73,9 +74,9 @@ def test_plain_keys_are_carried_and_filters_judged():
         ("agent", (), ()),
     ],
 )
-def test_what_is_carried(key, carried, judged):
+def test_what_is_carried(key, carried, computed):
     program = compile_flow("f", {"keys": key, "value": "bytes"})
-    assert (program.carried, program.judged) == (carried, judged)
+    assert (program.carried, program.computed) == (carried, computed)
     assert program.by_agent is (key == "agent")
 
 
@@ -119,14 +120,13 @@ def test_texts_of_no_live_entry_are_forgotten():
     program = compile_flow("f", {"keys": "null:vlan", "value": "bytes"})
     word = bytes(4)
 
-    def judge(vlan: int) -> int:
-        return program.judge(
-            (1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder), "10.0.0.1", lambda agent, port: None
-        )
+    def compute(vlan: int) -> int:
+        raw = (1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder)
+        return program.compute(raw, "10.0.0.1", SimpleNamespace(link=lambda agent, port: None))
 
-    one, two = judge(1), judge(2)
-    assert (one, judge(1)) == (1, 1)
+    one, two = compute(1), compute(2)
+    assert (one, compute(1)) == (1, 1)
     program.forget({two})
     assert program.text(two, word) == "2"
-    assert judge(1) not in (one, two)
-    assert judge(2) == two
+    assert compute(1) not in (one, two)
+    assert compute(2) == two

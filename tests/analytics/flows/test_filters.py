@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
-from analytics.core.flows.flowkeys import FIELDS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.flows.flowkeys import FIELDS
 from analytics.flows.filters import parse_filter
 from analytics.flows.keys import InvalidDefinition, Sample
 
@@ -17,7 +19,8 @@ TEXTS = {
     "tcpflags": "000010010",
     "stack": "eth.ip.tcp",
 }
-SAMPLE = Sample({name: TEXTS.get(name) for name in FIELDS}, "10.254.0.1", lambda agent, port: None)
+LOOKUPS = SimpleNamespace(link=lambda agent, port: None)
+SAMPLE = Sample({name: TEXTS.get(name) for name in FIELDS}, "10.254.0.1", LOOKUPS)
 
 
 @pytest.mark.parametrize(

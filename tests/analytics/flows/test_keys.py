@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
-from analytics.core.flows.flowkeys import FIELDS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.flows.flowkeys import FIELDS
 from analytics.flows.keys import InvalidDefinition, Sample, parse, split, unescape
 
 TEXTS = {
@@ -19,7 +21,8 @@ TEXTS = {
     "tcpflags": "000010010",
 }
 LINKS = {("10.254.0.1", "12"): "leaf1-spine1"}
-SAMPLE = Sample({name: TEXTS.get(name) for name in FIELDS}, "10.254.0.1", lambda agent, port: LINKS.get((agent, port)))
+LOOKUPS = SimpleNamespace(link=lambda agent, port: LINKS.get((agent, port)))
+SAMPLE = Sample({name: TEXTS.get(name) for name in FIELDS}, "10.254.0.1", LOOKUPS)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_what_a_key_reads():
 
 
 def test_suffix_of_a_name_with_a_trailing_dot():
-    sample = Sample({"stack": "www.example.com."}, "", lambda agent, port: None)
+    sample = Sample({"stack": "www.example.com."}, "", LOOKUPS)
     assert parse("suffix:stack:.:2").evaluate(sample) == "example.com."
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 
 import pytest
-from analytics.core.capfile import play
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.capfile import play
 from analytics.engine import Engine
 from analytics.inputs.capture import MalformedCapture, datagrams
 from analytics.inputs.replay import replay

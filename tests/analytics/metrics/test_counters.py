@@ -6,10 +6,10 @@ from __future__ import annotations
 import struct
 
 import pytest
-from analytics.core.wire.rows import decode_record
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.wire.rows import decode_record
 from analytics.engine import Engine, EngineSettings
 from analytics.metrics.countertable import METRICS, WRAPPED_SPEEDS
 from analytics.metrics.directory import NoTopology

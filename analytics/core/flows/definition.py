@@ -1,0 +1,34 @@
+"""What the core reads of a compiled flow definition; it is made outside of the core, and given back as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Definition(Protocol):
+    """Names are those of flowkeys.FIELDS. How computed and carried fields make a key: flowkeys.pyx."""
+
+    @property
+    def computed(self) -> Sequence[str]:
+        """Fields that go through Listener.compute_key."""
+
+    @property
+    def by_agent(self) -> bool:
+        """Whether computed keys differ by agent."""
+
+    @property
+    def carried(self) -> Sequence[tuple[Sequence[str], bool]]:
+        """Per key part: its fields, of which the first that a sample has counts, and whether the key says which."""
+
+    @property
+    def value(self) -> str | None:
+        """The numeric field that is added up; None: 1 per sample."""
+
+    @property
+    def t(self) -> float:
+        """The time constant of the rates in seconds."""
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it takes discarded packets instead of samples."""

@@ -1,0 +1,5 @@
+from collections.abc import Iterable
+
+from analytics.core.flows.definition import Definition
+
+def masked_loads(programs: Iterable[Definition]) -> list[tuple[int, int, int]]: ...
