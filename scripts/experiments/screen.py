@@ -60,7 +60,7 @@ class Screen:
         self.console.print(
             f"Look:    {commands}/howdah top        (log: {work}/controller.log)\n"
             f"Traffic: {commands}/howdah lab exec h1 ping 10.0.4.4\n"
-            f"End:     kill -INT {controller}; {commands}/howdah lab down",
+            f"End:     kill {controller}; {commands}/howdah lab down",
             highlight=False,
         )
 

@@ -6,9 +6,9 @@ that is known of both comes from their HTTP interfaces. `close` takes away what 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +37,9 @@ PORTS = {
 }
 
 
+ENDED_WITHIN_S = 15.0  # what a program gets to clean up before it is killed
+
+
 class StageError(Exception):
     """Something the experiment needs is missing or did not happen; one line for the user."""
 
@@ -55,12 +58,7 @@ class Program:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process)
 
 
 @dataclass
@@ -84,7 +82,7 @@ class Stage:
 
     @staticmethod
     def check_ports() -> None:
-        """StageError names the first port that somebody else has."""
+        """StageError names the first port that another program has."""
         for what, (kind, number) in PORTS.items():
             with socket.socket(socket.AF_INET, kind) as probe:
                 if kind == socket.SOCK_STREAM:
@@ -176,16 +174,23 @@ class Stage:
         self.stop_programs()
         self.programs.clear()
         if self.controller is not None:
-            self.controller.send_signal(signal.SIGINT)
-            try:
-                self.controller.wait(8)
-            except subprocess.TimeoutExpired:
-                self.controller.kill()
-                self.controller.wait()
+            end(self.controller)
             self.controller = None
+            with contextlib.suppress(StageError):  # analytics ends when it sees that the controller has
+                until(ports_are_free, ENDED_WITHIN_S, "the end of analytics")
         if self.footprint is not None:
             subprocess.run([BIN / "howdah", "lab", "down"], check=False, stdout=subprocess.DEVNULL)
             self.footprint = None
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a program by SIGTERM, which unlike SIGINT is never ignored from its start, and if need be by SIGKILL."""
+    process.terminate()
+    try:
+        process.wait(ENDED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str, period: float = 0.1) -> Any:
@@ -196,6 +201,14 @@ def until(condition: Callable[[], Any], seconds: float, what: str, period: float
             raise StageError(f"{what}: not within {seconds:.0f} s")
         time.sleep(period)
     return value
+
+
+def ports_are_free() -> bool:
+    """Whether another experiment could start."""
+    with contextlib.suppress(StageError):
+        Stage.check_ports()
+        return True
+    return False
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -18,6 +18,7 @@ if os.geteuid() != 0 or not shutil.which("ovs-vsctl") or not shutil.which("mnexe
     pytest.skip("needs root, Open vSwitch and mnexec", allow_module_level=True)
 
 from ovs_rules.ovsdb import Ovsdb, Sflow
+from tests.patience import PATIENCE_S
 from topologies.lab import keeper
 from topologies.lab.footprint import Footprint
 from topologies.lab.lab import Lab
@@ -70,7 +71,7 @@ def howdah(paths):
 
     def run(name, *words, check=True):
         line = [*LAB, name, "--state", str(paths["state"]), *words]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert not check or done.returncode == 0, done.stderr
         return done
 
@@ -81,7 +82,7 @@ def howdah(paths):
 def collector():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE_S)
         yield sock
 
 
@@ -100,7 +101,7 @@ def fabric(tmp_path_factory, collector):
 
 def said(process):
     """The JSON lines of a traffic program that has ended."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert err == b""
     return [json.loads(line) for line in out.splitlines()]
 
@@ -306,7 +307,7 @@ def test_up_interrupted_leaves_nothing(delay, paths, nothing_left, howdah):
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(delay)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
     if paths["state"].exists():  # it was up before the signal came
         howdah("down")
 

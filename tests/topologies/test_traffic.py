@@ -10,10 +10,9 @@ import time
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from topologies.traffic import command
 from topologies.traffic.mice import percentiles
-
-PATIENCE = 10
 
 
 class Program:
@@ -34,14 +33,14 @@ class Program:
     def finish(self):
         """Ask it to end; its last line."""
         self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=PATIENCE)
+        out, err = self.process.communicate(timeout=PATIENCE_S)
         self.said += [json.loads(line) for line in out.splitlines()]
         assert err == ""
         return self.said[-1]
 
     def wait(self):
         """Wait for its own end; its exit code."""
-        out, _ = self.process.communicate(timeout=PATIENCE)
+        out, _ = self.process.communicate(timeout=PATIENCE_S)
         self.said += [json.loads(line) for line in out.splitlines()]
         return self.process.returncode
 
@@ -193,7 +192,7 @@ def test_a_port_in_use_is_named_in_one_line(port):
         holder.bind(("", port))
         holder.listen()
         with program("receive", "--port", port) as receiver:
-            _, err = receiver.process.communicate(timeout=PATIENCE)
+            _, err = receiver.process.communicate(timeout=PATIENCE_S)
     assert receiver.process.returncode == 1
     assert str(port) in err and len(err.splitlines()) == 1
 

@@ -76,10 +76,13 @@ def _import_path() -> list[str]:
 @contextlib.contextmanager
 def signals_raise() -> Iterator[Callable[[], None]]:
     """Within, the first SIGTERM, SIGINT or SIGHUP raises SystemExit; further ones cannot disturb the cleaning up.
+    SIGHUP stays ignored if it was ignored before, as nohup(1) wants it.
 
     Yields a function that raises it again if there was one: some imports (ovs.poller) swallow whatever is raised.
     """
-    watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    watched = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        watched.append(signal.SIGHUP)
     came: list[int] = []
 
     def check() -> None:
