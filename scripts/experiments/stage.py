@@ -1,13 +1,15 @@
 """The stage of an experiment: a fabric, the controller with its analytics, and programs inside hosts.
 
-Everything is the user's own: the lab is what `howdah lab up` builds, the controller is the stock `ryu-manager`, and all
-that is known of both comes from their HTTP interfaces. `close` takes away what was started, in any state.
+Nothing here is special to experiments: the lab is what `howdah lab up` builds, the controller is the stock
+`ryu-manager`, and all that is known of both comes from their HTTP interfaces. `close` ends what was started, whatever
+state it is in.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import subprocess
@@ -93,7 +95,7 @@ class Stage:
                     protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
                     raise StageError(f"{protocol} port {number} ({what}) is in use by another program") from None
 
-    def raise_fabric(self, options: dict[str, Any]) -> float:
+    def build_fabric(self, options: dict[str, Any]) -> float:
         """Builds the lab; seconds it took."""
         clear_remains(STATE)
         took = keeper.launch(self.spec, options, document=TOPOLOGY, state=STATE)
@@ -101,7 +103,7 @@ class Stage:
         return took
 
     def start_controller(self) -> None:
-        """Starts ryu-manager; `ready` tells when it has taken the fabric over."""
+        """Starts ryu-manager; `ready` says when it has programmed the fabric."""
         config = self.work / "howdah.yaml"
         config.write_text(self.settings)
         with (self.work / "controller.log").open("ab") as log:
@@ -115,7 +117,7 @@ class Stage:
             )
 
     def ready(self) -> bool:
-        """All switches connected, analytics answering and hearing every one of them."""
+        """All switches connected, analytics answering and receiving sFlow from every one of them."""
         if self.controller is not None and self.controller.poll() is not None:
             last = (self.work / "controller.log").read_text().strip().splitlines()[-1:]
             raise StageError(f"ryu-manager ended: {' '.join(last)}")
@@ -125,9 +127,10 @@ class Stage:
         except requests.RequestException:
             return False
         known = status["switches"]["known"]
-        return len(status["switches"]["connected"]) == known and status["analytics"]["alive"] and len(agents) == known
+        connected = len(status["switches"]["connected"])
+        return connected == len(agents) == known and bool(status["analytics"]["alive"])
 
-    # Asking and telling
+    # The HTTP interfaces
 
     def ask(self, resource: str) -> Any:
         """The controller's answer to GET /v1/<resource>."""
@@ -136,7 +139,7 @@ class Stage:
     def ask_analytics(self, path: str) -> Any:
         return _json(requests.get(f"{ANALYTICS}/{path}", timeout=5))
 
-    def tell(self, **policy: bool) -> None:
+    def set_policy(self, **policy: bool) -> None:
         """Changes the controller's policy."""
         requests.put(f"{CONTROLLER}/v1/policy", json=policy, timeout=5).raise_for_status()
 
@@ -146,13 +149,13 @@ class Stage:
         """Starts a command inside a host."""
         assert self.footprint is not None
         output = self.work / f"{len(self.programs):03}-{host}.jsonl"
-        with output.open("wb") as lines, (self.work / "programs.log").open("ab") as complaints:
+        with output.open("wb") as lines, (self.work / "programs.log").open("ab") as errors:
             process = subprocess.Popen(
                 self.footprint.command(host, list(words)),
                 env=self.footprint.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=lines,
-                stderr=complaints,
+                stderr=errors,
                 start_new_session=True,
             )
         program = Program(process, output)
@@ -160,7 +163,7 @@ class Stage:
         return program
 
     def traffic(self, host: str, *words: object) -> Program:
-        """Starts one of topologies/traffic.py's programs inside a host."""
+        """Starts one of the programs of topologies/traffic inside a host."""
         return self.run(host, *traffic.command(*words))
 
     # Ending
@@ -214,7 +217,7 @@ def ports_are_free() -> bool:
 def percentile(values: Sequence[float], percent: float) -> float:
     """The nearest-rank percentile; NaN of nothing."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else float("nan")
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else float("nan")
 
 
 def _json(answer: requests.Response) -> Any:

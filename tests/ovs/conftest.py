@@ -6,8 +6,8 @@
                LOCAL ports hold addresses, `host()` hangs further namespaces on veth pairs, and `socket()` gives the
                test itself a socket in any of them.
 
-The daemons are children of the test run, ended by pid, and by the kernel should the run be killed. Both fixtures are per
-test: it may kill or restart its switch.
+The daemons are children of the test run, ended by pid, and by the kernel should the run be killed. Both fixtures are
+per test: it may kill or restart its switch.
 """
 
 from __future__ import annotations
