@@ -1,6 +1,6 @@
 """The stock `ryu-manager controller.app` on ports of its own: started, asked, stopped or killed by its pid.
 
-`setpriv --pdeathsig` (util-linux) makes the kernel end a program when the test run that started it dies without a word.
+`setpriv --pdeathsig` (util-linux) makes the kernel end a program when the test run that started it is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # goes before a command
 
 
 def free_ports(count, kind=socket.SOCK_STREAM):
-    """Ports nobody has now."""
+    """Ports that are free now."""
     sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
     try:
         for one in sockets:

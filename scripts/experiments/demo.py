@@ -151,14 +151,14 @@ class Demo:
         )
         self.screen.say(
             f"goodput {goodput['controlled_mbps']} Mb/s: {after.total / self.before.total:.2f} x ECMP alone, "
-            f"{after.total / 1e6 / goodput['bound_mbps']:.0%} of the bound"
+            f"{after.total / 1e6 / goodput['bound_mbps']:.0%} of what the links could carry"
         )
         idle = min(self.before.idle, after.idle)
         if idle < 0.2:
-            self.screen.say(f"[yellow]this machine had only {idle:.0%} of its CPU time left: the figures may be low")
+            self.screen.say(f"[yellow]the processors were idle only {idle:.0%} of the time: the figures may be low")
 
     def mice(self) -> None:
-        """Mice behind elephants: four of them fill one host's link, unmarked and marked"""
+        """Mice: small requests to a host whose link four elephants fill, unmarked and then marked Lower Effort"""
         for number, (name, marking) in enumerate((("unmarked", False), ("marked", True))):
             self._wait_for_the_end_of_elephants()
             self.stage.set_policy(marking=marking)
@@ -173,8 +173,9 @@ class Demo:
         self.report["replication"] = result
         got = result["received"]
         self.screen.say(
-            f"{sender.name} sent {result['sent']} datagrams to {collector.name}:{UDP_PORTS[0]}. There arrived "
-            f"{got['original']}, on its port {UDP_PORTS[1]} {got['second_port']}, at {remote.name} {got['remote_host']}"
+            f"{sender.name} sent {result['sent']} datagrams to port {UDP_PORTS[0]} of {collector.name}; arrived: "
+            f"{got['original']} there, {got['second_port']} at its port {UDP_PORTS[1]}, {got['remote_host']} at "
+            f"{remote.name}"
         )
 
     def sflow(self) -> None:

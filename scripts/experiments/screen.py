@@ -35,6 +35,7 @@ class Screen:
         """Runs something that calls back about once a second, and shows the elephants that `ask` gives then."""
         if not self.console.is_terminal:
             self._shown.clear()
+            self.say(f"{'flow':10} {'rate':>9}  {'state':8} {'path':20} reason")
             return run(lambda _: self._changes(ask()))
         with Live(self._live(ask()), console=self.console, auto_refresh=False, transient=True) as live:
             return run(lambda _: live.update(self._live(ask()), refresh=True))

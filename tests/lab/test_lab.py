@@ -1,4 +1,4 @@
-"""The lab on this machine's Open vSwitch: links have their rate, classes work, and it goes as if it had never been."""
+"""The lab on this machine's Open vSwitch: links have their rate, classes work, and nothing is left of it."""
 
 import contextlib
 import json
@@ -138,19 +138,23 @@ def test_every_host_reaches_every_other(fabric):
             assert end["lost"] == [] and len(end["reached_ms"]) == len(addresses) - 1
 
 
-def test_a_transfer_gets_the_rate_of_the_links(fabric):
-    with serving(fabric.host("h3"), "receive", "--port", 5001) as receiver:
-        sender = fabric.host("h1").popen(command("send", "10.0.2.1:5001@40001", "--bytes", 1_500_000))
-        end = said(sender)[-1]
-        receiver.terminate()
-        counted = next(line for line in said(receiver) if line["event"] == "end" and "sport" in line)
-    assert counted["bytes"] == 1_500_000 and counted["sport"] == 40001
-    goodput = end["bytes"] * 8 / end["seconds"] / 1e6
-    assert 0.8 * MBPS < goodput < 0.97 * MBPS  # 1448 bytes of data in a frame of 1514: 95.6 % at best
+def test_a_transfer_gets_the_rate_of_the_links(fabric, eventually):
+    def goodput():
+        with serving(fabric.host("h3"), "receive", "--port", 5001) as receiver:
+            sender = fabric.host("h1").popen(command("send", "10.0.2.1:5001@40001", "--bytes", 1_500_000))
+            end = said(sender)[-1]
+            receiver.terminate()
+            counted = next(line for line in said(receiver) if line["event"] == "end" and "sport" in line)
+        assert counted["bytes"] == 1_500_000 and counted["sport"] == 40001
+        mbps = end["bytes"] * 8 / end["seconds"] / 1e6
+        assert mbps < 0.97 * MBPS  # 1448 bytes of data in a frame of 1514: 95.6 % at best
+        return mbps
+
+    eventually(lambda: goodput() > 0.8 * MBPS)  # a busy machine may need another try
 
 
 def test_marked_packets_wait_in_the_class_below(fabric):
-    """DSCP 1 set on the way in puts h1's datagrams into 5:20 of every link behind it, and nobody else's."""
+    """DSCP 1 set on the way in puts h1's datagrams into 5:20 of every link behind it, and no others."""
     uplink = f"{PREFIX}leaf1-eth3"
     sh("ovs-ofctl", "-OOpenFlow13", "add-flow", f"{PREFIX}leaf1",
        "priority=5,in_port=1,udp,nw_tos=0,actions=set_field:1->ip_dscp,NORMAL")  # fmt: skip
@@ -183,7 +187,7 @@ def test_a_full_queue_drops_and_counts_what_it_drops(fabric, eventually):
     assert lost > 20 and each / 2 < arrived <= 2 * each - lost
 
 
-def test_the_document_tells_the_real_interfaces(fabric):
+def test_the_document_has_the_real_interfaces(fabric):
     document = json.loads(Path(fabric.topology_file).read_text())
     assert document == fabric.topology
     with Ovsdb() as db:
@@ -199,7 +203,7 @@ def test_the_document_tells_the_real_interfaces(fabric):
 def test_every_bridge_exports_under_its_own_agent(fabric, collector):
     wanted = {node.agent for node in fabric.spec.nodes.values()}
     agents = set()
-    while agents != wanted:  # each tells its counters every second
+    while agents != wanted:  # each sends its counters every second
         agents.add(socket.inet_ntoa(collector.recv(2000)[8:12]))
 
 

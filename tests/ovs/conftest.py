@@ -1,7 +1,7 @@
 """Private Open vSwitches: own database, own daemon, own run directory; nothing of the machine's is touched.
 
 `private_ovs`  dummy mode, no root: bridges with `datapath_type=dummy` (the default of `add_bridge` here) trace packets,
-               speak OpenFlow to a controller and send genuine sFlow; packets go in with `netdev-dummy/receive`.
+               connect to a controller by OpenFlow and send genuine sFlow; packets go in with `netdev-dummy/receive`.
 `netdev_ovs`   (root) the userspace datapath inside a network namespace of its own: bridges are real interfaces there,
                LOCAL ports hold addresses, `host()` hangs further namespaces on veth pairs, and `socket()` gives the
                test itself a socket in any of them.

@@ -139,7 +139,7 @@ def test_what_is_inside_a_tunnel(underlay, engine, tap, eventually, name):
     underlay.vsctl("add-port", "edge", "tunnel", "--", "set", "interface", "tunnel", f"type={kind}",
                    "options:remote_ip=172.31.0.2", "ofport_request=9", *settings)  # fmt: skip
     engine.set_flow("inner", {"keys": f"{INNER},{port}", "filter": f"stack={stack}", "value": "frames", "t": 600})
-    underlay.exec("ping", "-c1", "-W1", "172.31.0.2")
+    underlay.exec("ping", "-c1", "-W30", "172.31.0.2")
 
     def seen() -> bool:
         talk(underlay, "h1", ("10.0.0.2", 5555))
