@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -57,7 +58,7 @@ class Site:
 
     def port_bytes(self, port):
         """Bytes sent out of a switch port, by the kernel's own counter."""
-        return int(open(f"/sys/class/net/{port}/statistics/tx_bytes").read())
+        return int(Path(f"/sys/class/net/{port}/statistics/tx_bytes").read_text())
 
 
 @pytest.fixture
