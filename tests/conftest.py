@@ -29,8 +29,14 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "howdah")
 
 
 def pytest_configure() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt, whatever the number
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, end_cleanly)
+
+
+def end_cleanly(*_: object) -> None:
+    """Fixtures clean up, for which they get PATIENCE_S; then SIGALRM ends whatever still hangs."""
+    signal.alarm(round(PATIENCE_S))
+    raise KeyboardInterrupt
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

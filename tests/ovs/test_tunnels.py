@@ -1,7 +1,7 @@
 """Tunnels, VLANs and IPv6 through a real switch: what hosts send comes back from its sFlow as keys with their depth.
 
 The bridges belong to one Open vSwitch with the userspace datapath. It samples what enters a bridge, so a cable leads
-the encapsulated packets out of one bridge and into the next, where sFlow looks. RECORD_CAPTURES=1 rewrites the
+the encapsulated packets out of one bridge and into the next, where sFlow samples. RECORD_CAPTURES=1 rewrites the
 captures of tests/analytics from what the switch sends here.
 """
 
@@ -109,7 +109,7 @@ def wire(switch, one: str, other: str) -> None:
 
 @pytest.fixture
 def underlay(netdev_ovs, tap):
-    """h1 on bridge `edge`; the tunnel's end on `core`, whose cable to `transit` is where sFlow looks; h2 behind it."""
+    """h1 on bridge `edge`; the tunnel's end on `core`, whose cable to `transit` is where sFlow samples; h2 behind it."""
     switch = netdev_ovs
     for bridge in ("edge", "core", "transit"):
         switch.add_bridge(bridge)
@@ -153,7 +153,7 @@ def test_what_is_inside_a_tunnel(underlay, engine, tap, eventually, name):
 
 
 def test_access_ports_and_ipv6_hosts(netdev_ovs, engine, tap, eventually):
-    """An access port's frames are tagged on the trunk; sFlow looks at the trunk's far end."""
+    """An access port's frames are tagged on the trunk; sFlow samples at the trunk's far end."""
     switch = netdev_ovs
     for bridge in ("edge", "transit"):
         switch.add_bridge(bridge)
