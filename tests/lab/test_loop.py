@@ -23,7 +23,7 @@ from topologies.lab.lab import Lab
 from topologies.leafspine import leafspine
 from topologies.traffic import command
 
-PREFIX = "lo"
+PREFIX = f"l{os.getpid() % 256:02x}"  # of our switches' names: other runs of these tests may be up
 PORT = 5001
 UNTIL_STOPPED = 3600  # seconds
 
