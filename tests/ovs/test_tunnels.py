@@ -109,7 +109,7 @@ def wire(switch, one: str, other: str) -> None:
 
 @pytest.fixture
 def underlay(netdev_ovs, tap):
-    """h1 on bridge `edge`; the tunnel's end on `core`, whose cable to `transit` is where sFlow samples; h2 behind it."""
+    """h1 on bridge `edge`; the tunnel's end on `core`; behind its cable, where sFlow samples, `transit` and h2."""
     switch = netdev_ovs
     for bridge in ("edge", "core", "transit"):
         switch.add_bridge(bridge)
