@@ -2,7 +2,7 @@
 
 Strategy: PyYAML composes the node tree, which knows lines; one walk goes down the tree and the wanted type together.
 Children come before parents: a mapping's keys are checked for repetition and spelling, then msgspec converts what is
-there, so the innermost thing that msgspec refuses is the one to blame. A class's own `__post_init__` may raise
+there, so the innermost thing that msgspec refuses is the mistake. A class's own `__post_init__` may raise
 ValueError, which is reported at the line of its mapping. What is absent or left empty takes the defaults of the class.
 
 Scalars follow the YAML 1.2 core schema with one exception, numbers with leading zeros stay text. So a MAC address is
@@ -34,7 +34,7 @@ _LISTS = (list, tuple, set, frozenset, Sequence)
 SHOWN = 60  # characters of an offending value that an error quotes
 
 
-_WORDS = {  # msgspec's names of types, in the words of the person who writes the document
+_WORDS = {  # msgspec's names of types, as the person who writes the document calls them
     "int": "a whole number",
     "float": "a number",
     "str": "text",
@@ -52,8 +52,9 @@ def read(path_or_text: str | os.PathLike[str], cls: type[T], *, section: str | N
     """Read a document into `cls`: a dataclass, a msgspec.Struct, or whatever msgspec converts to (`dict` keeps all).
 
     A path object is a file to read; a str is the text itself, called `name` in errors. `section` picks one top-level
-    key of a configuration file (one of SECTIONS) and leaves the others to whoever reads them. An empty document or
-    section gives the defaults. Raises DocumentError for everything that is wrong with the document, and nothing else.
+    key of a configuration file (one of SECTIONS) and leaves the others to the programs that read them. An empty
+    document or section gives the defaults. Raises DocumentError for everything that is wrong with the document, and
+    nothing else.
     """
     if isinstance(path_or_text, str):
         text = path_or_text
@@ -116,11 +117,11 @@ _SCALARS: dict[str, Any] = {
 
 
 class _Reader:
-    """One document on its way in: its name for errors, and the nodes that were met, to find aliases."""
+    """One document while it is read: its name for errors, and the nodes seen so far, to find aliases."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.met: set[int] = set()
+        self.seen: set[int] = set()
 
     def error(self, node: yaml.Node | None, what: str) -> DocumentError:
         line = node.start_mark.line + 1 if node is not None else 1
@@ -173,9 +174,9 @@ class _Reader:
 
         Children come first, so that an error names the innermost thing that is wrong.
         """
-        if id(node) in self.met:
+        if id(node) in self.seen:
             raise self.error(node, "aliases (*name) are not supported")
-        self.met.add(id(node))
+        self.seen.add(id(node))
         cls = _arm(cls, node)
         fields = _fields(cls)
         value: Any
@@ -214,7 +215,7 @@ class _Reader:
             raise self.error(node, f"tag {node.tag.replace(_TAG, '!!')} is not supported")
 
     def refused(self, node: yaml.Node | None, value: Any, fault: str, where: str) -> DocumentError:
-        """msgspec's complaint in our words: where, what was expected, what is there."""
+        """msgspec's complaint in plain words: where, what was expected, what is there."""
         if missing := re.fullmatch(r"Object missing required field `(.*)`", fault):
             return self.error(node, f"'{missing[1]}' is missing" + (f" in '{where}'" if where else ""))
         what = fault.partition(" - at `")[0].replace("`", "")

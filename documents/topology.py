@@ -1,4 +1,4 @@
-"""The plain description of a network, and its topology JSON: the common tongue of lab, controller, analytics and tests.
+"""The plain description of a network, and its topology JSON, which lab, controller, analytics and tests share.
 
 A `Spec` is frozen values only: nodes (switches) with numbered ports, links between two switch ports, hosts behind one
 switch port each. `Spec.from_json` reads the topology document in sFlow-RT's shape (plus our `dpid`, `ofport`, `speed`
@@ -245,7 +245,7 @@ def _known(**fields: Any) -> dict[str, Any]:
 
 
 class _Once:
-    """Values that may be used once; says who used one first."""
+    """Values that may be used once; an error names the first user."""
 
     def __init__(self, what: str) -> None:
         self.what = what

@@ -1,7 +1,7 @@
 """The command line of replication specs: show what one means, load it into a bridge, take exactly that away again.
 
 Rules loaded here carry a cookie made from what they match, so `remove` finds them whatever was edited in the copies
-since. They are for bridges that no controller programs; a Howdah controller is told of specs in its configuration.
+since. They are for bridges that no controller programs; a Howdah controller takes specs from its configuration.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ovs_rules import replication
 from ovs_rules.rule import DEFAULT_PRIORITY, Rule, text
 
 COOKIE = 0x48775250 << 32  # "HwRP", replication rules that no controller of ours made; the match's CRC below it
-VERSIONS = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15"  # whichever of them the bridge speaks
+VERSIONS = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15"  # whichever of them the bridge supports
 
 replicate = typer.Typer(help="Copy UDP datagrams inside the switch.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 @replicate.command()
 def show(spec_file: SpecFile) -> None:
-    """Print the spec as ovs-ofctl flows (stdout), and in words who receives what (stderr)."""
+    """Print the spec as ovs-ofctl flows (stdout), and which receiver gets what (stderr)."""
     spec = _read(spec_file)
     for line in replication.receivers(spec):
         print(f"# {line}", file=sys.stderr)

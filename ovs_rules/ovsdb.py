@@ -1,4 +1,4 @@
-"""Open vSwitch's configuration through OVSDB: sFlow settings of bridges, and their ports with OpenFlow and if numbers.
+"""Open vSwitch's configuration through OVSDB: bridges, their ports (OpenFlow number, ifIndex) and their sFlow settings.
 
 One `Ovsdb` is one connection (RFC 7047) through the `ovs` bindings: it asks the server for its schema, replicates only
 the columns named in COLUMNS, and sends each change as one transaction, then waits until ovs-vswitchd has applied it
@@ -45,7 +45,7 @@ class OvsdbError(Exception):
 
 @dataclass(frozen=True)
 class Sflow:
-    """The sFlow settings of one bridge (`checked` tells whether they can work).
+    """The sFlow settings of one bridge (`checked` says whether they can work).
 
     `collector` is IP:PORT (port 6343 if left out), `sampling` 1-in-N packets, `polling` the seconds between counter
     samples (0: none), `header` the bytes sent of each sampled packet, `agent` an IP address or an interface that has
@@ -84,7 +84,7 @@ class Interface:
 class Bridge:
     """One bridge: `dpid` as 16 hex digits (None before ovs-vswitchd made it), its ports except its own LOCAL port.
 
-    `controllers` tells of each OpenFlow controller's target whether it is connected.
+    `controllers` says of each OpenFlow controller's target whether it is connected.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Ovsdb:
     `remote` is `tcp:HOST:PORT`, `unix:PATH` or a plain path; `timeout` bounds every wait, in seconds.
     """
 
-    def __init__(self, remote: str | None = None, timeout: float = 5.0) -> None:
+    def __init__(self, remote: str | None = None, timeout: float = 15.0) -> None:
         remote = remote or default_remote()
         self.remote = remote if ":" in remote else f"unix:{remote}"
         self.timeout = timeout
@@ -184,7 +184,8 @@ class Ovsdb:
             raise OvsdbError(
                 f"{self.remote}: no Open vSwitch database ({os.strerror(error) if error else reply.error})"
             )
-        return reply.result
+        schema: dict[str, Any] = reply.result
+        return schema
 
     def _wait(self, done: Any, complaint: str) -> None:
         """Serve the connection until done() holds; OvsdbError with the complaint when the time is up."""
@@ -211,7 +212,7 @@ class Ovsdb:
 
         def ended() -> bool:
             final[:] = [txn.commit()]
-            return final[0] != states.INCOMPLETE
+            return bool(final[0] != states.INCOMPLETE)
 
         self._wait(ended, "no answer to a change")
         if final[0] == states.UNCHANGED:
@@ -222,7 +223,8 @@ class Ovsdb:
         self._wait(lambda: root.cur_cfg >= target, "ovs-vswitchd did not apply a change")
 
     def _rows(self, table: str) -> Mapping[Any, Any]:
-        return self._idl.tables[table].rows
+        rows: Mapping[Any, Any] = self._idl.tables[table].rows
+        return rows
 
     def _named(self, names: Iterable[str]) -> dict[str, Any]:
         while self._idl.run():

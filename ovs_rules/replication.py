@@ -1,4 +1,4 @@
-"""UDP replication inside the switch: a spec says who gets a copy, `rules` compiles it to flow entries.
+"""UDP replication inside the switch: a spec names the receivers of copies, `rules` compiles it to flow entries.
 
 Strategy: one action list per ingress port. The original goes to the collector first, untouched; each copy is then made
 by rewriting the same packet further and sending it as it stands. Rewrites accumulate, and what the sender wrote cannot
@@ -8,11 +8,11 @@ one of the last copy on the collector (the original's, if there is none).
 
 NORMAL is the switch's own MAC table. A copy without `mac` is still addressed to the collector's MAC, so NORMAL hands
 it to the collector's host, whose routing sends it on (README.md says which settings that needs); a copy with `mac`
-crosses the switch directly. No switch sends a packet back where it came from unless told so by IN_PORT; such a frame
+crosses the switch directly. No switch sends a packet back where it came from unless IN_PORT says so; such a frame
 must not carry the sender's MAC, or the switches on the way would learn that the sender moved. Everywhere else the
 sender's MAC has to stay, because NORMAL learns from the frame as it stands.
 
-Fragments: only the first one carries the UDP header; the others match no rule here and take the switch's usual way.
+Fragments: only the first one carries the UDP header; the others match no rule here and are forwarded as usual.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LOST = {  # what no action brings back once an earlier copy has rewritten it
 
 @dataclass(frozen=True)
 class Collector:
-    """Whom the datagrams are addressed to. `port` is the switch port it is behind; LOCAL is the switch's own host.
+    """The host that the datagrams are addressed to, behind switch port `port`; LOCAL is the switch's own host.
 
     `mac` is needed for copies that leave where the datagram came in (it becomes the frame's source), and where a copy
     for the collector's routing follows one with a MAC of its own.
@@ -79,7 +79,7 @@ class Copy:
             raise ValueError(f"copy to {self}: 'mac', 'source' and 'out' belong to copies with a 'host'")
         _check_mac(self.mac)
         if self.out != "NORMAL" and not self.mac:
-            raise ValueError(f"copy to {self} names its way 'out', so it needs the host's 'mac' too")
+            raise ValueError(f"copy to {self} names its port 'out', so it needs the host's 'mac' too")
 
     def __str__(self) -> str:
         return ":".join(str(part) for part in (self.host or "port", self.port) if part)
@@ -87,7 +87,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Spec:
-    """Which datagrams are copied to whom.
+    """Which datagrams are copied, and to which receivers.
 
     `ingress` names the switch ports where they enter. Left out, they may enter anywhere, and only those addressed to
     the collector are meant.
@@ -135,7 +135,7 @@ def read(path_or_text: str | Path) -> Spec:
 def rules(spec: Spec) -> tuple[Rule, ...]:
     """The flow entries, one per ingress port (one in all if none is named), with default table, priority and cookie.
 
-    Whoever installs them sets those with dataclasses.replace; that changes nothing of what they do.
+    The caller that installs them sets those with dataclasses.replace; that changes nothing of what they do.
     """
     udp: tuple[tuple[str, Value], ...] = (("eth_type", ETH_IPV4), ("ip_proto", PROTO_UDP))
     if not spec.ingress_ports:
@@ -202,8 +202,8 @@ def receivers(spec: Spec) -> tuple[str, ...]:
     lines = [f"{spec.collector.address}:{spec.udp_port} ({where}) receives the original"]
     for copy in spec.copies:
         source = f"source {spec.collector.address}" if copy.host and copy.source == "rewrite" else "the sender's source"
-        way = ", routed by the collector's host" if copy.host and not copy.mac else ""
-        lines.append(f"{copy.host or spec.collector.address}:{spec.port_of(copy)} receives a copy with {source}{way}")
+        route = ", routed by the collector's host" if copy.host and not copy.mac else ""
+        lines.append(f"{copy.host or spec.collector.address}:{spec.port_of(copy)} receives a copy with {source}{route}")
     return tuple(lines)
 
 

@@ -1,6 +1,6 @@
-"""The vocabulary of rules: what a switch shall do, as plain frozen values.
+"""Flow rules and groups as plain frozen values: what a switch shall do.
 
-A `Rule` is a match, actions and life-time in one flow table; a `Group` is a set of buckets. Both know nothing of
+A `Rule` is a match, actions and timeouts in one flow table; a `Group` is a set of buckets. Both know nothing of
 Ryu, sockets or switches, so policies and tests handle them as values, and two writers turn them into something a
 switch takes: `controller/openflow.py` into OpenFlow 1.5 messages, `text()` below into ovs-ofctl(8) lines.
 
@@ -80,7 +80,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Bucket:
-    """One way through a group. With `watch_port` set the bucket is skipped while that port is down."""
+    """One choice of a group. With `watch_port` set the bucket is skipped while that port is down."""
 
     actions: tuple[Action, ...]
     weight: int = 1

@@ -1,8 +1,13 @@
-"""What all tests share: a test's tier follows from its folder, waiting is polling, random tests can be repeated."""
+"""What all tests share: a test's tier follows from its folder, waiting is polling, random tests can be repeated.
+
+Signals: a run in the background of a script, or under nohup, starts with SIGINT ignored, and every program that a test
+starts would inherit that; so we take it back. SIGTERM ends a run as Ctrl-C does: fixtures clean up.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +15,8 @@ from typing import TypeVar
 
 import hypothesis
 import pytest
+
+from tests.patience import PATIENCE_S
 
 T = TypeVar("T")
 
@@ -19,6 +26,17 @@ POLL_S = 0.02
 hypothesis.settings.register_profile("howdah", deadline=None)  # shared machines pause; a pause is no failure
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "howdah")
+
+
+def pytest_configure() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, end_cleanly)
+
+
+def end_cleanly(*_: object) -> None:
+    """Fixtures clean up, for which they get PATIENCE_S; then SIGALRM ends whatever still hangs."""
+    signal.alarm(round(PATIENCE_S))
+    raise KeyboardInterrupt
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,12 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., object]:
-    """`eventually(condition, timeout=10.0)`: poll until the condition is truthy and return that value.
+    """`eventually(condition)`: poll until the condition is truthy and return that value.
 
     An AssertionError inside the condition counts as "not yet"; at the end it is the failure that the test shows.
     """
 
-    def wait(condition: Callable[[], T], timeout: float = 10.0) -> T:
+    def wait(condition: Callable[[], T], timeout: float = PATIENCE_S) -> T:
         deadline = time.monotonic() + timeout
         while True:
             last = time.monotonic() >= deadline

@@ -1,10 +1,15 @@
-"""The stock `ryu-manager controller.app` on ports of its own: started, asked, stopped or killed by its pid."""
+"""The stock `ryu-manager controller.app` on ports of its own: started, asked, stopped or killed by its pid.
+
+`setpriv --pdeathsig` (util-linux) makes the kernel end a program when the test run that started it is killed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -13,11 +18,14 @@ from pathlib import Path
 
 import requests
 
+from tests.patience import PATIENCE_S
+
 BIN = Path(sys.executable).parent
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # goes before a command line
 
 
 def free_ports(count, kind=socket.SOCK_STREAM):
-    """Ports nobody has now."""
+    """Ports that are free now."""
     sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
     try:
         for one in sockets:
@@ -48,20 +56,33 @@ class Controller:
     def start(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "ryu-manager", "--verbose", "--ofp-tcp-listen-port", str(self.openflow),
+                [*ENDS_WITH_US, BIN / "ryu-manager", "--verbose", "--ofp-tcp-listen-port", str(self.openflow),
                  "--wsapi-port", str(self.http), "controller.app"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, "HOWDAH_CONFIG": str(self.work / "howdah.yaml")},
             )  # fmt: skip
 
-    def stop(self, number=signal.SIGINT):
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(15)
-            self.process = None
+    def stop(self, number=signal.SIGTERM):
+        """Ends ryu-manager, and waits until its analytics, which ends with it, is gone too."""
+        if self.process is None:
+            return
+        children = list(self._children())
+        self.process.send_signal(number)
+        self.process.wait(PATIENCE_S)
+        self.process = None
+        for child in children:
+            assert select.select([child], [], [], PATIENCE_S)[0], "analytics outlives its controller"
+            os.close(child)
+
+    def _children(self):
+        """Descriptors of the processes that ryu-manager started: each gets readable when its process has ended."""
+        with contextlib.suppress(FileNotFoundError):  # it has ended before
+            for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    yield os.pidfd_open(int(pid))
 
     def get(self, resource):
-        return requests.get(f"http://127.0.0.1:{self.http}/v1/{resource}", timeout=5).json()
+        return requests.get(f"http://127.0.0.1:{self.http}/v1/{resource}", timeout=PATIENCE_S).json()
 
     def connected(self, count):
         try:

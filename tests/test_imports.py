@@ -54,7 +54,7 @@ RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
     Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PACKAGES[:2]),
-    Rule("the common tongue imports nothing of ours", ("documents/*",), ("ovs_rules", "topologies")),
+    Rule("what all share imports nothing of ours", ("documents/*",), ("ovs_rules", "topologies")),
     Rule("rules know no laboratory", ("ovs_rules/*", "controller/*", "analytics/*"), ("topologies",)),
     Rule("the core stands below the rest of analytics", ("analytics/core/*",), ABOVE_CORE),
     Rule("analytics knows no switch", ("analytics/*",), ("ovs_rules",)),
@@ -153,8 +153,8 @@ def test_imports_point_one_way():
     assert violations(ROOT) == []
 
 
-def test_every_rule_speaks_of_files_that_exist():
-    """A renamed file would otherwise slip out of its rule without a sound."""
+def test_every_rule_names_files_that_exist():
+    """A renamed file would otherwise leave its rule unnoticed."""
     places = [path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.p*")]
     globs = {glob for rule in RULES for glob in rule.where}
     assert [glob for glob in sorted(globs) if not any(fnmatch(place, glob) for place in places)] == []

@@ -1,7 +1,7 @@
 """Leaf-spine fabrics: every leaf is wired to every spine, hosts sit behind leaves.
 
-On a leaf the hosts come first (eth1..ethH), then the spines; on a spine port l leads to leaf l. Everything is counted,
-nothing is drawn: host n of leaf l is 10.0.l.n with MAC 00:04:00:00:ll:nn; the dpid of leaf l is l and of spine s is
+On a leaf the hosts come first (eth1..ethH), then the spines; on a spine port l leads to leaf l. Numbers follow
+from positions: host n of leaf l is 10.0.l.n with MAC 00:04:00:00:ll:nn; the dpid of leaf l is l and of spine s is
 0x100+s; agents are 10.254.0.1 upward, leaves first. `cable` and `host_at` also serve the fat-tree.
 """
 

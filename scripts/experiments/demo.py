@@ -1,8 +1,8 @@
-"""Howdah in two minutes: a leaf-spine whose elephants collide, and what sFlow and OpenFlow make of it.
+"""Howdah in two minutes: a leaf-spine fabric whose elephants collide, and how sFlow and OpenFlow resolve that.
 
-Every phase shows something the previous ones cannot: reachability, calm, ECMP alone, the same flows steered, mice with
-and without marking, datagrams replicated. The same flows means the same 5-tuples, so that ECMP makes the same choice
-both times and the difference is the controller's. Nothing is computed beforehand; --report FILE writes all of it down.
+The phases: reachability, an idle fabric, ECMP alone, the same flows steered, mice with and without marking, datagrams
+replicated. The same flows means the same 5-tuples, so that ECMP makes the same choice both times and the difference is
+the controller's. Every number is measured in this run; --report FILE writes them all to a file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from scripts.experiments.stage import BIN, Stage, StageError, until
 from scripts.experiments.workload import (
     ELEPHANT_PORT,
     Elephant,
+    Mice,
     Run,
     bound,
     listen,
@@ -42,17 +43,17 @@ from topologies.lab.machine import LabError
 from topologies.leafspine import leafspine
 
 SHAPE = {"spines": 4, "leaves": 4, "hosts_per_leaf": 4, "link_mbps": 5.0}
-CALM_S = 5.0
+IDLE_S = 5.0
 ELEPHANTS_S, WINDOW = 21.0, (6.0, 20.0)
 MICE_S, MICE_GAP_S = 8.0, 0.04
-FILL_S = 4.0  # until the elephants have filled the queue that mice then meet
+FILL_S = 4.0  # until the elephants have filled the queue that mice then wait in
 DATAGRAMS = 500
 UDP_PORTS = (6343, 7343)
 FIRST_SOURCE_PORT = 40001
 
 
 class Demo:
-    """The story, phase by phase; `report` grows with it."""
+    """The phases in order; each adds its numbers to `report`."""
 
     def __init__(self, stage: Stage, screen: Screen) -> None:
         self.stage = stage
@@ -62,10 +63,11 @@ class Demo:
         per_leaf = int(SHAPE["hosts_per_leaf"])
         self.leaves = [hosts[i : i + per_leaf] for i in range(0, len(hosts), per_leaf)]
         self.elephants = [Elephant(hosts[a], hosts[b], FIRST_SOURCE_PORT + a) for a, b in stride(len(hosts), per_leaf)]
-        self.crowd: dict[str, int] = {}
+        self.elephants_on: dict[str, int] = {}  # by link, while ECMP alone placed them
+        self.behind_elephants: dict[str, Mice] = {}  # unmarked and marked ones
 
-    def play(self) -> None:
-        phases = (self.raise_fabric, self.reachability, self.calm, self.ecmp, self.steered, self.mice, self.replication)
+    def run(self) -> None:
+        phases = (self.build_fabric, self.reachability, self.idle, self.ecmp, self.steered, self.mice, self.replication)
         for number, phase in enumerate(phases, 1):
             assert phase.__doc__
             self.screen.title(f"{number}/{len(phases)}  {phase.__doc__}")
@@ -74,9 +76,9 @@ class Demo:
 
     # The phases
 
-    def raise_fabric(self) -> None:
+    def build_fabric(self) -> None:
         """The fabric: Open vSwitch leaves and spines, sFlow on all, one controller"""
-        took = self.stage.raise_fabric({"sflow": {"collector": "127.0.0.1:6343", "sampling": 10, "polling": 1}})
+        took = self.stage.build_fabric({"sflow": {"collector": "127.0.0.1:6343", "sampling": 10, "polling": 1}})
         footprint = self.stage.footprint
         assert footprint is not None
         version = subprocess.run(
@@ -90,38 +92,37 @@ class Demo:
         )
         self.stage.start_controller()
         until(self.stage.ready, 60, "controller, analytics and sFlow of all switches")
-        self.screen.say("ryu-manager controller.app has programmed all switches; analytics hears sFlow from every one")
+        self.screen.say("ryu-manager controller.app has programmed all switches; analytics receives sFlow from each")
 
     def reachability(self) -> None:
-        """Reachability: every host asks every other"""
+        """Reachability: every host sends a request to every other"""
         self.receivers = listen(self.stage)
         pairs, lost = reach(self.stage)
         self.report["reachability"] = {"pairs": pairs, "lost": len(lost)}
         self.screen.say(
-            f"{pairs - len(lost)} of {pairs} pairs answer" + (f"; not: {', '.join(lost[:5])}" if lost else "")
+            f"{pairs - len(lost)} of {pairs} requests answered" + (f"; not: {', '.join(lost[:5])}" if lost else "")
         )
         if lost:
             raise StageError(f"{len(lost)} of {pairs} host pairs cannot reach each other")
 
-    def calm(self) -> None:
-        """Calm: small requests only, and nothing that should be called an elephant"""
-        times = run_mice(self.stage, self.leaves[0][0], self.leaves[-1][0], CALM_S, MICE_GAP_S)
-        p50, p99 = summary(times)
+    def idle(self) -> None:
+        """An idle fabric: small requests only, nothing that should be called an elephant"""
+        mice = run_mice(self.stage, self.leaves[0][0], self.leaves[-1][0], IDLE_S, MICE_GAP_S)
         links = self.stage.ask("links")
         self.screen.say(
-            f"{len(times)} requests across the fabric took {p50:.1f} ms (p50), {p99:.1f} ms (p99); "
-            f"busiest link {max(link['utilisation'] for link in links):.0%}, "
+            f"{mice}; busiest link {max(link['utilisation'] for link in links):.0%}, "
             f"elephants: {self.stage.ask('status')['elephants']['total']}"
         )
 
     def ecmp(self) -> None:
         """ECMP alone: one elephant from every host, steering off"""
-        self.stage.tell(steering=False)
+        self.stage.set_policy(steering=False)
         self.before = self._elephants(self._watch_links)
-        crowded = [f"{name}: {n}" for name, n in self.crowd.items() if n > 1]
-        empty = sum(n == 0 for n in self.crowd.values())
+        shared = [f"{name}: {n}" for name, n in self.elephants_on.items() if n > 1]
+        empty = sum(n == 0 for n in self.elephants_on.values())
         self.screen.say(
-            f"{len(crowded)} links carry more than one elephant, {empty} none; {', '.join(crowded[:3])} ..."
+            f"{len(shared)} links between switches carry more than one elephant, {empty} none; for example "
+            f"{', '.join(shared[:3])}"
         )
         limit = bound(self.stage.spec, self.elephants)
         self.report["goodput"] = {"ecmp_mbps": mbps(self.before.total), "bound_mbps": mbps(limit)}
@@ -132,8 +133,8 @@ class Demo:
 
     def steered(self) -> None:
         """The same flows, now steered: sFlow detects, OpenFlow marks and moves"""
-        self._quiet()
-        self.stage.tell(steering=True)
+        self._wait_for_the_end_of_elephants()
+        self.stage.set_policy(steering=True)
         started = time.time()
         after: Run = self.screen.watch(lambda: self.stage.ask("elephants"), self._elephants)
         records = {r["flow"]: r for r in self.stage.ask("elephants?all=true") if r["detected_at"] >= started}
@@ -144,36 +145,26 @@ class Demo:
         goodput["controlled_mbps"] = mbps(after.total)
         moved = [row for row in rows if row["moved_ms"] is not None]
         self.screen.say(
-            f"{sum(row['detected_ms'] is not None for row in rows)} of {len(rows)} elephants detected "
-            f"{median(rows, 'detected_ms'):.0f} ms after their first byte, marked {median(rows, 'marked_ms'):.0f} ms, "
-            f"{len(moved)} seen on a new path after {median(moved, 'moved_ms'):.0f} ms (medians)"
+            f"{sum(row['detected_ms'] is not None for row in rows)} of {len(rows)} elephants detected, {len(moved)} "
+            f"seen on a new path; after their first byte (medians): detected {median(rows, 'detected_ms')}, marked "
+            f"{median(rows, 'marked_ms')}, seen on the new path {median(rows, 'moved_ms')}"
         )
         self.screen.say(
             f"goodput {goodput['controlled_mbps']} Mb/s: {after.total / self.before.total:.2f} x ECMP alone, "
-            f"{after.total / 1e6 / goodput['bound_mbps']:.0%} of the bound"
+            f"{after.total / 1e6 / goodput['bound_mbps']:.0%} of what the links could carry"
         )
         idle = min(self.before.idle, after.idle)
         if idle < 0.2:
-            self.screen.say(f"[yellow]this machine had only {idle:.0%} of its CPU time left: the figures may be low")
+            self.screen.say(f"[yellow]the processors were idle only {idle:.0%} of the time: the figures may be low")
 
     def mice(self) -> None:
-        """Mice behind elephants: four of them fill one host's link, unmarked and marked"""
-        times: dict[str, list[float]] = {}
+        """Mice: small requests to a host whose link four elephants fill, unmarked and then marked Lower Effort"""
         for number, (name, marking) in enumerate((("unmarked", False), ("marked", True))):
-            self._quiet()
-            self.stage.tell(marking=marking)
-            times[name] = self._mice_behind_elephants(number)
-            p50, p99 = summary(times[name])
-            self.screen.say(
-                f"elephants {name}: {len(times[name])} requests took {p50:.1f} ms (p50), {p99:.1f} ms (p99)"
-            )
-        unmarked, marked = summary(times["unmarked"]), summary(times["marked"])
-        self.report["mice"] = {
-            "unmarked_p50_ms": round(unmarked[0], 2), "unmarked_p99_ms": round(unmarked[1], 2),
-            "marked_p50_ms": round(marked[0], 2), "marked_p99_ms": round(marked[1], 2),
-            "requests": len(times["unmarked"]) + len(times["marked"]),
-        }  # fmt: skip
-        self.screen.say(f"marking makes the slowest of a hundred requests {unmarked[1] / marked[1]:.0f} times faster")
+            self._wait_for_the_end_of_elephants()
+            self.stage.set_policy(marking=marking)
+            self.behind_elephants[name] = self._mice_behind_elephants(number)
+            self.screen.say(f"elephants {name}: {self.behind_elephants[name]}")
+        self.report["mice"] = {name: mice.report() for name, mice in self.behind_elephants.items()}
 
     def replication(self) -> None:
         """Replication: UDP datagrams copied by the switch of their collector"""
@@ -182,8 +173,9 @@ class Demo:
         self.report["replication"] = result
         got = result["received"]
         self.screen.say(
-            f"{sender.name} sent {result['sent']} datagrams to {collector.name}:{UDP_PORTS[0]}. There arrived "
-            f"{got['original']}, on its port {UDP_PORTS[1]} {got['second_port']}, at {remote.name} {got['remote_host']}"
+            f"{sender.name} sent {result['sent']} datagrams to port {UDP_PORTS[0]} of {collector.name}; arrived: "
+            f"{got['original']} there, {got['second_port']} at its port {UDP_PORTS[1]}, {got['remote_host']} at "
+            f"{remote.name}"
         )
 
     def sflow(self) -> None:
@@ -198,19 +190,20 @@ class Demo:
         }
 
     def close(self) -> None:
-        """What it all came to, in plain words."""
-        goodput, mice, sflow = self.report["goodput"], self.report["mice"], self.report["sflow"]
+        """The results in a few sentences."""
+        goodput, sflow = self.report["goodput"], self.report["sflow"]
         self.screen.title("What you have seen")
         self.screen.console.print(
             f"- {sflow['agents']} switches sent {sflow['datagrams']} sFlow datagrams with {sflow['flow_samples']} "
-            f"packet samples; {sflow['lost']} were lost.\n"
+            f"packet samples; {sflow['lost']} datagrams were lost.\n"
             f"- ECMP put several elephants on one link and left others idle: {goodput['ecmp_mbps']} Mb/s.\n"
             f"- Moving {sum(row['moved_ms'] is not None for row in self.report['elephants'])} of them by one rule each "
             f"gave {goodput['controlled_mbps']} of {goodput['bound_mbps']} Mb/s.\n"
-            f"- Marking elephants Lower Effort cut the mice's p99 from {mice['unmarked_p99_ms']} to "
-            f"{mice['marked_p99_ms']} ms.\n"
-            "- One datagram became three inside the switch, without a copy in user space.\n"
-            "Next: sudo ./scripts/demo --keep leaves all of it running; README.md tells how to use your own switches.",
+            "- Small requests behind four elephants:\n"
+            f"    elephants unmarked: {self.behind_elephants['unmarked']}\n"
+            f"    elephants marked Lower Effort: {self.behind_elephants['marked']}\n"
+            "- One datagram became three inside a switch, without any program that copies.\n"
+            "Next: sudo ./scripts/demo --keep leaves all of it running; README.md says how to use your own switches.",
             highlight=False,
         )
 
@@ -219,14 +212,16 @@ class Demo:
     def _elephants(self, watch: Callable[[float], None]) -> Run:
         return run_elephants(self.stage, self.receivers, self.elephants, ELEPHANTS_S, WINDOW, watch)
 
-    def _quiet(self) -> None:
-        """Waits until the last phase's elephants are gone from the controller's books."""
-        until(lambda: self.stage.ask("status")["elephants"]["live"] == 0, 20, "the end of the last elephants")
+    def _wait_for_the_end_of_elephants(self) -> None:
+        """Until the controller knows of none of the last phase's any more."""
+        until(lambda: self.stage.ask("status")["elephants"]["live"] == 0, 30, "the end of the last elephants")
 
-    def _watch_links(self, gone: float) -> None:
-        """Remembers how many elephants were on each link when the run was well under way."""
-        if gone > WINDOW[0]:
-            self.crowd = {f"{link['from']} > {link['to']}": len(link["elephants"]) for link in self.stage.ask("links")}
+    def _watch_links(self, passed: float) -> None:
+        """Remembers how many elephants were on each link once the measured part of the run had begun."""
+        if passed > WINDOW[0]:
+            self.elephants_on = {
+                f"{link['from']} > {link['to']}": len(link["elephants"]) for link in self.stage.ask("links")
+            }
 
     def _row(self, elephant: Elephant, record: dict[str, Any] | None, after: Run) -> dict[str, Any]:
         first = after.first_byte[elephant.key]
@@ -246,7 +241,7 @@ class Demo:
             "goodput_after_mbps": mbps(after.goodput[elephant.key]),
         }
 
-    def _mice_behind_elephants(self, number: int) -> list[float]:
+    def _mice_behind_elephants(self, number: int) -> Mice:
         """Elephants from two leaves to one host, then mice from a third leaf to the same host."""
         target = self.leaves[2][0]
         port = FIRST_SOURCE_PORT + 1000 + 10 * number
@@ -257,10 +252,10 @@ class Demo:
             for host in (*self.leaves[0][:2], *self.leaves[1][:2])
         ]
         time.sleep(FILL_S)
-        times = run_mice(self.stage, self.leaves[3][0], target, MICE_S, MICE_GAP_S)
+        mice = run_mice(self.stage, self.leaves[3][0], target, MICE_S, MICE_GAP_S)
         for sender in senders:
             sender.stop()
-        return times
+        return mice
 
     def _replication_hosts(self) -> tuple[Host, Host, Host]:
         return self.leaves[0][0], self.leaves[-1][-1], self.leaves[-2][-1]
@@ -270,12 +265,13 @@ def mbps(rate: float) -> float:
     return round(rate / 1e6, 2)
 
 
-def median(rows: list[dict[str, Any]], name: str) -> float:
-    return summary([row[name] for row in rows if row[name] is not None])[0]
+def median(rows: list[dict[str, Any]], name: str) -> str:
+    times = [row[name] for row in rows if row[name] is not None]
+    return f"{summary(times)[0]:.0f} ms" if times else "never"
 
 
 def settings(stage_hosts: list[Host], per_leaf: int, work: Path) -> str:
-    """The controller's configuration: one replication, everything else as it comes."""
+    """The controller's configuration: one replication, defaults for the rest."""
     collector, remote = stage_hosts[-1], stage_hosts[-1 - per_leaf]
     (work / "copies.yaml").write_text(
         f"udp_port: {UDP_PORTS[0]}\ncollector:\n  address: {collector.ipv4}\ncopies:\n"
@@ -301,7 +297,7 @@ def main() -> int:
         try:
             Stage.check_ports()
             demo = Demo(stage, screen)
-            demo.play()
+            demo.run()
             demo.close()
             if options.report:
                 options.report.write_text(json.dumps(demo.report, indent=1) + "\n")
@@ -314,7 +310,7 @@ def main() -> int:
             print(f"demo: {error}\ndemo: the programs' logs are in {work}", file=sys.stderr)
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)  # impatience must not leave half a fabric behind
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half a fabric behind
             stage.stop_programs()
             if ended != "kept":
                 stage.close()

@@ -1,4 +1,4 @@
-"""What the user sees: tables that update in place on a terminal, plain lines everywhere else (pipes, CI, logs)."""
+"""What the user sees: tables that update in place on a terminal, plain lines elsewhere (pipes, CI, logs)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDE_ENOUGH = 100  # columns assumed where the output is no terminal, so that no
 
 
 class Screen:
-    """Tells the story with the time since it began. `names` gives the host of an address."""
+    """Prints each line with the time since the start. `names` gives the host of an address."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self.console = Console()
@@ -23,7 +23,7 @@ class Screen:
             self.console = Console(width=WIDE_ENOUGH, soft_wrap=True)
         self.names = names
         self._began = time.monotonic()
-        self._told: dict[str, tuple[Any, ...]] = {}
+        self._shown: dict[str, tuple[Any, ...]] = {}
 
     def title(self, text: str) -> None:
         self.console.print(f"\n[bold]{text}[/bold]", highlight=False)
@@ -31,16 +31,17 @@ class Screen:
     def say(self, text: str) -> None:
         self.console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {text}", highlight=False)
 
-    def watch(self, ask: Callable[[], list[dict[str, Any]]], play: Callable[[Callable[[float], None]], Any]) -> Any:
-        """Plays something that calls back about once a second, and shows the elephants that `ask` knows then."""
+    def watch(self, ask: Callable[[], list[dict[str, Any]]], run: Callable[[Callable[[float], None]], Any]) -> Any:
+        """Runs something that calls back about once a second, and shows the elephants that `ask` gives then."""
         if not self.console.is_terminal:
-            self._told.clear()
-            return play(lambda _: self._news(ask()))
+            self._shown.clear()
+            self.say(f"{'flow':10} {'rate':>9}  {'state':8} {'path':20} reason")
+            return run(lambda _: self._changes(ask()))
         with Live(self._live(ask()), console=self.console, auto_refresh=False, transient=True) as live:
-            return play(lambda _: live.update(self._live(ask()), refresh=True))
+            return run(lambda _: live.update(self._live(ask()), refresh=True))
 
     def elephants(self, rows: list[dict[str, Any]]) -> None:
-        """The elephants of the report, when they are done."""
+        """The table of all elephants, after they have ended."""
         headers = ("detected", "marked", "moved", "Mb/s before", "after")
         table = Table("flow", "spine before > after", *(Column(header, justify="right") for header in headers))
         for row in rows:
@@ -60,19 +61,19 @@ class Screen:
         self.console.print(
             f"Look:    {commands}/howdah top        (log: {work}/controller.log)\n"
             f"Traffic: {commands}/howdah lab exec h1 ping 10.0.4.4\n"
-            f"End:     kill -INT {controller}; {commands}/howdah lab down",
+            f"End:     kill {controller}; {commands}/howdah lab down",
             highlight=False,
         )
 
-    def _news(self, records: list[dict[str, Any]]) -> None:
+    def _changes(self, records: list[dict[str, Any]]) -> None:
         """One line for every elephant whose state changed."""
         for record in records:
             state = record["state"], tuple(record["path"] or ()), record["moves"]
-            if self._told.get(record["flow"]) != state:
-                self._told[record["flow"]] = state
+            if self._shown.get(record["flow"]) != state:
+                self._shown[record["flow"]] = state
                 self.say(
                     f"{self._flow(record['flow']):10} {record['rate'] / 1e6:4.1f} Mb/s  {record['state']:8} "
-                    f"{' '.join(record['path'] or ['way not seen yet']):20} {record['reason']}"
+                    f"{' '.join(record['path'] or ['path not seen yet']):20} {record['reason']}"
                 )
 
     def _live(self, records: list[dict[str, Any]]) -> Table:
@@ -94,5 +95,5 @@ class Screen:
 
 
 def _middle(path: list[str] | None) -> str:
-    """What tells the paths between two leaves apart."""
+    """The part in which paths between two leaves differ."""
     return " ".join(path[1:-1]) if path else "?"

@@ -1,14 +1,16 @@
 """The stage of an experiment: a fabric, the controller with its analytics, and programs inside hosts.
 
-Everything is the user's own: the lab is what `howdah lab up` builds, the controller is the stock `ryu-manager`, and all
-that is known of both comes from their HTTP interfaces. `close` takes away what was started, in any state.
+Nothing here is special to experiments: the lab is what `howdah lab up` builds, the controller is the stock
+`ryu-manager`, and all that is known of both comes from their HTTP interfaces. `close` ends what was started, whatever
+state it is in.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +39,9 @@ PORTS = {
 }
 
 
+ENDED_WITHIN_S = 15.0  # what a program gets to clean up before it is killed
+
+
 class StageError(Exception):
     """Something the experiment needs is missing or did not happen; one line for the user."""
 
@@ -55,12 +60,7 @@ class Program:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process)
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Stage:
 
     @staticmethod
     def check_ports() -> None:
-        """StageError names the first port that somebody else has."""
+        """StageError names the first port that another program has."""
         for what, (kind, number) in PORTS.items():
             with socket.socket(socket.AF_INET, kind) as probe:
                 if kind == socket.SOCK_STREAM:
@@ -95,7 +95,7 @@ class Stage:
                     protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
                     raise StageError(f"{protocol} port {number} ({what}) is in use by another program") from None
 
-    def raise_fabric(self, options: dict[str, Any]) -> float:
+    def build_fabric(self, options: dict[str, Any]) -> float:
         """Builds the lab; seconds it took."""
         clear_remains(STATE)
         took = keeper.launch(self.spec, options, document=TOPOLOGY, state=STATE)
@@ -103,7 +103,7 @@ class Stage:
         return took
 
     def start_controller(self) -> None:
-        """Starts ryu-manager; `ready` tells when it has taken the fabric over."""
+        """Starts ryu-manager; `ready` says when it has programmed the fabric."""
         config = self.work / "howdah.yaml"
         config.write_text(self.settings)
         with (self.work / "controller.log").open("ab") as log:
@@ -117,7 +117,7 @@ class Stage:
             )
 
     def ready(self) -> bool:
-        """All switches connected, analytics answering and hearing every one of them."""
+        """All switches connected, analytics answering and receiving sFlow from every one of them."""
         if self.controller is not None and self.controller.poll() is not None:
             last = (self.work / "controller.log").read_text().strip().splitlines()[-1:]
             raise StageError(f"ryu-manager ended: {' '.join(last)}")
@@ -127,9 +127,10 @@ class Stage:
         except requests.RequestException:
             return False
         known = status["switches"]["known"]
-        return len(status["switches"]["connected"]) == known and status["analytics"]["alive"] and len(agents) == known
+        connected = len(status["switches"]["connected"])
+        return connected == len(agents) == known and bool(status["analytics"]["alive"])
 
-    # Asking and telling
+    # The HTTP interfaces
 
     def ask(self, resource: str) -> Any:
         """The controller's answer to GET /v1/<resource>."""
@@ -138,7 +139,7 @@ class Stage:
     def ask_analytics(self, path: str) -> Any:
         return _json(requests.get(f"{ANALYTICS}/{path}", timeout=5))
 
-    def tell(self, **policy: bool) -> None:
+    def set_policy(self, **policy: bool) -> None:
         """Changes the controller's policy."""
         requests.put(f"{CONTROLLER}/v1/policy", json=policy, timeout=5).raise_for_status()
 
@@ -148,13 +149,13 @@ class Stage:
         """Starts a command inside a host."""
         assert self.footprint is not None
         output = self.work / f"{len(self.programs):03}-{host}.jsonl"
-        with output.open("wb") as lines, (self.work / "programs.log").open("ab") as complaints:
+        with output.open("wb") as lines, (self.work / "programs.log").open("ab") as errors:
             process = subprocess.Popen(
                 self.footprint.command(host, list(words)),
                 env=self.footprint.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=lines,
-                stderr=complaints,
+                stderr=errors,
                 start_new_session=True,
             )
         program = Program(process, output)
@@ -162,7 +163,7 @@ class Stage:
         return program
 
     def traffic(self, host: str, *words: object) -> Program:
-        """Starts one of topologies/traffic.py's programs inside a host."""
+        """Starts one of the programs of topologies/traffic inside a host."""
         return self.run(host, *traffic.command(*words))
 
     # Ending
@@ -176,16 +177,23 @@ class Stage:
         self.stop_programs()
         self.programs.clear()
         if self.controller is not None:
-            self.controller.send_signal(signal.SIGINT)
-            try:
-                self.controller.wait(8)
-            except subprocess.TimeoutExpired:
-                self.controller.kill()
-                self.controller.wait()
+            end(self.controller)
             self.controller = None
+            with contextlib.suppress(StageError):  # analytics ends when it sees that the controller has
+                until(ports_are_free, ENDED_WITHIN_S, "the end of analytics")
         if self.footprint is not None:
             subprocess.run([BIN / "howdah", "lab", "down"], check=False, stdout=subprocess.DEVNULL)
             self.footprint = None
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a program by SIGTERM, which unlike SIGINT is never ignored from its start, and if need be by SIGKILL."""
+    process.terminate()
+    try:
+        process.wait(ENDED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str, period: float = 0.1) -> Any:
@@ -198,10 +206,18 @@ def until(condition: Callable[[], Any], seconds: float, what: str, period: float
     return value
 
 
+def ports_are_free() -> bool:
+    """Whether another experiment could start."""
+    with contextlib.suppress(StageError):
+        Stage.check_ports()
+        return True
+    return False
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The nearest-rank percentile; NaN of nothing."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else float("nan")
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else float("nan")
 
 
 def _json(answer: requests.Response) -> Any:

@@ -1,7 +1,7 @@
-"""What an experiment does on its stage, and what it measures: elephants, mice, replication, reachability.
+"""The traffic of an experiment and what is measured of it: reachability, elephants, mice, replication.
 
 Goodput is taken from the receivers' byte counters between two moments, times from the programs' own clocks (one
-machine, one clock), everything else from the interfaces that a user has too.
+machine, one clock), everything else from the interfaces that users have too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ELEPHANT_PORT = 5001
 TCP = 6
 # Payload of a full TCP segment with timestamps in a frame as HTB counts it: 1448 of 1514 bytes.
 PAYLOAD_SHARE = 1448 / 1514
-MOUSE_S = 2.0  # after which a request counts as lost
+MICE_TIMEOUT_S = 2.0  # after which a request counts as timed out
 LEAD_S = 1.0  # between starting the programs and the common moment at which they send
 
 
@@ -50,6 +50,34 @@ class Run:
         return sum(self.goodput.values())
 
 
+@dataclass(frozen=True)
+class Mice:
+    """Small requests: the round-trip times in ms of those that were answered, and how many timed out.
+
+    A time-out is no latency: it says only that the answer took longer than MICE_TIMEOUT_S or was lost, so it is counted
+    beside the percentiles and never part of one.
+    """
+
+    times: list[float]
+    timeouts: int
+
+    @property
+    def requests(self) -> int:
+        return len(self.times) + self.timeouts
+
+    def __str__(self) -> str:
+        if not self.requests:
+            return "no requests"
+        p50, p99 = summary(self.times)
+        answered = f"{len(self.times)} requests answered in {p50:.1f} ms (p50), {p99:.1f} ms (p99)"
+        return f"{answered if self.times else 'no request answered'}, {self.timeouts or 'none'} timed out"
+
+    def report(self) -> dict[str, Any]:
+        """For the report file; percentiles of nothing are null."""
+        p50, p99 = (round(ms, 2) for ms in summary(self.times)) if self.times else (None, None)
+        return {"requests": self.requests, "timeouts": self.timeouts, "p50_ms": p50, "p99_ms": p99}
+
+
 def listen(stage: Stage) -> dict[str, Program]:
     """Starts an elephant receiver and a mice server on every host; host -> receiver."""
     hosts = list(stage.spec.hosts)
@@ -60,7 +88,7 @@ def listen(stage: Stage) -> dict[str, Program]:
 
 
 def reach(stage: Stage) -> tuple[int, list[str]]:
-    """Every host asks every other; (pairs, "h1 > 10.0.2.1" for each that got no answer)."""
+    """Every host sends a request to every other; (pairs, "h1 > 10.0.2.1" for each without an answer)."""
     addresses = {name: host.ipv4 for name, host in stage.spec.hosts.items()}
     probes = {
         name: stage.traffic(name, "probe", *(address for address in addresses.values() if address != own))
@@ -94,10 +122,10 @@ def run_elephants(
         )
         for elephant in elephants
     }  # fmt: skip
-    marks: list[tuple[float, float]] = []
+    readings: list[tuple[float, float]] = []
     while (now := time.time()) < start + seconds:
-        if now > start + window[len(marks) if len(marks) < 2 else 1] and len(marks) < 2:
-            marks.append(cpu_times())
+        if len(readings) < 2 and now > start + window[len(readings)]:
+            readings.append(cpu_times())
         if now > start:
             watch(now - start)
         time.sleep(min(1.0, max(0.05, start + seconds - time.time())))
@@ -110,35 +138,36 @@ def run_elephants(
             elephant.key: goodput(receivers[elephant.destination.name], elephant, start + window[0], start + window[1])
             for elephant in elephants
         },
-        idle_share(marks[0], marks[1]) if len(marks) == 2 else float("nan"),
+        idle_share(*readings) if len(readings) == 2 else float("nan"),
     )
 
 
 def goodput(receiver: Program, elephant: Elephant, begin: float, end: float) -> float:
     """Bits/s that arrived between two moments (s since the epoch), by the receiver's counter at the nearest reports."""
-    mine = [
+    reports = [
         (line["time"], line["bytes"])
         for line in receiver.lines()
         if line["event"] in ("first", "bytes", "end")
         and (line.get("peer"), line.get("sport")) == (elephant.source.ipv4, elephant.source_port)
         and begin - 0.5 <= line["time"] <= end + 0.5
     ]
-    if len(mine) < 2:
+    if len(reports) < 2:
         return 0.0
-    first = min(mine, key=lambda point: abs(point[0] - begin))
-    last = min(mine, key=lambda point: abs(point[0] - end))
+    first = min(reports, key=lambda point: abs(point[0] - begin))
+    last = min(reports, key=lambda point: abs(point[0] - end))
     return (last[1] - first[1]) * 8 / (last[0] - first[0]) if last[0] > first[0] else 0.0
 
 
-def run_mice(stage: Stage, client: Host, server: Host, seconds: float, gap: float) -> list[float]:
-    """Round-trip times in ms of small requests over UDP, one at a time, `gap` seconds apart; lost ones took MOUSE_S."""
+def run_mice(stage: Stage, client: Host, server: Host, seconds: float, gap: float) -> Mice:
+    """Small requests over UDP from one host to another, one at a time, `gap` seconds apart."""
     program = stage.traffic(
-        client.name, "mice", f"{server.ipv4}:7007", "--udp", "--seconds", seconds, "--gap", gap, "--timeout", MOUSE_S,
-        "--reply", 200,
+        client.name, "mice", f"{server.ipv4}:7007", "--udp", "--seconds", seconds, "--gap", gap,
+        "--timeout", MICE_TIMEOUT_S, "--reply", 200,
     )  # fmt: skip
     finished(program, seconds + 15)
     times = [line["ms"] for line in program.lines() if line["event"] == "rtt"]
-    return [MOUSE_S * 1000 if ms is None else ms for ms in times]
+    answered = [ms for ms in times if ms is not None]
+    return Mice(answered, len(times) - len(answered))
 
 
 def run_replication(
@@ -190,12 +219,12 @@ def bound(spec: Spec, elephants: Iterable[Elephant]) -> float:
     for elephant in elephants:
         ends = [elephant.source, elephant.destination]
         uses: list[Hashable] = []
-        for way, host in zip(("up", "down"), ends, strict=True):
-            capacity[way, host.name] = speeds[host.node, host.port]
-            uses.append((way, host.name))
+        for direction, host in zip(("up", "down"), ends, strict=True):
+            capacity[direction, host.name] = speeds[host.node, host.port]
+            uses.append((direction, host.name))
             if ends[0].node != ends[1].node:
-                capacity[way, "pool", host.node] = pooled["pool", host.node]
-                uses.append((way, "pool", host.node))
+                capacity[direction, "pool", host.node] = pooled["pool", host.node]
+                uses.append((direction, "pool", host.node))
         flows[elephant.key] = uses
     return sum(fair_share(flows, capacity).values()) * PAYLOAD_SHARE
 
@@ -205,7 +234,7 @@ def finished(program: Program, seconds: float) -> dict[str, Any]:
     until(lambda: program.process.poll() is not None, seconds, "a traffic program's end")
     lines = program.lines()
     if not lines:
-        raise RuntimeError("a traffic program ended without a word; see programs.log")
+        raise RuntimeError("a traffic program ended without any output; see programs.log")
     return lines[-1]
 
 

@@ -1,4 +1,4 @@
-"""The lab on this machine's Open vSwitch: links have their rate, classes work, and it goes as if it had never been."""
+"""The lab on this machine's Open vSwitch: links have their rate, classes work, and nothing is left of it."""
 
 import contextlib
 import json
@@ -18,6 +18,7 @@ if os.geteuid() != 0 or not shutil.which("ovs-vsctl") or not shutil.which("mnexe
     pytest.skip("needs root, Open vSwitch and mnexec", allow_module_level=True)
 
 from ovs_rules.ovsdb import Ovsdb, Sflow
+from tests.patience import PATIENCE_S
 from topologies.lab import keeper
 from topologies.lab.footprint import Footprint
 from topologies.lab.lab import Lab
@@ -70,7 +71,7 @@ def howdah(paths):
 
     def run(name, *words, check=True):
         line = [*LAB, name, "--state", str(paths["state"]), *words]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert not check or done.returncode == 0, done.stderr
         return done
 
@@ -81,7 +82,7 @@ def howdah(paths):
 def collector():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE_S)
         yield sock
 
 
@@ -100,7 +101,7 @@ def fabric(tmp_path_factory, collector):
 
 def said(process):
     """The JSON lines of a traffic program that has ended."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert err == b""
     return [json.loads(line) for line in out.splitlines()]
 
@@ -137,19 +138,23 @@ def test_every_host_reaches_every_other(fabric):
             assert end["lost"] == [] and len(end["reached_ms"]) == len(addresses) - 1
 
 
-def test_a_transfer_gets_the_rate_of_the_links(fabric):
-    with serving(fabric.host("h3"), "receive", "--port", 5001) as receiver:
-        sender = fabric.host("h1").popen(command("send", "10.0.2.1:5001@40001", "--bytes", 1_500_000))
-        end = said(sender)[-1]
-        receiver.terminate()
-        counted = next(line for line in said(receiver) if line["event"] == "end" and "sport" in line)
-    assert counted["bytes"] == 1_500_000 and counted["sport"] == 40001
-    goodput = end["bytes"] * 8 / end["seconds"] / 1e6
-    assert 0.8 * MBPS < goodput < 0.97 * MBPS  # 1448 bytes of data in a frame of 1514: 95.6 % at best
+def test_a_transfer_gets_the_rate_of_the_links(fabric, eventually):
+    def goodput():
+        with serving(fabric.host("h3"), "receive", "--port", 5001) as receiver:
+            sender = fabric.host("h1").popen(command("send", "10.0.2.1:5001@40001", "--bytes", 1_500_000))
+            end = said(sender)[-1]
+            receiver.terminate()
+            counted = next(line for line in said(receiver) if line["event"] == "end" and "sport" in line)
+        assert counted["bytes"] == 1_500_000 and counted["sport"] == 40001
+        mbps = end["bytes"] * 8 / end["seconds"] / 1e6
+        assert mbps < 0.97 * MBPS  # 1448 bytes of data in a frame of 1514: 95.6 % at best
+        return mbps
+
+    eventually(lambda: goodput() > 0.8 * MBPS)  # a busy machine may need another try
 
 
 def test_marked_packets_wait_in_the_class_below(fabric):
-    """DSCP 1 set on the way in puts h1's datagrams into 5:20 of every link behind it, and nobody else's."""
+    """DSCP 1 set on the way in puts h1's datagrams into 5:20 of every link behind it, and no others."""
     uplink = f"{PREFIX}leaf1-eth3"
     sh("ovs-ofctl", "-OOpenFlow13", "add-flow", f"{PREFIX}leaf1",
        "priority=5,in_port=1,udp,nw_tos=0,actions=set_field:1->ip_dscp,NORMAL")  # fmt: skip
@@ -182,7 +187,7 @@ def test_a_full_queue_drops_and_counts_what_it_drops(fabric, eventually):
     assert lost > 20 and each / 2 < arrived <= 2 * each - lost
 
 
-def test_the_document_tells_the_real_interfaces(fabric):
+def test_the_document_has_the_real_interfaces(fabric):
     document = json.loads(Path(fabric.topology_file).read_text())
     assert document == fabric.topology
     with Ovsdb() as db:
@@ -198,14 +203,15 @@ def test_the_document_tells_the_real_interfaces(fabric):
 def test_every_bridge_exports_under_its_own_agent(fabric, collector):
     wanted = {node.agent for node in fabric.spec.nodes.values()}
     agents = set()
-    while agents != wanted:  # each tells its counters every second
+    while agents != wanted:  # each sends its counters every second
         agents.add(socket.inet_ntoa(collector.recv(2000)[8:12]))
 
 
 def test_an_interrupted_body_leaves_nothing(paths, nothing_left):
     with pytest.raises(KeyboardInterrupt), Lab(leafspine(1, 1, 1, MBPS, PREFIX + "x"), controller=None, **paths) as lab:
-        lab.host("h1").popen(["sleep", "1000"])
+        program = lab.host("h1").popen(["sleep", "1000"])
         raise KeyboardInterrupt
+    program.communicate(timeout=PATIENCE_S)
 
 
 def test_up_status_exec_down(howdah, paths, nothing_left):
@@ -239,6 +245,9 @@ def test_up_status_exec_down(howdah, paths, nothing_left):
     assert howdah("down").stdout == "no lab is up\n"
 
 
+detached = pytest.mark.filterwarnings("ignore:subprocess .* is still running")  # keeper.launch lets go of its keeper
+
+
 @pytest.fixture
 def killed(paths, eventually):
     """A lab whose keeper was killed with -9 while a program ran inside a host."""
@@ -254,6 +263,7 @@ def killed(paths, eventually):
         program.wait()
 
 
+@detached
 def test_down_after_kill_leaves_nothing(nothing_left, killed, howdah):
     assert json.loads(howdah("status", "--json").stdout)["state"].startswith("killed")
     assert howdah("down").returncode == 0
@@ -261,12 +271,14 @@ def test_down_after_kill_leaves_nothing(nothing_left, killed, howdah):
     assert sh("ovs-vsctl", "--bare", "find", "qos", f"external_ids:howdah-lab={killed.lab}") == ""
 
 
+@detached
 def test_up_clears_what_a_killed_lab_left(nothing_left, killed, howdah, paths):
     shape = ["--spines", "1", "--leaves", "1", "--hosts", "1", "--prefix", PREFIX + "k"]
     assert "removed what a killed lab had left" in howdah("up", *shape, "--topology", str(paths["topology"])).stderr
     howdah("down")
 
 
+@detached
 def test_down_spares_what_others_made_under_the_same_name(nothing_left, killed, howdah, tmp_path):
     bridge = f"{PREFIX}kspine1"
     sh("ovs-vsctl", "del-br", bridge, "--", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev")
@@ -306,7 +318,7 @@ def test_up_interrupted_leaves_nothing(delay, paths, nothing_left, howdah):
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(delay)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
     if paths["state"].exists():  # it was up before the signal came
         howdah("down")
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -16,13 +17,15 @@ if os.geteuid() != 0 or not shutil.which("ovs-vsctl") or not shutil.which("mnexe
     pytest.skip("needs root, Open vSwitch and mnexec", allow_module_level=True)
 
 from ovs_rules.ovsdb import Sflow
+from tests.patience import PATIENCE_S
 from tests.ryu_manager import Controller
 from topologies.lab.lab import Lab
 from topologies.leafspine import leafspine
 from topologies.traffic import command
 
-PREFIX = "lo"
+PREFIX = f"l{os.getpid() % 256:02x}"  # of our switches' names: other runs of these tests may be up
 PORT = 5001
+UNTIL_STOPPED = 3600  # seconds
 
 
 class Site:
@@ -33,7 +36,7 @@ class Site:
         self.programs = []
 
     def run(self, host, *words):
-        """Starts a traffic program; returns a function that gives its JSON lines so far."""
+        """Starts a traffic program, the last of `programs`; returns a function that gives its JSON lines so far."""
         path = self.work / f"{len(self.programs)}.jsonl"
         with path.open("wb") as output:
             self.programs.append(self.lab.host(host).popen(command(*words), stdout=output, stderr=subprocess.STDOUT))
@@ -48,14 +51,14 @@ class Site:
             if program.poll() is None:
                 program.terminate()
         for program in self.programs:
-            program.wait(10)
+            program.wait(PATIENCE_S)
 
     def elephants(self, everything=False):
         return self.controller.get("elephants?all=true" if everything else "elephants")
 
     def port_bytes(self, port):
         """Bytes sent out of a switch port, by the kernel's own counter."""
-        return int(open(f"/sys/class/net/{port}/statistics/tx_bytes").read())
+        return int(Path(f"/sys/class/net/{port}/statistics/tx_bytes").read_text())
 
 
 @pytest.fixture
@@ -74,39 +77,39 @@ def site(tmp_path, eventually):
         controller.start()
         site = Site(lab, controller, tmp_path)
         try:
-            eventually(lambda: controller.connected(4), 30)
-            eventually(controller.analytics_alive, 30)
+            eventually(lambda: controller.connected(4))
+            eventually(controller.analytics_alive)
             yield site
         finally:
-            site.stop()
             controller.stop()
+            site.stop()
 
 
-def collide(site, seconds, eventually):
+def collide(site, eventually):
     """Two TCP elephants from leaf 1 to leaf 2 whose source ports ECMP hashes to one spine; their flow keys."""
     site.run("h3", "receive", "--port", PORT)
     site.run("h4", "receive", "--port", PORT)
-    requests.put(f"http://127.0.0.1:{site.controller.http}/v1/policy", json={"steering": False}, timeout=5)
+    requests.put(f"http://127.0.0.1:{site.controller.http}/v1/policy", json={"steering": False}, timeout=PATIENCE_S)
     for port in range(41000, 41012):  # 12 tries: all apart has a chance of 1 in 4096
         pair = [f"10.0.1.{n},10.0.2.{n},6,{port},{PORT}" for n in (1, 2)]
         for n, host in ((1, "h1"), (2, "h2")):
-            site.run(host, "send", f"10.0.2.{n}:{PORT}@{port}", "--seconds", seconds)
+            site.run(host, "send", f"10.0.2.{n}:{PORT}@{port}", "--seconds", UNTIL_STOPPED)
 
         def paths(pair=pair):
             found = {e["flow"]: e["path"] for e in site.elephants() if e["flow"] in pair and e["path"]}
             return [found[flow] for flow in pair] if len(found) == 2 else None
 
-        one, two = eventually(paths, 20)
+        one, two = eventually(paths)
         if one == two:
             return pair
         for program in site.programs[-2:]:
             program.terminate()
-        eventually(lambda: not site.elephants(), 20)
+        eventually(lambda: not site.elephants())
     raise AssertionError("no source port makes ECMP put two elephants on one spine")
 
 
 def test_elephants_are_detected_marked_and_moved_off_a_congested_spine(site, eventually):
-    pair = collide(site, 40, eventually)
+    pair = collide(site, eventually)
     crowded = next(e["path"][1] for e in site.elephants())
     other = {f"{PREFIX}spine1": f"{PREFIX}spine2", f"{PREFIX}spine2": f"{PREFIX}spine1"}[crowded]
     assert all(e["marked_at"] for e in site.elephants())
@@ -114,32 +117,34 @@ def test_elephants_are_detected_marked_and_moved_off_a_congested_spine(site, eve
     marked = "class htb 5:20.*?Sent (\\d+) bytes"
     before = site.port_bytes(uplink)
 
-    requests.put(f"http://127.0.0.1:{site.controller.http}/v1/policy", json={"steering": True}, timeout=5)
-    (moved,) = eventually(lambda: [e for e in site.elephants() if e["seen_moved_at"]], 20)
+    requests.put(f"http://127.0.0.1:{site.controller.http}/v1/policy", json={"steering": True}, timeout=PATIENCE_S)
+    (moved,) = eventually(lambda: [e for e in site.elephants() if e["seen_moved_at"]])
     assert moved["flow"] in pair
     assert moved["first_path"][1] == crowded
-    eventually(lambda: next(e["path"] for e in site.elephants() if e["flow"] == moved["flow"])[1] == other, 20)
-    eventually(lambda: site.port_bytes(uplink) - before > 1_000_000, 20)  # the new spine really carries it
+    eventually(lambda: next(e["path"] for e in site.elephants() if e["flow"] == moved["flow"])[1] == other)
+    eventually(lambda: site.port_bytes(uplink) - before > 1_000_000)  # the new spine really carries it
     classes = subprocess.run(["tc", "-s", "class", "show", "dev", uplink], capture_output=True, text=True, check=True)
     assert int(re.search(marked, classes.stdout, re.S).group(1)) > 500_000  # and in the class of Lower Effort
-    eventually(lambda: all(e["rate"] > 3.5e6 for e in site.elephants()), 20)  # both have a link of their own
+    eventually(lambda: all(e["rate"] > 3.5e6 for e in site.elephants()))  # both have a link of their own
 
 
 def test_a_killed_controller_loses_no_packet_and_adopts_its_rules(site, eventually):
     arrivals = site.run("h3", "udp-receive", "--port", "7000")
     eventually(arrivals)
-    sending = site.run("h1", "udp-send", "10.0.2.1:7000", "--rate", "1e6", "--size", 1000, "--seconds", 20)
-    (elephant,) = eventually(lambda: [e for e in site.elephants() if e["marked_at"]], 20)
+    sending = site.run("h1", "udp-send", "10.0.2.1:7000", "--rate", "1e6", "--size", 1000, "--seconds", UNTIL_STOPPED)
+    sender = site.programs[-1]
+    (elephant,) = eventually(lambda: [e for e in site.elephants() if e["marked_at"]])
     rules = elephant_rules()
     site.controller.stop(signal.SIGKILL)
     site.controller.start()
-    eventually(lambda: site.controller.connected(4), 30)
+    eventually(lambda: site.controller.connected(4))
     assert site.controller.get("status")["counts"]["adopted"] == 1
     assert elephant_rules() == rules
-    eventually(lambda: [e for e in site.elephants() if e["flow"] == elephant["flow"] and e["rate"] > 5e5], 20)
+    eventually(lambda: [e for e in site.elephants() if e["flow"] == elephant["flow"] and e["rate"] > 5e5])
     assert elephant_rules() == rules  # one rule still, the same one
-    sent = eventually(lambda: [line for line in sending() if line["event"] == "end"], 30)[0]["sent"]
-    eventually(lambda: arrivals()[-1].get("distinct") == sent, 5)
+    sender.terminate()
+    sent = eventually(lambda: [line for line in sending() if line["event"] == "end"])[0]["sent"]
+    eventually(lambda: arrivals()[-1].get("distinct") == sent)
 
 
 def elephant_rules():
@@ -153,21 +158,22 @@ def elephant_rules():
 
 def test_a_killed_analytics_is_started_again_and_elephants_are_still_found(site, eventually):
     os.kill(site.controller.analytics_pid(), signal.SIGKILL)
-    eventually(lambda: site.controller.get("status")["analytics"]["starts"] == 2, 20)
-    eventually(site.controller.analytics_alive, 20)
+    eventually(lambda: site.controller.get("status")["analytics"]["starts"] == 2)
+    eventually(site.controller.analytics_alive)
     site.run("h3", "receive", "--port", PORT)
     began = time.time()
-    site.run("h1", "send", f"10.0.2.1:{PORT}@42000", "--seconds", 15)
-    (elephant,) = eventually(lambda: [e for e in site.elephants() if e["marked_at"]], 20)
+    site.run("h1", "send", f"10.0.2.1:{PORT}@42000", "--seconds", UNTIL_STOPPED)
+    (elephant,) = eventually(lambda: [e for e in site.elephants() if e["marked_at"]])
     assert elephant["flow"] == f"10.0.1.1,10.0.2.1,6,42000,{PORT}"
     assert elephant["detected_at"] > began
 
 
 def test_an_elephant_that_stops_is_forgotten_with_its_rule(site, eventually):
     site.run("h3", "receive", "--port", PORT)
-    site.run("h1", "send", f"10.0.2.1:{PORT}@43000", "--seconds", 3)
-    eventually(lambda: [e for e in site.elephants() if e["marked_at"]], 20)
-    eventually(lambda: not site.elephants(), 20)
-    assert elephant_rules() == []
+    site.run("h1", "send", f"10.0.2.1:{PORT}@43000", "--seconds", UNTIL_STOPPED)
+    eventually(lambda: [e for e in site.elephants() if e["marked_at"]])
+    site.programs[-1].terminate()
+    eventually(lambda: not site.elephants())
+    eventually(lambda: elephant_rules() == [])
     (ended,) = site.elephants(everything=True)
     assert ended["state"] == "ended"

@@ -1,12 +1,13 @@
 """Private Open vSwitches: own database, own daemon, own run directory; nothing of the machine's is touched.
 
 `private_ovs`  dummy mode, no root: bridges with `datapath_type=dummy` (the default of `add_bridge` here) trace packets,
-               speak OpenFlow to a controller and send genuine sFlow; packets go in with `netdev-dummy/receive`.
+               connect to a controller by OpenFlow and send genuine sFlow; packets go in with `netdev-dummy/receive`.
 `netdev_ovs`   (root) the userspace datapath inside a network namespace of its own: bridges are real interfaces there,
                LOCAL ports hold addresses, `host()` hangs further namespaces on veth pairs, and `socket()` gives the
                test itself a socket in any of them.
 
-The daemons are children of the test run, ended by pid. Both fixtures are per test: it may kill or restart its switch.
+The daemons are children of the test run, ended by pid, and by the kernel should the run be killed. Both fixtures are
+per test: it may kill or restart its switch.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+from tests.ryu_manager import ENDS_WITH_US
+
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 SBIN = ":/usr/local/sbin:/usr/sbin:/sbin"  # the daemons' home, which a plain user's PATH may lack
-START_S = 20.0
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000  # sched.h
 
@@ -36,7 +39,7 @@ CLONE_NEWNET = 0x40000000  # sched.h
 def run(argv: Sequence[str | Path], env: dict[str, str] | None = None, check: bool = True) -> str:
     """The command's standard output; a failure shows what the command said."""
     argv = [str(word) for word in argv]
-    done = subprocess.run(argv, env=env, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, env=env, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -56,7 +59,7 @@ class OpenVSwitch:
         self.env["PATH"] += SBIN
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
 
-    def vsctl(self, *words: str, timeout: float = 20) -> str:
+    def vsctl(self, *words: str, timeout: float = PATIENCE_S) -> str:
         """ovs-vsctl on this database; waits until the switch has done it."""
         return run(["ovs-vsctl", f"--timeout={timeout:g}", f"--db={self.db}", *words], self.env).strip()
 
@@ -86,6 +89,7 @@ class OpenVSwitch:
         log = self.rundir / f"{name}.log"
         with log.open("ab") as sink:
             argv = [
+                *ENDS_WITH_US,
                 *self.prefix,
                 name,
                 *map(str, words),
@@ -94,7 +98,7 @@ class OpenVSwitch:
             ]
             daemon = subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
         self.daemons[name] = daemon
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + PATIENCE_S
         while (
             run(
                 ["ovs-appctl", "--timeout=5", "--target", f"{self.rundir}/{name}.ctl", "version"], self.env, check=False
@@ -112,7 +116,7 @@ class OpenVSwitch:
             return
         daemon.kill() if kill else daemon.terminate()
         try:
-            daemon.wait(10)
+            daemon.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
@@ -198,7 +202,7 @@ class NamespacedSwitch(OpenVSwitch):
         (sock,) = made
         if address:
             sock.bind(address)
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE_S)
         return sock
 
     def _add_namespace(self, namespace: str) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ovs_rules import sflow_cli
 from ovs_rules.ovsdb import Ovsdb, OvsdbError, Sflow, disable_command, enable_command
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,7 +89,7 @@ def test_datagrams_carry_the_agent_of_their_bridge(switch, db):
     """The switch itself answers for the settings: sFlow v5 puts the agent's IPv4 address at bytes 8..12."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
         collector.bind(("127.0.0.1", 0))
-        collector.settimeout(10)
+        collector.settimeout(PATIENCE_S)
         here = f"127.0.0.1:{collector.getsockname()[1]}"
         db.enable_sflow({"s1": Sflow(here, 1, 1, agent="10.254.0.1"), "s2": Sflow(here, 1, 1, agent="10.254.0.2")})
         for port in ("p1", "q1"):
@@ -149,7 +150,7 @@ def test_it_works_in_a_process_that_eventlet_has_patched(switch):
         " db.enable_sflow({'s1': Sflow(sampling=77)}); print(db.bridges()['s1'].sflow.sampling)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert (done.stdout.strip(), done.returncode) == ("77", 0), done.stderr
 

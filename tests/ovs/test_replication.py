@@ -1,4 +1,4 @@
-"""Replication on a real switch, judged by the datagrams that arrive: how many, from whom, with which checksum.
+"""Replication on a real switch, by the datagrams that arrive: how many, from which source, with which checksum.
 
 The bridge of collector 10.0.0.1 (its LOCAL port): port 1 a sender, ports 2 and 3 remote hosts, in a private Open
 vSwitch with the userspace datapath. The test's own sockets live in those namespaces. The command line is tested on

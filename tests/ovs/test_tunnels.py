@@ -1,7 +1,7 @@
 """Tunnels, VLANs and IPv6 through a real switch: what hosts send comes back from its sFlow as keys with their depth.
 
 The bridges belong to one Open vSwitch with the userspace datapath. It samples what enters a bridge, so a cable leads
-the encapsulated packets out of one bridge and into the next, where sFlow looks. RECORD_CAPTURES=1 rewrites the
+the encapsulated packets out of one bridge and into the next, where sFlow samples. RECORD_CAPTURES=1 rewrites the
 captures of tests/analytics from what the switch sends here.
 """
 
@@ -109,7 +109,7 @@ def wire(switch, one: str, other: str) -> None:
 
 @pytest.fixture
 def underlay(netdev_ovs, tap):
-    """h1 on bridge `edge`; the tunnel's end on `core`, whose cable to `transit` is where sFlow looks; h2 behind it."""
+    """h1 on bridge `edge`; the tunnel's end on `core`; behind its cable, where sFlow samples, `transit` and h2."""
     switch = netdev_ovs
     for bridge in ("edge", "core", "transit"):
         switch.add_bridge(bridge)
@@ -139,7 +139,7 @@ def test_what_is_inside_a_tunnel(underlay, engine, tap, eventually, name):
     underlay.vsctl("add-port", "edge", "tunnel", "--", "set", "interface", "tunnel", f"type={kind}",
                    "options:remote_ip=172.31.0.2", "ofport_request=9", *settings)  # fmt: skip
     engine.set_flow("inner", {"keys": f"{INNER},{port}", "filter": f"stack={stack}", "value": "frames", "t": 600})
-    underlay.exec("ping", "-c1", "-W1", "172.31.0.2")
+    underlay.exec("ping", "-c1", "-W30", "172.31.0.2")
 
     def seen() -> bool:
         talk(underlay, "h1", ("10.0.0.2", 5555))
@@ -153,7 +153,7 @@ def test_what_is_inside_a_tunnel(underlay, engine, tap, eventually, name):
 
 
 def test_access_ports_and_ipv6_hosts(netdev_ovs, engine, tap, eventually):
-    """An access port's frames are tagged on the trunk; sFlow looks at the trunk's far end."""
+    """An access port's frames are tagged on the trunk; sFlow samples at the trunk's far end."""
     switch = netdev_ovs
     for bridge in ("edge", "transit"):
         switch.add_bridge(bridge)

@@ -1,7 +1,7 @@
 """The compiler of replication specs: the known text, and for any spec what every receiver gets.
 
 `deliver` below is a second, tiny switch: it runs an action list over one datagram and says what came out where. Its
-packets hold names of who wrote a field, so that "the sender's source" can be told from any address.
+packets hold the name of the one that wrote a field, so that "the sender's source" differs from any address.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def test_without_ingress_only_the_collectors_datagrams_match():
     )
 
 
-def test_people_are_told_who_receives_what():
+def test_every_receiver_is_described():
     assert receivers(read(HEAD + "- port: 7343\n- host: 10.0.0.2\n")) == (
         "10.0.0.1:6343 (this switch's host) receives the original",
         "10.0.0.1:7343 receives a copy with the sender's source",
@@ -87,7 +87,7 @@ def test_people_are_told_who_receives_what():
         (HEAD + "- {}", "5: 'copies[0]': a copy needs a 'port' (on the collector), a 'host', or both"),
         (HEAD + "- {port: 7, source: keep}", "5: 'copies[0]': copy to port:7: 'mac', 'source' and 'out' belong"),
         (HEAD + "- {host: 10.0.0.2, source: spoof}", "5: 'copies[0].source': "),
-        (HEAD + "- {host: 10.0.0.2, out: 3}", "names its way 'out', so it needs the host's 'mac' too"),
+        (HEAD + "- {host: 10.0.0.2, out: 3}", "names its port 'out', so it needs the host's 'mac' too"),
         (HEAD + "- {hots: 10.0.0.2}", "5: unknown key 'hots' in 'copies[0]'; did you mean 'host'?"),
         (HEAD + "- {host: 10.0.0.2, mac: 00:04:00:00:00:02, out: 1}", "so the collector needs its 'mac'"),
         (
@@ -179,7 +179,7 @@ def specs(draw: st.DrawFn) -> Spec | None:
 
 
 @given(specs().filter(bool))
-def test_every_receiver_gets_its_copy_and_nobody_else_anything(spec):
+def test_every_receiver_gets_its_copy_and_no_other_port_anything(spec):
     for rule in rules(spec):
         ingress = dict(rule.match).get("in_port")
         sent = deliver(rule, Packet(spec.udp_port, "10.0.0.1"))

@@ -1,4 +1,4 @@
-"""State files and process identities: what is read back is what was written, and nobody is mistaken for another."""
+"""State files and process identities: what is read back is what was written, and no process is mistaken for another."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from topologies.lab.footprint import MARK, Footprint, Process
+from topologies.lab.footprint import LAB_VARIABLE, Footprint, Process
 from topologies.lab.machine import LabError
 
 
@@ -66,11 +66,11 @@ def test_an_ended_process_is_not_alive_even_as_a_zombie():
         Process.of(child.pid)
 
 
-def test_marked_processes_are_found_and_others_are_not(footprint):
+def test_processes_of_the_lab_are_found_and_others_are_not(footprint):
     program = [sys.executable, "-S", "-c", "print(flush=True); input()"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     ours = subprocess.Popen(program, env=footprint.environment(), **pipes)
-    other = subprocess.Popen(program, env={**os.environ, MARK: footprint.lab + "0"}, **pipes)
+    other = subprocess.Popen(program, env={**os.environ, LAB_VARIABLE: footprint.lab + "0"}, **pipes)
     for process in (ours, other):
         process.stdout.readline()  # it has its environment now
     assert list(footprint.processes()) == [ours.pid]

@@ -1,4 +1,4 @@
-"""The traffic programs against each other on loopback: what one says it sent, the other says it received."""
+"""The traffic programs against each other on loopback: what one reports as sent, the other reports as received."""
 
 import contextlib
 import itertools
@@ -10,14 +10,13 @@ import time
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from topologies.traffic import command
 from topologies.traffic.mice import percentiles
 
-PATIENCE = 10
-
 
 class Program:
-    """A running traffic program and what it has said so far."""
+    """A running traffic program and its output so far."""
 
     def __init__(self, *words):
         self.process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -34,14 +33,14 @@ class Program:
     def finish(self):
         """Ask it to end; its last line."""
         self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=PATIENCE)
+        out, err = self.process.communicate(timeout=PATIENCE_S)
         self.said += [json.loads(line) for line in out.splitlines()]
         assert err == ""
         return self.said[-1]
 
     def wait(self):
         """Wait for its own end; its exit code."""
-        out, _ = self.process.communicate(timeout=PATIENCE)
+        out, _ = self.process.communicate(timeout=PATIENCE_S)
         self.said += [json.loads(line) for line in out.splitlines()]
         return self.process.returncode
 
@@ -83,12 +82,12 @@ def test_all_bytes_arrive_from_the_chosen_source_port(port):
 
 def test_a_sender_waits_for_its_receiver_and_stops_at_its_time(port):
     with (
-        program("send", f"127.0.0.1:{port}", "--seconds", 0.5) as sender,
+        program("send", f"127.0.0.1:{port}", "--seconds", 0.5, "--patience", PATIENCE_S) as sender,
         program("receive", "--port", port) as receiver,
     ):
         assert sender.wait() == 0
         end = receiver.until("end")
-    assert sender.said[-1]["seconds"] == pytest.approx(0.5, abs=0.3)
+    assert sender.said[-1]["seconds"] >= 0.5
     assert 0 < end["bytes"] <= sender.said[-1]["bytes"]
 
 
@@ -102,10 +101,10 @@ def test_the_byte_counter_is_reported_while_the_flow_runs(port):
     assert all(late["time"] > early["time"] for early, late in itertools.pairwise(counts))
 
 
-def test_nobody_listening_is_an_error_in_the_end_line(port):
+def test_a_receiver_that_does_not_listen_is_an_error_in_the_end_line(port):
     with program("send", f"127.0.0.1:{port}", "--patience", 0.2) as sender:
         assert sender.wait() == 1
-    assert sender.said[-1]["error"] == "nobody answers" and sender.said[-1]["bytes"] == 0
+    assert sender.said[-1]["error"] == "no answer" and sender.said[-1]["bytes"] == 0
 
 
 def test_datagrams_are_counted_per_port_and_sender(port):
@@ -129,7 +128,7 @@ def test_datagrams_are_counted_per_port_and_sender(port):
     ]
 
 
-def test_a_copied_datagram_is_told_from_a_new_one(port):
+def test_a_copied_datagram_is_counted_as_a_copy(port):
     with program("udp-receive", "--port", port, "--count", 4) as receiver:
         receiver.until("ready")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -140,10 +139,17 @@ def test_a_copied_datagram_is_told_from_a_new_one(port):
     assert (end["distinct"], end["copies"], end["late"]) == (3, 1, 1)
 
 
-def test_datagrams_keep_their_rate(port):
-    with program("udp-send", f"127.0.0.1:{port}", "--seconds", 1, "--rate", 800_000, "--size", 1000) as sender:
-        sender.wait()
-    assert sender.said[-1]["sent"] == pytest.approx(100, abs=15)
+def test_datagrams_keep_their_rate(port, eventually):
+    """100 datagrams at 100 a second: never faster, and about as fast unless the machine pauses."""
+
+    def took():
+        with program("udp-send", f"127.0.0.1:{port}", "--count", 100, "--rate", 800_000, "--size", 1000) as sender:
+            assert sender.wait() == 0
+        first, end = sender.said[0], sender.said[-1]
+        return end["time"] - first["time"]
+
+    assert took() >= 0.99
+    eventually(lambda: took() < 1.15)
 
 
 @pytest.mark.parametrize("kind", [[], ["--udp"]])
@@ -155,8 +161,8 @@ def test_mice_report_every_round_trip(port, kind):
         assert server.finish()["requests"] >= 30
     times = [line["ms"] for line in mouse.said if line["event"] == "rtt"]
     end = mouse.said[-1]
-    assert end["requests"] == len(times) >= 30 and end["lost"] == 0
-    assert all(0 < ms < 1000 for ms in times)
+    assert end["requests"] == len(times) >= 30 and end["timeouts"] == 0
+    assert all(ms > 0 for ms in times)
     assert min(times) <= end["p50_ms"] <= end["p90_ms"] <= end["p99_ms"] <= max(times)
 
 
@@ -168,19 +174,19 @@ def test_a_mouse_reads_replies_larger_than_one_packet(port):
     assert mouse.said[-1]["requests"] >= 5
 
 
-def test_an_unanswered_datagram_is_lost(port):
+def test_a_request_without_answer_times_out(port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         deaf.bind(("127.0.0.1", port))
         words = ["--udp", "--count", 2, "--gap", 0, "--timeout", 0.05]
         with program("mice", f"127.0.0.1:{port}", *words) as mouse:
             assert mouse.wait() == 0
-    assert mouse.said[-1]["lost"] >= 2 and mouse.said[-1]["p50_ms"] is None
+    assert mouse.said[-1]["timeouts"] >= 2 and mouse.said[-1]["p50_ms"] is None
 
 
-def test_probe_tells_who_answers(port):
+def test_probe_finds_out_which_hosts_answer(port):
     with program("mice-serve", "--port", port) as server:
         server.until("ready")
-        with program("probe", "--port", port, "127.0.0.1") as probe:
+        with program("probe", "--port", port, "--patience", PATIENCE_S, "127.0.0.1") as probe:
             assert probe.wait() == 0
     assert list(probe.said[-1]["reached_ms"]) == ["127.0.0.1"] and probe.said[-1]["lost"] == []
     with program("probe", "--port", port, "--patience", 0.3, "127.0.0.1") as probe:
@@ -193,7 +199,7 @@ def test_a_port_in_use_is_named_in_one_line(port):
         holder.bind(("", port))
         holder.listen()
         with program("receive", "--port", port) as receiver:
-            _, err = receiver.process.communicate(timeout=PATIENCE)
+            _, err = receiver.process.communicate(timeout=PATIENCE_S)
     assert receiver.process.returncode == 1
     assert str(port) in err and len(err.splitlines()) == 1
 

@@ -122,7 +122,7 @@ def execute(context: typer.Context, host: str, state: StateFile = STATE) -> None
 
 @lab.command()
 def down(state: StateFile = STATE) -> None:
-    """Take the lab away: exactly what `up` made, also after its keeper was killed."""
+    """Remove the lab: exactly what `up` made, also after its keeper was killed."""
     try:
         require_root()
         footprint = Footprint.read(state)
@@ -160,7 +160,7 @@ def _present(state: Path) -> Footprint:
 
 
 def _end_keeper(footprint: Footprint) -> None:
-    """Ask the lab's holder to end, and after a while insist; what it does not take away, clear_remains will."""
+    """End the keeper by SIGTERM, and if need be by SIGKILL; what it does not remove, clear_remains will."""
     owner = footprint.owner
     for number in (signal.SIGTERM, signal.SIGKILL):
         if owner.alive():
@@ -221,10 +221,10 @@ def _welcome(footprint: Footprint, took: float) -> str:
             f"topology document: {footprint.topology}",
             "next:",
             f"  HOWDAH_TOPOLOGY={footprint.topology} ryu-manager controller.app",
-            "                                         the switches forward nothing before a controller speaks to them",
+            "                                         the switches forward nothing before a controller programs them",
             "  howdah lab status                      which switches it has",
             f"  {f'howdah lab exec {host} ip address':37}  a command inside a host",
-            "  howdah lab down                        take it all away",
+            "  howdah lab down                        remove all of it",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""What one lab has put on the machine, kept in a file so that any later process can take away exactly that.
+"""What one lab has put on the machine, kept in a file so that any later process can remove exactly that.
 
 Everything a lab makes carries the lab's random id, and the file is written before anything is made:
   bridges and QoS rows    external_ids:howdah-lab=<id>
@@ -24,9 +24,9 @@ from typing import Any
 from topologies.lab.machine import LabError, interfaces, last_line, run
 
 STATE = Path("/run/howdah/lab.json")
-MARK = "HOWDAH_LAB"
+LAB_VARIABLE = "HOWDAH_LAB"
 EXTERNAL_ID = "howdah-lab"
-GONE_WITHIN = 5.0  # seconds that killed processes get to disappear
+GONE_WITHIN = 20.0  # seconds that killed processes get to disappear
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Footprint:
     """One lab's traces.
 
     `interfaces` maps switch interfaces to their MACs, `hosts` host names to the shells that hold their namespaces,
-    `topology` is the path of the finished document, `about` what the lab wants to tell (settings, addresses).
+    `topology` is the path of the finished document, `about` what `howdah lab status` shows (settings, addresses).
     """
 
     owner: Process
@@ -118,12 +118,12 @@ class Footprint:
         if shell is None:
             raise LabError(f"no host {host!r}; there are: {', '.join(self.hosts) or 'none'}")
         if not shell.alive():
-            raise LabError(f"host {host!r} has ended; the lab was killed (`howdah lab down` takes away the rest)")
+            raise LabError(f"host {host!r} has ended; the lab was killed (`howdah lab down` removes the rest)")
         return ["mnexec", "-a", str(shell.pid), *words]
 
     def environment(self) -> dict[str, str]:
-        """This process's environment with the lab's mark: what runs inside a host must have it, to end with the lab."""
-        return {**os.environ, MARK: self.lab}
+        """This process's environment with the lab's id: what runs inside a host must have it, to end with the lab."""
+        return {**os.environ, LAB_VARIABLE: self.lab}
 
     def popen(self, host: str, words: list[str], **params: Any) -> subprocess.Popen[Any]:
         """Start a program inside a host of a lab that another process holds; `params` as of subprocess.Popen."""
@@ -132,22 +132,22 @@ class Footprint:
     # --- removal ------------------------------------------------------------------------------------------------------
 
     def remove(self) -> None:
-        """Take everything of this lab off the machine, processes first. LabError names what could not be removed."""
+        """Remove everything of this lab from the machine, processes first. LabError names what could not be removed."""
         self._end_processes()
         complaints = self._remove_bridges() + self._remove_interfaces()
         if complaints:
             raise LabError("; ".join(complaints))
 
     def processes(self) -> Iterator[int]:
-        """The processes that carry the lab's mark, except this one."""
-        mark = f"{MARK}={self.lab}".encode()
+        """The processes that carry the lab's id, except this one."""
+        variable = f"{LAB_VARIABLE}={self.lab}".encode()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 try:
                     environment = (entry / "environ").read_bytes()
                 except OSError:  # ended meanwhile
                     continue
-                if mark in environment.split(b"\0"):
+                if variable in environment.split(b"\0"):
                     yield int(entry.name)
 
     def _end_processes(self) -> None:
@@ -198,7 +198,7 @@ def clear_remains(state: Path) -> bool:
     if footprint is None:
         return False
     if footprint.owner.alive() and footprint.owner.pid != os.getpid():
-        raise LabError(f"a lab is up already (process {footprint.owner.pid}); `howdah lab down` takes it away")
+        raise LabError(f"a lab is up already (process {footprint.owner.pid}); `howdah lab down` removes it")
     footprint.remove()
     Path(footprint.topology).unlink(missing_ok=True)
     state.unlink(missing_ok=True)

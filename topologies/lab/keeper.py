@@ -1,9 +1,9 @@
-"""The detached process behind `howdah lab up`: it holds one Lab from its start until it is told to end.
+"""The detached process behind `howdah lab up`: it holds one Lab until a signal ends it.
 
 Protocol: the parent writes one JSON object (`topology`, `options`, `state`, `document`) to our standard input; we
-answer one JSON line, {"ready": seconds} or {"error": why}, and from then on speak to nobody. SIGTERM, SIGINT or SIGHUP
-end us at any moment, in the middle of building too; the Lab then takes away what it made. What unexpectedly fails
-later is found in a log beside the state file.
+answer one JSON line, {"ready": seconds} or {"error": why}, and nothing after that. SIGTERM, SIGINT or SIGHUP end us at
+any moment, in the middle of building too; the Lab then removes what it made. Unexpected failures after the answer are
+in a log beside the state file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from documents.topology import Spec, SpecError
 from topologies.lab.footprint import STATE
 from topologies.lab.machine import LabError
 
-ENDED_WITHIN = 15.0  # seconds a keeper gets to take its lab away before it is killed
+ENDED_WITHIN = 60.0  # seconds a keeper gets to remove its lab before it is killed
 
 
 def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Path = STATE) -> float:
@@ -41,7 +41,7 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            start_new_session=True,  # Ctrl-C in the terminal is for our parent; it tells us
+            start_new_session=True,  # Ctrl-C in the terminal goes to our parent, which ends us
             env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
         )
     try:
@@ -63,7 +63,7 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
 
 
 def log_beside(state: Path) -> Path:
-    """Where the keeper of the lab with this state file writes what nobody expected; gone with the lab if empty."""
+    """Where the keeper of the lab with this state file writes unexpected failures; removed with the lab if empty."""
     return state.with_name(f"{state.stem}.log")
 
 
@@ -76,10 +76,13 @@ def _import_path() -> list[str]:
 @contextlib.contextmanager
 def signals_raise() -> Iterator[Callable[[], None]]:
     """Within, the first SIGTERM, SIGINT or SIGHUP raises SystemExit; further ones cannot disturb the cleaning up.
+    SIGHUP stays ignored if it was ignored before, as nohup(1) wants it.
 
     Yields a function that raises it again if there was one: some imports (ovs.poller) swallow whatever is raised.
     """
-    watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    watched = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        watched.append(signal.SIGHUP)
     came: list[int] = []
 
     def check() -> None:

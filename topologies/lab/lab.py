@@ -1,4 +1,4 @@
-"""A description brought to life: Open vSwitch bridges, shaped veth links and Mininet hosts on this machine.
+"""The network of a description on this machine: Open vSwitch bridges, shaped veth links and Mininet hosts.
 
 Mininet holds the network (nodes, `net.get("h1").cmd(...)`, its CLI works on `lab.net`), but what it would do with
 hundreds of single commands is done in five batches: one `ip -batch` makes every veth pair in its final namespace, one
@@ -32,7 +32,7 @@ from mininet.node import Host, OVSSwitch
 
 from documents.topology import Spec
 from ovs_rules.ovsdb import Bridge, Ovsdb, OvsdbError, Sflow, run_directory
-from topologies.lab.footprint import EXTERNAL_ID, MARK, STATE, Footprint, Process, clear_remains
+from topologies.lab.footprint import EXTERNAL_ID, LAB_VARIABLE, STATE, Footprint, Process, clear_remains
 from topologies.lab.machine import (
     LabError,
     batch,
@@ -54,16 +54,16 @@ PROTOCOLS = "OpenFlow13,OpenFlow15"
 QUEUE = 100  # packets
 PREFIX_LENGTH = 16
 Mininet.inited = True  # else it would rewrite a dozen sysctls of the machine
-FIRST_FRAME = "0180c200000e0a000000000088b5" + 46 * "00"  # nobody forwards it; EtherType for experiments (IEEE)
+FIRST_FRAME = "0180c200000e0a000000000088b5" + 46 * "00"  # never forwarded (802.1D); EtherType for experiments
 SFLOW = Sflow(sampling=10, polling=1)
 
 
 class Lab:
-    """A running network; `with Lab(spec) as lab:` starts it and takes it away again.
+    """A running network; `with Lab(spec) as lab:` starts it and removes it again.
 
     `controller` is what the bridges connect to (None: nothing), `sflow` the settings of every bridge, whose agent
     address comes from the description (None: no sFlow). `qos` adds the two classes to each link's rate, `queue` is
-    their length in packets. `static_arp` tells every host all others' MACs. `datapath` is netdev or system (None:
+    their length in packets. `static_arp` gives every host the MACs of all others. `datapath` is netdev or system (None:
     system if the kernel module is there). The finished document goes to `topology`, the footprint to `state`.
     """
 
@@ -128,7 +128,7 @@ class Lab:
             raise
 
     def stop(self) -> None:
-        """Take away exactly what `start` made; harmless when there is nothing."""
+        """Remove exactly what `start` made; harmless when there is nothing."""
         footprint, self._footprint = self._footprint, None
         if footprint is None:
             return
@@ -136,7 +136,7 @@ class Lab:
             footprint.remove()
         finally:
             for node in self.net.values() if self.net else ():
-                node.terminate()  # closes its terminal and takes leave of its shell
+                node.terminate()  # closes its terminal and ends its shell
             self.net = None
         self.state.unlink(missing_ok=True)
         self.topology_file.unlink(missing_ok=True)
@@ -144,7 +144,7 @@ class Lab:
     # --- 1 ------------------------------------------------------------------------------------------------------------
 
     def _claim(self) -> Footprint:
-        """The footprint of what is going to be made, written to the state file, which has room for one lab."""
+        """The footprint of what is going to be made, written to the state file, which holds one lab."""
         clear_remains(self.state)
         footprint = Footprint(owner=Process.of(os.getpid()), topology=str(self.topology_file), about=self._about())
         footprint.bridges = list(self.spec.nodes)
@@ -157,7 +157,7 @@ class Lab:
         return footprint
 
     def _about(self) -> dict[str, Any]:
-        """What `howdah lab status` tells of this lab."""
+        """What `howdah lab status` shows of this lab."""
         return {
             "datapath": self.datapath,
             "controller": self.controller,
@@ -174,12 +174,12 @@ class Lab:
     def _add_nodes(self, footprint: Footprint) -> None:
         """Mininet's nodes: for a host this makes its network namespace, for a switch nothing but a shell."""
         self.net = net = Mininet(controller=None, build=False)
-        mark = {**os.environ, MARK: footprint.lab}
+        environment = {**os.environ, LAB_VARIABLE: footprint.lab}
         for host in self.spec.hosts.values():
-            shell = net.addHost(host.name, cls=_MarkedHost, environment=mark)
+            shell = net.addHost(host.name, cls=_LabHost, environment=environment)
             footprint.hosts[host.name] = Process.of(shell.pid)
         for node in self.spec.nodes.values():
-            net.addSwitch(node.name, cls=_MarkedSwitch, environment=mark, dpid=node.dpid, datapath=self.datapath)
+            net.addSwitch(node.name, cls=_LabSwitch, environment=environment, dpid=node.dpid, datapath=self.datapath)
         footprint.save(self.state)
 
     # --- 3 ------------------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class Lab:
         ]
         wired = [port for _, port in self.spec.ports() if port.name in self._wired()]
         batch(["ip"], pairs)
-        for port in wired:  # or the machine's own IPv6 stack would speak on every port of the fabric
+        for port in wired:  # or the machine's own IPv6 stack would send on every port of the fabric
             silence_ipv6(port.name)
         batch(["ip"], [f"link set {port.name} up" for port in wired])
         batch(["tc"], [line for port in wired for line in self._rate(port.name, port.speed)])
@@ -238,28 +238,28 @@ class Lab:
         )
 
     def _register_links(self, macs: dict[str, str]) -> None:
-        """Tell Mininet of the links, so that its nodes know their interfaces, addresses and neighbours."""
+        """Register the links with Mininet, so that its nodes know their interfaces, addresses and neighbours."""
         assert self.net is not None
         for link in self.spec.links.values():
             (node1, port1), (node2, port2) = link.ends
             ofports = [self.spec.nodes[node].ports[port].ofport for node, port in link.ends]
             names = {"intfName1": port1, "intfName2": port2, "addr1": macs[port1], "addr2": macs[port2]}
-            self.net.addLink(node1, node2, *ofports, cls=_MadeLink, up=None, **names)
+            self.net.addLink(node1, node2, *ofports, cls=_ExistingLink, up=None, **names)
         for host in self.spec.hosts.values():
             ofport = self.spec.nodes[host.node].ports[host.port].ofport
             names = {"intfName1": f"{host.name}-eth0", "intfName2": host.port}
             addresses = {"addr1": host.mac, "addr2": macs[host.port]}
-            link = self.net.addLink(host.name, host.node, 0, ofport, cls=_MadeLink, up=None, **names, **addresses)
+            link = self.net.addLink(host.name, host.node, 0, ofport, cls=_ExistingLink, up=None, **names, **addresses)
             link.intf1.ip, link.intf1.prefixLen = host.ipv4, PREFIX_LENGTH
 
     # --- 4 ------------------------------------------------------------------------------------------------------------
 
     def _add_bridges(self, footprint: Footprint) -> None:
-        mark, wired = f"external_ids:{EXTERNAL_ID}={footprint.lab}", self._wired()
-        words = ["--id=@qos", "create", "qos", "type=linux-noop", mark]
+        lab, wired = f"external_ids:{EXTERNAL_ID}={footprint.lab}", self._wired()
+        words = ["--id=@qos", "create", "qos", "type=linux-noop", lab]
         for node in self.spec.nodes.values():
             words += ["--", "add-br", node.name, "--", "set", "bridge", node.name]
-            words += [f"datapath_type={self.datapath}", "fail_mode=secure", f"protocols={PROTOCOLS}", mark]
+            words += [f"datapath_type={self.datapath}", "fail_mode=secure", f"protocols={PROTOCOLS}", lab]
             words += [f"other_config:{key}" for key in (f"datapath-id={node.dpid}", f"dp-desc={node.name}")]
             words += ["other_config:disable-in-band=true"]
             if self.controller:
@@ -274,9 +274,9 @@ class Lab:
             raise LabError(f"Open vSwitch: {last_line(made.stderr)}")
 
         if self.datapath == "netdev":
-            self._make_room(len(wired) * self.queue * (2 if self.qos else 1))
+            self._widen_send_buffer(len(wired) * self.queue * (2 if self.qos else 1))
 
-    def _make_room(self, packets: int) -> None:
+    def _widen_send_buffer(self, packets: int) -> None:
         """Let all queues fill at once (see sendbuffer). What forbids it costs fidelity, not the lab: it is logged."""
         try:
             if not widen(packets, run_directory()):  # opened with the first packet, so let there be one
@@ -315,29 +315,29 @@ def usable_datapath() -> str:
     return "netdev"
 
 
-class _Marked:
-    """A Mininet node all of whose processes carry the lab's mark in their environment."""
+class _LabNode:
+    """A Mininet node all of whose processes carry the lab's id in their environment."""
 
     def __init__(self, name: str, environment: dict[str, str], **params: Any) -> None:
         self.environment = environment
         super().__init__(name, **params)  # type: ignore[call-arg]
 
     def _popen(self, command: list[str], **params: Any) -> Any:
-        """Start a process; an `env` of the caller's is kept, the mark added."""
+        """Start a process; an `env` of the caller's is kept, the id added."""
         wanted = params.pop("env", None)
-        environment = self.environment if wanted is None else {**wanted, MARK: self.environment[MARK]}
+        environment = self.environment if wanted is None else {**wanted, LAB_VARIABLE: self.environment[LAB_VARIABLE]}
         return super()._popen(command, env=environment, **params)  # type: ignore[misc]
 
 
-class _MarkedHost(_Marked, Host):
+class _LabHost(_LabNode, Host):
     pass
 
 
-class _MarkedSwitch(_Marked, OVSSwitch):
+class _LabSwitch(_LabNode, OVSSwitch):
     pass
 
 
-class _MadeLink(Link):
+class _ExistingLink(Link):
     """A link whose interfaces exist already."""
 
     @classmethod

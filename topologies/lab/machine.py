@@ -36,8 +36,8 @@ def interfaces() -> dict[str, str]:
 
 
 def last_line(text: str) -> str:
-    """The last line a tool said, which tells why it failed."""
-    return text.strip().rpartition("\n")[2] or "failed without a word"
+    """The last line of a tool's output, which says why it failed."""
+    return text.strip().rpartition("\n")[2] or "failed without a message"
 
 
 def batch(tool: list[str], lines: list[str]) -> None:

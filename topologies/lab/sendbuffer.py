@@ -3,7 +3,7 @@
 Every packet that waits in a link's queue is charged to this socket (netdev-linux.c, af_packet_sock), and its default
 limit of 208 KiB is full with 92 packets in the whole fabric. Further packets are then dropped inside ovs-vswitchd,
 whatever link or class they are for: one busy link costs packets on idle ones, the queues never fill to their limits,
-and marking protects nobody. Only ovs-vswitchd holds the socket, so we borrow its descriptor (pidfd_getfd(2), Linux 5.6,
+and marking has no effect. Only ovs-vswitchd holds the socket, so we borrow its descriptor (pidfd_getfd(2), Linux 5.6,
 root) and raise the limit. It is a limit and takes no memory by itself; it lasts until ovs-vswitchd restarts, and is
 never lowered, because other bridges may have come to need it.
 """

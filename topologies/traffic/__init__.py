@@ -1,11 +1,11 @@
 """The programs that run inside lab hosts: `python -m topologies.traffic PROGRAM ...`.
 
-    receive, send            TCP elephants; the receiver's byte counters are the truth about goodput    transfers.py
+    receive, send            TCP elephants; the receiver's byte counters measure goodput                transfers.py
     udp-receive, udp-send    numbered datagrams; the receiver counts arrivals and copies                datagrams.py
-    mice-serve, mice, probe  small requests, one at a time; `probe` tells which hosts answer at all     mice.py
+    mice-serve, mice, probe  small requests, one at a time; `probe` finds out which hosts answer        mice.py
 
-Each prints JSON lines {"event": ..., "time": seconds since the epoch, ...}; receivers say "ready" when their ports are
-open, everyone says "end" with totals when done or on SIGTERM. A flow is written HOST:PORT or HOST:PORT@SOURCE_PORT.
+Each prints JSON lines {"event": ..., "time": seconds since the epoch, ...}; receivers print "ready" when their ports
+are open, all print "end" with totals when done or on SIGTERM. A flow is written HOST:PORT or HOST:PORT@SOURCE_PORT.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command line of the traffic programs; what each of them does is said in the package's docstring."""
+"""The command line of the traffic programs; the package's docstring describes them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--start", type=float, default=0.0, help="epoch seconds at which to begin")
             one.add_argument("--seconds", type=float, default=10.0)
         if name in {"send", "mice", "probe"}:
-            one.add_argument("--patience", type=float, default=5.0, help="seconds to wait for who does not answer")
+            one.add_argument("--patience", type=float, default=5.0, help="seconds to wait for a first answer")
         _special(name, one)
     return top
 
@@ -65,7 +65,7 @@ def _special(name: str, one: argparse.ArgumentParser) -> None:
         one.add_argument("--seed", type=int, default=1)
         one.add_argument("--size", type=int, default=100, help="bytes of a request")
         one.add_argument("--reply", type=int, default=1000, help="bytes of a reply")
-        one.add_argument("--timeout", type=float, default=1.0, help="seconds until a UDP request counts as lost")
+        one.add_argument("--timeout", type=float, default=1.0, help="seconds until a UDP request counts as timed out")
         one.add_argument("--count", type=int, default=0, help="requests in all, instead of --seconds")
 
 

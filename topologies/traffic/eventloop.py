@@ -1,4 +1,4 @@
-"""What all traffic programs share: one selector with timers, sockets bound to ports, and JSON lines as their speech."""
+"""What all traffic programs share: one selector with timers, sockets bound to ports, and JSON lines as their output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 CHUNK = 1 << 16
-RETRY = 0.05  # seconds between attempts to reach somebody who does not listen yet
+RETRY = 0.05  # seconds between attempts to reach a receiver that does not listen yet
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
@@ -86,7 +86,7 @@ class Loop:
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
-        read, write = os.pipe()  # so that a signal between the check and select() is not slept over
+        read, write = os.pipe()  # so that a signal between the check and select() is not missed
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write)
         self.selector.register(read, READ, lambda: os.read(read, 64))

@@ -1,8 +1,9 @@
-"""Mice: small requests, one at a time, whose round-trip times tell what elephants do to everybody else.
+"""Mice: small requests, one at a time, whose round-trip times show how elephants delay other traffic.
 
 A request is its size, the size of the wanted reply and its number (4 + 4 + 8 bytes), then zeros; the reply repeats the
 three. Over TCP a connection lasts, and a lost packet shows as the time its retransmission took; over UDP a request
-without a reply is counted as lost after `--timeout`. `probe` asks many hosts once each, and again until they answer.
+without a reply within `--timeout` is counted as timed out and has no round-trip time. `probe` sends to many hosts once
+each, and again until they answer.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Mouse:
     def __init__(self, loop: Loop, flow: Flow, options: argparse.Namespace, rng: random.Random) -> None:
         self.loop, self.flow, self.options, self.rng = loop, flow, options, rng
         self.times: list[float] = []  # ms
-        self.lost = 0
+        self.timeouts = 0
         self.number = 0
         self.asked = 0.0  # 0: nothing outstanding
         self.received = bytearray()
@@ -79,7 +80,7 @@ class Mouse:
         loop.at(begin, self.connect)
 
     def connect(self) -> None:
-        """Connect, again and again while nobody listens; OSError when patience is at its end."""
+        """Connect, again and again until the server listens; OSError when `--patience` is over."""
         self.sock = bound(socket.SOCK_DGRAM if self.options.udp else socket.SOCK_STREAM, self.flow.source_port)
         self.sock.settimeout(self.options.patience)
         try:
@@ -103,11 +104,11 @@ class Mouse:
         self.sock.send(REQUEST.pack(size, max(self.options.reply, REQUEST.size), self.number).ljust(size, b"\0"))
         if self.options.udp:
             number = self.number
-            self.loop.at(self.asked + self.options.timeout, lambda: self.give_up(number))
+            self.loop.at(self.asked + self.options.timeout, lambda: self.time_out(number))
 
-    def give_up(self, number: int) -> None:
+    def time_out(self, number: int) -> None:
         if self.asked and self.number == number:
-            self.lost += 1
+            self.timeouts += 1
             self.answered(None)
 
     def read(self) -> None:
@@ -124,11 +125,11 @@ class Mouse:
         if len(self.received) < size and not self.options.udp:
             return
         self.received.clear()
-        if self.asked and number == self.number:  # else the answer to a request given up
+        if self.asked and number == self.number:  # else the answer came after the time-out
             self.answered(round((time.time() - self.asked) * 1000, 3))
 
     def answered(self, ms: float | None) -> None:
-        """Say the time and plan the next request."""
+        """Print the time and plan the next request."""
         say("rtt", self.asked, peer=self.flow.host, number=self.number, ms=ms)
         if ms is not None:
             self.times.append(ms)
@@ -139,7 +140,7 @@ class Mouse:
 
 
 def mice(loop: Loop, options: argparse.Namespace) -> int:
-    """Ask until the time or the number of requests is used up; then say percentiles of all times."""
+    """Ask until the time or the number of requests is used up; then print percentiles of all times."""
     every = [Mouse(loop, flow, options, random.Random(f"{options.seed}/{n}")) for n, flow in enumerate(options.flow)]
     if options.count:
 
@@ -152,8 +153,12 @@ def mice(loop: Loop, options: argparse.Namespace) -> int:
         loop.at(max(time.time(), options.start) + options.seconds, loop.stop)
     loop.run()
     times = sorted(ms for one in every for ms in one.times)
-    unanswered = sum(one.asked > 0 for one in every)
-    say("end", requests=len(times), lost=sum(one.lost for one in every), unanswered=unanswered, **percentiles(times))
+    counts = {
+        "requests": len(times),
+        "timeouts": sum(one.timeouts for one in every),
+        "unanswered": sum(one.asked > 0 for one in every),
+    }
+    say("end", **counts, **percentiles(times))
     return 0
 
 
@@ -164,7 +169,7 @@ def percentiles(times: list[float]) -> dict[str, float | None]:
 
 
 def probe(loop: Loop, options: argparse.Namespace) -> int:
-    """Ask each host by UDP until it answers or patience ends; exit code 1 if one did not."""
+    """Send to each host by UDP until it answers or `--patience` is over; exit code 1 if one did not."""
     sock = bound(socket.SOCK_DGRAM, 0)
     began = time.time()
     missing = dict.fromkeys((host, options.port) for host in options.host)
@@ -180,7 +185,7 @@ def probe(loop: Loop, options: argparse.Namespace) -> int:
     def read() -> None:
         try:
             _, peer = sock.recvfrom(CHUNK)
-        except OSError:  # nobody listens at one of them
+        except OSError:  # one of them does not listen
             return
         if peer in missing:
             del missing[peer]

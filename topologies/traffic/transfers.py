@@ -1,4 +1,4 @@
-"""TCP elephants: senders with chosen source ports, and a receiver whose byte counters are the truth about goodput.
+"""TCP elephants: bulk transfers with chosen source ports, and a receiver whose byte counters measure their goodput.
 
 The receiver is woken by READ_AHEAD bytes and by its timer instead of by every packet, so that sixteen of them leave the
 processor to the switches.
@@ -36,11 +36,11 @@ class Receiver:
     def accept(self, listener: socket.socket) -> None:
         sock, (peer, sport) = listener.accept()
         sock.setblocking(False)
-        self.flows[sock] = {"peer": peer, "sport": sport, "port": sock.getsockname()[1], "bytes": 0, "said": 0}
+        self.flows[sock] = {"peer": peer, "sport": sport, "port": sock.getsockname()[1], "bytes": 0, "reported": 0}
         self.loop.on(sock, READ, lambda: self.drain(sock))
 
     def drain(self, sock: socket.socket) -> None:
-        """Read what is there; at the end of the connection say its total."""
+        """Read what is there; at the end of the connection print its total."""
         flow = self.flows[sock]
         while True:
             try:
@@ -63,8 +63,8 @@ class Receiver:
         for sock in list(self.flows):
             self.drain(sock)
         for flow in self.flows.values():
-            if flow["bytes"] != flow["said"]:
-                flow["said"] = flow["bytes"]
+            if flow["bytes"] != flow["reported"]:
+                flow["reported"] = flow["bytes"]
                 self.say("bytes", flow)
 
     @staticmethod
@@ -73,7 +73,7 @@ class Receiver:
 
 
 class Sender:
-    """One elephant: connects as soon as somebody listens, then sends until its time or its bytes are used up."""
+    """One elephant: connects as soon as the receiver listens, then sends until its time or its bytes are used up."""
 
     def __init__(self, loop: Loop, flow: Flow, options: argparse.Namespace, done: Callable[[int], None]) -> None:
         self.loop, self.flow, self.options, self.done = loop, flow, options, done
@@ -83,9 +83,9 @@ class Sender:
         self.began = 0.0
         self.chunk = memoryview(bytes(CHUNK))
         self.ended = False
-        self.give_up = max(options.start, time.time()) + options.patience
+        self.give_up_at = max(options.start, time.time()) + options.patience
         loop.at(options.start, self.connect)
-        loop.at(self.give_up, self.lose_patience)
+        loop.at(self.give_up_at, self.no_answer)
 
     def connect(self) -> None:
         if self.ended:
@@ -109,9 +109,9 @@ class Sender:
             self.loop.at(self.began + self.options.seconds, self.end)
         self.loop.on(self.sock, WRITE, self.send)
 
-    def lose_patience(self) -> None:
+    def no_answer(self) -> None:
         if not self.began:
-            self.end(error="nobody answers")
+            self.end(error="no answer")
 
     def send(self) -> None:
         left = CHUNK if self.options.bytes is None else self.options.bytes - self.sent
@@ -122,12 +122,12 @@ class Sender:
         except OSError as error:
             self.end(error=error.strerror)
             return
-        if self.sent == self.options.bytes:  # the receiver's closing tells that all of it has arrived
+        if self.sent == self.options.bytes:  # the receiver closes when all of it has arrived
             self.sock.shutdown(socket.SHUT_WR)
             self.loop.on(self.sock, READ, self.end)
 
     def end(self, **why: Any) -> None:
-        """Say the totals; a flow of a given time ends at once, with a reset and not with what is still queued."""
+        """Print the totals; a flow of a given time ends at once, with a reset and not with what is still queued."""
         if self.ended:
             return
         self.ended = True

@@ -6,10 +6,10 @@ import struct
 from ipaddress import ip_address
 
 import pytest
-from analytics.core.flows.flowkeys import FIELDS, fields_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.flows.flowkeys import FIELDS, fields_of
 from analytics.flows.texts import RENDER
 from tests.analytics.examples.wire import ethernet, ipv4, ipv6, tcp, tcp_frame, udp
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 
 import pytest
-from analytics.core.wire.sflow import counter_records, decode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.wire.sflow import counter_records, decode
 from analytics.core.wire.structures import COUNTER_RECORDS
 from tests.analytics.examples.wire import (
     counter_sample,

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from analytics.core.printing.printer import Printer
 
+from analytics.core.printing.printer import Printer
 from analytics.inputs.capture import datagrams
 from tests.analytics.examples.counter_examples import COUNTERS
 from tests.analytics.examples.flow_examples import FLOWS
