@@ -10,7 +10,7 @@ from typing import Protocol
 
 from analytics.core.flows.flowcache import FlowCache
 
-Metric = tuple[str, str, "int | float | str"]
+Metric = tuple[str, str, int | float | str]
 """Of an rtmetric sample: (name, one of wire.sflow.RTMETRIC_TYPES, value)"""
 
 Crossing = tuple[FlowCache, int, int, int, bytes, float, float]
