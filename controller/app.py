@@ -30,7 +30,7 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 
-from controller import config, discovery, openflow
+from controller import config, discovery, listener, openflow
 from controller.commands import Command, Emit, Send
 from controller.conductor import Conductor
 from controller.feed import FLOW, Feed, Unavailable
@@ -49,6 +49,7 @@ POLL_PERIOD = 1.0
 UNSETTLED_PERIOD = 0.1  # while an elephant's path, or its arrival on a new one, is not yet seen
 SUPERVISE_PERIOD = 0.2
 RETRY_PERIOD = 0.5
+MAX_BODY = 1 << 20  # bytes of a request; a policy has about a hundred
 # Analytics that does not answer yet is no fault within this many seconds of the controller's own start.
 START_UP_S = 10.0
 
@@ -73,11 +74,12 @@ def on(event: type, *dispatchers: str) -> Callable[[Callable[[App, Any], None]],
     return decorate
 
 
-def _begin() -> tuple[config.Settings, Conductor]:
+def _begin(faults: Faults) -> tuple[config.Settings, Conductor]:
     """The settings and the controller they describe; ends the program with one line if it cannot run with them."""
     try:
         settings = config.load(os.environ)
         conductor = config.conductor(settings)
+        listener.install(settings.openflow, faults, time.time)
     except ValueError as error:
         sys.exit(f"howdah: {error}")
     cfg.CONF.set_default("wsapi_host", settings.listen)
@@ -112,8 +114,8 @@ class Howdah(app_manager.RyuApp):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.settings, self.conductor = _begin()
         self.faults = Faults(self.logger)
+        self.settings, self.conductor = _begin(self.faults)
         self.meter = Meter()
         self.health = Health(analytics=self.settings.analytics.base)
         self.northbound = Northbound(self.conductor, self.meter, self.health, self.faults)
@@ -213,8 +215,11 @@ class Howdah(app_manager.RyuApp):
     def on_state(self, event: Any) -> None:
         datapath = event.datapath
         if event.state == MAIN_DISPATCHER:
-            if self.sessions.open(datapath):
-                self.logger.warning("switch %016x connected twice: the older connection is closed", datapath.id)
+            if refusal := self.sessions.refusal(datapath, self.settings.openflow.datapaths):
+                self.faults.note("openflow switch refused", PermissionError(refusal), time.time())
+                datapath.close()
+            else:
+                self.sessions.open(datapath)
         elif self.sessions.close(datapath):
             self.meter.forget(datapath.id)
             self.conductor.switch_down(datapath.id)
@@ -322,6 +327,8 @@ class NorthboundController(ControllerBase):
 
     @route("howdah", "/v1/{path:.*}", methods=["GET", "PUT", "POST", "DELETE"])
     def answer(self, req: Any, path: str, **_: Any) -> Any:
+        if req.headers.get("Transfer-Encoding") or (req.content_length or 0) > MAX_BODY:
+            return _response(413, {"error": f"a request needs a Content-Length of at most {MAX_BODY} bytes"})
         token = self.app.settings.token
         given = req.headers.get("Authorization", "")
         if req.method != "GET" and token and not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from pathlib import Path
 
 from controller.conductor import Conductor
@@ -19,6 +20,8 @@ from controller.topology import Fabric
 from documents import strict
 from documents.topology import Spec, SpecError
 from ovs_rules import replication
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,39 @@ class Analytics:
     @property
     def base(self) -> str:
         return (self.url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files in PEM format. Switches must show a certificate that `ca` signed."""
+
+    key: str
+    certificate: str
+    ca: str
+
+
+@dataclass(frozen=True)
+class OpenFlow:
+    """Where switches connect, and which may: `peers` are addresses and prefixes, `datapaths` ids; empty means any.
+
+    An address that can be reached from elsewhere needs `peers` or `tls`.
+    """
+
+    listen: str = "127.0.0.1"
+    peers: tuple[str, ...] = ()
+    datapaths: tuple[int, ...] = ()
+    tls: Tls | None = None
+
+    def __post_init__(self) -> None:
+        for peer in self.peers:
+            try:
+                ip_network(peer, strict=False)
+            except ValueError:
+                raise ValueError(f"openflow peer {peer!r} is neither an address nor a prefix") from None
+        if self.listen not in LOOPBACK and not (self.peers or self.tls):
+            raise ValueError(
+                f"openflow listen {self.listen} can be reached from elsewhere: set 'peers' or 'tls', or use 127.0.0.1"
+            )
 
 
 @dataclass(frozen=True)
@@ -87,13 +123,14 @@ class Settings:
     topology: str | None = None
     port_speed: int = 0
     analytics: Analytics = field(default_factory=Analytics)
+    openflow: OpenFlow = field(default_factory=OpenFlow)
     elephants: ElephantSettings = field(default_factory=ElephantSettings)
     replication: tuple[str, ...] = ()
     listen: str = "127.0.0.1"
     token: str | None = None
 
     def __post_init__(self) -> None:
-        if self.listen not in ("127.0.0.1", "::1", "localhost") and not self.token:
+        if self.listen not in LOOPBACK and not self.token:
             raise ValueError(f"listen {self.listen} can be reached from elsewhere: set 'token' too, or use 127.0.0.1")
 
 
@@ -110,6 +147,9 @@ def load(environment: Mapping[str, str]) -> Settings:
         if settings.topology:
             settings = replace(settings, topology=str(beside / settings.topology))
         settings = replace(settings, replication=tuple(str(beside / spec) for spec in settings.replication))
+        if tls := settings.openflow.tls:
+            files = Tls(*(str(beside / name) for name in (tls.key, tls.certificate, tls.ca)))
+            settings = replace(settings, openflow=replace(settings.openflow, tls=files))
     if environment.get("HOWDAH_TOPOLOGY"):
         settings = replace(settings, topology=environment["HOWDAH_TOPOLOGY"])
     return settings

@@ -4,8 +4,9 @@ OpenFlow 1.5 only. It is the one version in which a group's hash can be chosen (
 property of 1.5 and later), and every Open vSwitch since 2.12 speaks it by default. What Open vSwitch does
 not take from 1.5 (the new OFPMP_FLOW_STATS) is not used.
 
-One repair of Ryu 4.34 is made on import: its OFPBucket parser reads properties past the end of the bucket and never
-returns on what Open vSwitch sends.
+Three parsers of Ryu 4.34 are replaced on import: those of buckets and of group descriptions read properties past the
+end of what they belong to (the first never returns on what Open vSwitch sends), that of experimenters' actions reads
+what no rule of ours has.
 """
 
 from __future__ import annotations
@@ -52,7 +53,38 @@ def _parse_bucket(cls: type, buf: bytes, offset: int) -> Any:
     return bucket
 
 
+def _parse_group(cls: type, buf: bytes, offset: int) -> Any:
+    """OFPGroupDescStats.parser with the properties read up to the end of the group (OpenFlow 1.5, 7.3.5.10)."""
+    group = cls()
+    group.length, group.type, group.group_id, group.bucket_array_len = struct.unpack_from(
+        ofp.OFP_GROUP_DESC_STATS_PACK_STR, buf, offset
+    )
+    at, end = offset + ofp.OFP_GROUP_DESC_STATS_SIZE, offset + group.length
+    buckets_end = at + group.bucket_array_len
+    while at < buckets_end:
+        bucket = parser.OFPBucket.parser(buf, at)
+        group.buckets.append(bucket)
+        at += bucket.len
+    rest = buf[buckets_end:end]
+    while rest:
+        prop, rest = parser.OFPGroupProp.parse(rest)
+        group.properties.append(prop)
+    return group
+
+
+def _parse_experimenter_action(cls: type, buf: bytes, offset: int) -> Any:
+    """OFPActionExperimenter.parser that keeps every action as it is: ours are none, and Ryu's parsers of Nicira's
+    actions trust the lengths in them."""
+    _, length, experimenter = struct.unpack_from(ofp.OFP_ACTION_EXPERIMENTER_HEADER_PACK_STR, buf, offset)
+    data = buf[offset + ofp.OFP_ACTION_EXPERIMENTER_HEADER_SIZE : offset + length]
+    action = parser.OFPActionExperimenterUnknown(experimenter, data)
+    action.len = length
+    return action
+
+
 parser.OFPBucket.parser = classmethod(_parse_bucket)
+parser.OFPGroupDescStats.parser = classmethod(_parse_group)
+parser.OFPActionExperimenter.parser = classmethod(_parse_experimenter_action)
 
 
 # Towards the switch

@@ -1,13 +1,13 @@
 """The connections of switches: what each reports at first, and what was sent to it and is not yet confirmed.
 
 Errors and barrier replies name what they are about by transaction id only, so a session keeps every change under its
-id until the barrier behind it is answered. A datapath that connects again replaces its older connection, whose last
-events are then no longer anything to act on.
+id until the barrier behind it is answered. A datapath id belongs to the connection that has it for as long as that
+one lives (listener.py ends those that answer no echo): a second one is refused, whoever it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,18 +87,23 @@ class Sessions:
         return self._by_dpid.get(dpid)
 
     def of(self, datapath: Any) -> Session | None:
-        """The session of the connection that an event came by; None if that connection was replaced since."""
+        """The session of the connection that an event came by; None if that connection has none."""
         session = self._by_dpid.get(datapath.id)
         return session if session and session.datapath is datapath else None
 
-    def open(self, datapath: Any) -> bool:
-        """A new connection; whether it replaced one, which is closed then. The switch is asked for what it holds."""
-        before = self._by_dpid.get(datapath.id)
-        if before:
-            before.datapath.close()
+    def refusal(self, datapath: Any, allowed: Collection[int]) -> str | None:
+        """Why a connection may not be a switch's, None if it may. `allowed` are datapath ids; empty means any."""
+        what = f"{datapath.address[0]}: datapath id {datapath.id:016x}"
+        if allowed and datapath.id not in allowed:
+            return f"{what} is not among the datapaths of controller.openflow"
+        if other := self._by_dpid.get(datapath.id):
+            return f"{what} is connected already, from {other.datapath.address[0]}"
+        return None
+
+    def open(self, datapath: Any) -> None:
+        """A new connection; the switch is asked for what it holds."""
         session = self._by_dpid[datapath.id] = Session(datapath)
         session.request(openflow.state_requests(datapath))
-        return before is not None
 
     def close(self, datapath: Any) -> bool:
         """A connection ended; whether it was the one in use."""

@@ -43,7 +43,7 @@ class Faults:
             unlogged, known.unlogged, known.logged_at = known.unlogged, 0, now
         more = f" ({unlogged} more since the last line)" if unlogged else ""
         said = " ".join(str(error).split()) or type(error).__name__
-        self._log.error("%s: %s%s", kind, said, more, exc_info=error if first else None)
+        self._log.error("%s: %s%s", kind, said, more, exc_info=error if first and error.__traceback__ else None)
 
     def counts(self) -> dict[str, int]:
         """Faults since the start, by kind; kinds without any are absent."""

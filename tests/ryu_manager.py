@@ -81,6 +81,10 @@ class Controller:
                 with contextlib.suppress(ProcessLookupError):
                     yield os.pidfd_open(int(pid))
 
+    def process_files(self):
+        """The open files of the process, by descriptor."""
+        return Path(f"/proc/{self.process.pid}/fd").iterdir()
+
     def get(self, resource):
         return requests.get(f"http://127.0.0.1:{self.http}/v1/{resource}", timeout=PATIENCE_S).json()
 

@@ -48,7 +48,7 @@ ANALYTICS_SHELL = (
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
-CONTROLLER_SHELL = modules("controller", "app cli openflow supervisor")
+CONTROLLER_SHELL = modules("controller", "acceptor app cli listener openflow supervisor")
 OVS_RULES_SHELL = modules("ovs_rules", "cli ovsdb")
 RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
@@ -69,7 +69,7 @@ RULES = (
         }.items()
     ),
     Rule("Mininet is one file's business", ("*",), ("mininet",), ("topologies/lab/lab.py",)),
-    Rule("os-ken may replace Ryu one day", ("*",), ("ryu",), ("controller/app.py", "controller/openflow.py")),
+    Rule("os-ken may replace Ryu one day", ("*",), ("ryu",), modules("controller", "acceptor app listener openflow")),
     Rule("OVSDB is one file's business", ("*",), ("ovs",), ("ovs_rules/ovsdb.py",)),
     Rule("HTTP is the shell's business", ("*",), WEB, ANALYTICS_WEB),
     Rule("of the controller only the shell touches the world", ("controller/*",), WORLD, CONTROLLER_SHELL),

@@ -10,6 +10,7 @@ class Datapath(ProtocolDesc):
     def __init__(self, dpid=1):
         super().__init__(ofproto_v1_5.OFP_VERSION)
         self.id = dpid
+        self.address = ("127.0.0.1", 6653)
         self.ports = {}
         self.sent = []
         self.is_closed = False

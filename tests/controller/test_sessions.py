@@ -25,7 +25,7 @@ def kinds(datapath):
 
 def test_a_switch_is_asked_for_its_groups_and_then_its_rules():
     sessions, datapath = Sessions(), Datapath(1)
-    assert not sessions.open(datapath)
+    sessions.open(datapath)
     assert [message.type for message in datapath.sent] == [ofp.OFPMP_GROUP_DESC, ofp.OFPMP_FLOW_DESC]
 
 
@@ -64,16 +64,20 @@ def test_a_change_is_known_before_its_message_is_out(session):
     assert len(session.barriers) == 1
 
 
-def test_a_second_connection_replaces_and_closes_the_first():
-    sessions, old, new = Sessions(), Datapath(1), Datapath(1)
-    sessions.open(old)
-    assert sessions.open(new)
-    assert (old.is_closed, new.is_closed) == (True, False)
-    assert sessions.of(old) is None
-    assert sessions.of(new).datapath is new
-    assert not sessions.close(old)
-    assert sessions.close(new)
-    assert list(sessions) == []
+def test_the_connection_that_has_a_datapath_id_keeps_it():
+    sessions, first, second = Sessions(), Datapath(1), Datapath(1)
+    sessions.open(first)
+    assert "datapath id 0000000000000001 is connected already" in sessions.refusal(second, ())
+    assert sessions.of(second) is None
+    assert not sessions.close(second)
+    assert sessions.of(first).datapath is first
+    assert sessions.close(first)
+    assert sessions.refusal(second, ()) is None
+
+
+def test_only_allowed_datapath_ids_become_switches():
+    assert "is not among the datapaths" in Sessions().refusal(Datapath(1), (2, 3))
+    assert Sessions().refusal(Datapath(3), (2, 3)) is None
 
 
 def test_a_report_holds_what_the_switch_said(session):
