@@ -107,7 +107,7 @@ def _packet_in(message: bytes) -> bool:
     """7.4.1."""
     _at_least(message, 32, "packet-in")
     if _match(message, 24, len(message)) + 2 > len(message):
-        raise MalformedMessage("packet-in without room for its frame")
+        raise MalformedMessage("packet-in ends before its frame")
     return True
 
 

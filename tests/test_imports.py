@@ -37,9 +37,9 @@ def modules(folder: str, names: str) -> tuple[str, ...]:
 WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "subprocess", "open", "ryu", "mininet",
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
-ANALYTICS_ROOMS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
+ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
                    "metrics", "server", "topology", "__main__")  # fmt: skip
-ABOVE_CORE = tuple(f"analytics.{room}" for room in ANALYTICS_ROOMS)
+ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "rest parameters"))
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine server"),
@@ -59,9 +59,9 @@ RULES = (
     Rule("the core stands below the rest of analytics", ("analytics/core/*",), ABOVE_CORE),
     Rule("analytics knows no switch", ("analytics/*",), ("ovs_rules",)),
     *(
-        Rule("the rooms of the core stand on each other", (f"analytics/core/{room}/*",),
+        Rule("the packages of the core stand on each other", (f"analytics/core/{package}/*",),
              tuple(f"analytics.core.{name}" for name in above.split()))
-        for room, above in {
+        for package, above in {
             "wire": "dissect flows printing pipeline ledger counterstore receive capfile sender",
             "dissect": "flows printing pipeline ledger counterstore receive capfile sender",
             "flows": "printing pipeline ledger counterstore receive capfile sender",
@@ -160,9 +160,9 @@ def test_every_rule_names_files_that_exist():
     assert [glob for glob in sorted(globs) if not any(fnmatch(place, glob) for place in places)] == []
 
 
-def test_every_room_of_analytics_is_known_to_the_rules():
-    rooms = {path.stem for path in (ROOT / "analytics").iterdir() if path.is_dir() or path.suffix == ".py"}
-    assert rooms - set(ANALYTICS_ROOMS) - {"core", "__init__", "__pycache__"} == set()
+def test_every_part_of_analytics_is_known_to_the_rules():
+    parts = {path.stem for path in (ROOT / "analytics").iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert parts - set(ANALYTICS_PARTS) - {"core", "__init__", "__pycache__"} == set()
 
 
 @pytest.mark.parametrize(("rule", "exception"), [(rule, glob) for rule in RULES for glob in rule.but])
