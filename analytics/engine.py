@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +32,7 @@ from analytics.flows import flowquery
 from analytics.flows.definitions import FlowDefinition, Program, compile_flow
 from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
 from analytics.flows.keys import InvalidDefinition
+from analytics.flows.patterns import Pattern
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
@@ -276,7 +276,7 @@ class Engine:
         max_flows: int = 100,
         min_value: float = 0.0,
         mode: Mode = Mode.MAX,
-        pattern: re.Pattern[str] | None = None,
+        pattern: Pattern | None = None,
     ) -> list[ActiveFlow]:
         """The largest flows over the data sources of `agents`, one per key; see flowquery.merge."""
         with self._pipeline:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from analytics.api import relaxed_json
-from analytics.flows.patterns import BadPattern, compile_pattern
+from analytics.flows.patterns import BadPattern, Pattern
 
 Number = TypeVar("Number", int, float)
 Choice = TypeVar("Choice", bound=Enum)
@@ -63,11 +63,11 @@ def choice(request: Request, parameter: str, default: Choice) -> Choice:
         raise HTTPException(400, f"{parameter} '{text}' is none of {known}") from None
 
 
-def pattern(request: Request, parameter: str) -> re.Pattern[str] | None:
+def pattern(request: Request, parameter: str) -> Pattern | None:
     """A regular expression."""
     text = request.query_params.get(parameter)
     try:
-        return None if text is None else compile_pattern(text)
+        return None if text is None else Pattern(text)
     except BadPattern as fault:
         raise HTTPException(400, f"{parameter} '{text}' is not a pattern: {fault}") from None
 

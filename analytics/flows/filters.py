@@ -11,12 +11,11 @@ right of = and != tests for absence. A missing key is unequal to every value and
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from analytics.flows.keys import Expression, InvalidDefinition, Sample, parse, split, unescape
-from analytics.flows.patterns import BadPattern, compile_pattern
+from analytics.flows.patterns import BadPattern, Pattern
 
 MAX_FILTER_TEXT = 10_000
 MAX_NESTING = 50
@@ -108,10 +107,10 @@ def _comparison(reader: _Reader) -> Callable[[Sample], bool]:
     return equal
 
 
-def _matching(key: Expression, pattern: re.Pattern[str], negated: bool) -> Callable[[Sample], bool]:
+def _matching(key: Expression, pattern: Pattern, negated: bool) -> Callable[[Sample], bool]:
     def matches(sample: Sample) -> bool:
         text = key.evaluate(sample)
-        return (text is not None and pattern.fullmatch(text) is not None) != negated
+        return (text is not None and pattern.matches(text)) != negated
 
     return matches
 
@@ -163,10 +162,10 @@ def _bare(reader: _Reader) -> str:
     return reader.text[start : reader.at].strip()
 
 
-def _pattern(reader: _Reader) -> re.Pattern[str]:
+def _pattern(reader: _Reader) -> Pattern:
     text = _quoted(reader) if reader.peek() in ("'", '"') else _bare(reader)
     try:
-        return compile_pattern(text)
+        return Pattern(text)
     except BadPattern as error:
         raise InvalidDefinition(f"filter: bad regular expression {text!r}: {error}") from None
 

@@ -6,13 +6,13 @@ texts are made of the result only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from analytics.flows.definitions import Program
+from analytics.flows.patterns import Pattern
 
 MANY = 10_000  # flows per data source that are read when a query selects by key
 
@@ -63,7 +63,7 @@ def merge(
     sources: Sequence[tuple[str, str]],
     mode: Mode,
     most: int,
-    pattern: re.Pattern[str] | None,
+    pattern: Pattern | None,
 ) -> list[ActiveFlow]:
     """At most `most` flows, one per key, largest first; those whose key text `pattern` finds something in."""
     merged: dict[tuple[int, bytes], list[Any]] = {}
@@ -83,7 +83,7 @@ def merge(
         if len(answer) >= most:
             break
         key = program.text(key_id, carried)
-        if pattern is None or pattern.search(key):
+        if pattern is None or pattern.is_in(key):
             agent, data_source = sources[source]
             answer.append(ActiveFlow(key, value, agent, data_source, count))
     return answer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from analytics.events.log import Event
 from analytics.events.thresholds import Threshold
 from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
 from analytics.flows.keys import InvalidDefinition
+from analytics.flows.patterns import Pattern
 from analytics.metrics.metrics import Statistic
 from analytics.metrics.numbers import ReceivingNumbers
 from tests.analytics.examples.wire import (
@@ -198,7 +198,7 @@ def test_choosing_flows(engine):
         switch.samples(*[tcp_frame(sport=port)] * port, rate=1)
     assert keys(engine, "f", max_flows=2) == ["10.0.1.1_SEP_30", "10.0.1.1_SEP_29"]
     assert keys(engine, "f", min_value=29.5) == ["10.0.1.1_SEP_30"]
-    assert keys(engine, "f", pattern=re.compile("_[1-3]$")) == [f"10.0.1.1_SEP_{port}" for port in (3, 2, 1)]
+    assert keys(engine, "f", pattern=Pattern("_[1-3]$")) == [f"10.0.1.1_SEP_{port}" for port in (3, 2, 1)]
     assert keys(engine, "f", max_flows=0) == []
     with pytest.raises(KeyError):
         engine.active_flows(["ALL"], "nix", NOW)
