@@ -127,6 +127,8 @@ class Listener:
                 connection.serve()
         except (OSError, MalformedMessage) as error:
             self._note("connection", type(error)(f"{address[0]}: {error}"))
+        except Exception as error:  # of a handler of Ryu's: it costs the connection, as before
+            self._note("connection", error)
         finally:
             deadline.cancel()
             acceptor.release(stream)
