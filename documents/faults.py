@@ -3,8 +3,8 @@ and shown in the program's status (`faults` in /analyzer/json and /v1/status). W
 not a fault: it ends the program with one line.
 
 A kind is a short constant of the code ("udp receive", "event poll"), never text from outside, so there are as many
-counters as there are places that count. The first fault of a kind is logged with its traceback; after that a kind gets
-one line per PERIOD_S at most, which says how many were not logged.
+counters as there are places that count. The first fault of a kind is logged with its traceback if it was raised; after
+that a kind gets one line per PERIOD_S at most, which says how many were not logged.
 """
 
 from __future__ import annotations

@@ -8,8 +8,16 @@ import pytest
 from topologies.lab import keeper
 
 
+@pytest.fixture
+def default_hangup():
+    """SIGHUP ends the process, also where nohup started it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_first_signal_raises_and_no_other(number):
+def test_the_first_signal_raises_and_no_other(default_hangup, number):
     with keeper.signals_raise() as check:
         with pytest.raises(SystemExit) as ended:
             os.kill(os.getpid(), number)
