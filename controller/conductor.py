@@ -113,17 +113,16 @@ class Conductor:
             self.installed[dpid].rules.pop(change.rule.identity, None)
 
     def packet_in(self, dpid: int, number: int, frame: bytes, now: float) -> list[Command]:
-        """ARP is answered or passed on; a probe shows discovery a link."""
+        """A probe shows discovery a link. ARP at an edge port shows a host, once all links are known."""
         switch = self.fabric.by_dpid.get(dpid)
         port = switch.ports.get(number) if switch else None
         if port is None:
             return []
         if self.discovery is not None:
             self.fabric = self.discovery.probe(self.fabric, port, frame, now)
-        if not self.fabric.is_edge(port):
-            return self._sync(now)
-        self.fabric, frames_out = hosts.answer(self.fabric, port, frame)
-        return [*self._sync(now), *frames_out]
+        if self.fabric.flood and self.fabric.is_edge(port):
+            self.fabric = hosts.learn(self.fabric, port, frame)
+        return self._sync(now)
 
     # Time, settings, analytics
 
