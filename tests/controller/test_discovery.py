@@ -4,6 +4,7 @@ from controller import frames
 from controller.commands import Emit
 from controller.conductor import Conductor, Report
 from controller.discovery import LINK_AGE, SETTLE, Discovery
+from controller.pipeline import RuleKind, kind_of
 from controller.topology import Fabric, Port
 from tests.controller.arp import request
 
@@ -71,6 +72,10 @@ def held(conductor):
     return {dpid: tuple(installed.rules.values()) for dpid, installed in conductor.view().installed.items()}
 
 
+def kinds(rules):
+    return {kind_of(rule.cookie) for rule in rules}
+
+
 def test_after_a_restart_discovery_keeps_the_rules_of_hosts_not_yet_learnt_again():
     first = settled_pair()
     first.packet_in(1, 1, request("02:00:00:00:00:01", "10.9.0.1", "10.9.0.2"), 20.0)
@@ -79,6 +84,25 @@ def test_after_a_restart_discovery_keeps_the_rules_of_hosts_not_yet_learnt_again
     link_found(again, 30.0)
     again.tick(30.0 + SETTLE)
     assert any(("eth_dst", "02:00:00:00:00:01") in rule.match for rule in held(again)[1])
+
+
+def test_after_a_restart_arp_goes_on_by_the_old_tree_until_discovery_has_settled():
+    before = held(settled_pair())
+    assert kinds(before[1]) >= {RuleKind.TREE, RuleKind.ARP_TREE, RuleKind.ARP_TRANSIT}
+    again = Conductor(discovery=Discovery())
+    reconnect(again, before, 30.0)
+    assert held(again) == before
+    link_found(again, 31.0)
+    again.tick(30.0 + SETTLE)
+    assert held(again) == before
+
+
+def test_rules_of_a_link_that_is_not_found_again_go_when_discovery_has_settled():
+    before = held(settled_pair())
+    again = Conductor(discovery=Discovery())
+    reconnect(again, before, 30.0)
+    again.tick(30.0 + SETTLE)
+    assert RuleKind.ARP_TRANSIT not in kinds(held(again)[1])
 
 
 def test_no_host_is_learnt_while_a_port_may_still_turn_out_to_end_a_link():

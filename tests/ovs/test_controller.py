@@ -63,6 +63,11 @@ def flows(ovs, bridge):
     return [line for line in ovs.ofctl("dump-flows", bridge, version="OpenFlow15").splitlines() if "cookie" in line]
 
 
+def tree_rules(ovs, bridge):
+    """The rules of kinds TREE, ARP_TRANSIT and ARP_TREE."""
+    return [line for line in flows(ovs, bridge) if re.search("cookie=0x486f770[589]", line)]
+
+
 def without_ages(lines):
     return sorted(re.sub(r"(duration|idle_age|n_packets|n_bytes)=[^,]*,? ?", "", line) for line in lines)
 
@@ -347,5 +352,13 @@ def test_without_a_topology_switches_links_and_the_names_of_ports_are_found(priv
 
         eventually(identified, 30)
         assert no_faults(controller)
+        before = {name: tree_rules(private_ovs, name) for name in SPEC.nodes}
+        controller.stop(signal.SIGKILL)
+        controller.start()
+        eventually(lambda: controller.connected(4))
+        eventually(lambda: len(controller.get("fabric")["links"]) == 4)
+        after = {name: tree_rules(private_ovs, name) for name in SPEC.nodes}
+        assert all(without_ages(after[name]) == without_ages(before[name]) for name in SPEC.nodes)
+        assert all(age(after[name]) > age(before[name]) for name in SPEC.nodes)  # none was taken away and put again
     finally:
         controller.stop()
