@@ -18,7 +18,9 @@ from controller.commands import Emit
 from controller.topology import Fabric, Link, Port, Switch
 
 PROBE_PERIOD = 2.0
-SETTLE = 3.0
+# Longer than a switch waits before it tries to connect again (Open vSwitch: 8 s, ovs-vswitchd.conf.db(5), max_backoff):
+# one that still forwards by old rules, its links not yet found, could close a loop with the new tree of the others.
+SETTLE = 10.0
 # A link not seen for this many seconds is gone (three probes lost).
 LINK_AGE = 3.5 * PROBE_PERIOD
 

@@ -22,7 +22,7 @@ def test_two_switches_find_their_link_their_hosts_and_their_sflow_names():
     probes = [command for command in conductor.tick(0.5) if isinstance(command, Emit)]
     assert {(probe.dpid, probe.port) for probe in probes} == {(1, 1), (1, 2), (2, 1), (2, 2)}
     (from_s1,) = [probe.frame for probe in probes if (probe.dpid, probe.port) == (1, 2)]
-    conductor.packet_in(2, 2, from_s1, 1.0)
+    conductor.packet_in(2, 2, from_s1, SETTLE)
     assert {(link.source.name, link.target.name) for link in conductor.fabric.links} == {
         ("s1-eth2", "s2-eth2"), ("s2-eth2", "s1-eth2"),
     }  # fmt: skip
@@ -51,7 +51,7 @@ def settled_pair(now=0.0):
     """A controller that has found the link between s1-eth2 and s2-eth2 and settled."""
     conductor = Conductor(discovery=Discovery())
     reconnect(conductor, {1: (), 2: ()}, now)
-    link_found(conductor, now)
+    link_found(conductor, now + SETTLE)
     conductor.tick(now + SETTLE)
     return conductor
 
@@ -81,7 +81,7 @@ def test_after_a_restart_discovery_keeps_the_rules_of_hosts_not_yet_learnt_again
     first.packet_in(1, 1, request("02:00:00:00:00:01", "10.9.0.1", "10.9.0.2"), 20.0)
     again = Conductor(discovery=Discovery())
     reconnect(again, held(first), 30.0)
-    link_found(again, 30.0)
+    link_found(again, 30.0 + SETTLE)
     again.tick(30.0 + SETTLE)
     assert any(("eth_dst", "02:00:00:00:00:01") in rule.match for rule in held(again)[1])
 
@@ -92,7 +92,18 @@ def test_after_a_restart_arp_goes_on_by_the_old_tree_until_discovery_has_settled
     again = Conductor(discovery=Discovery())
     reconnect(again, before, 30.0)
     assert held(again) == before
-    link_found(again, 31.0)
+    link_found(again, 29.0 + SETTLE)
+    again.tick(30.0 + SETTLE)
+    assert held(again) == before
+
+
+def test_a_tree_without_the_switch_that_connects_last_is_not_made():
+    """Open vSwitch waits up to 8 s between two attempts, and forwards by its old rules meanwhile."""
+    before = held(settled_pair())
+    again = Conductor(discovery=Discovery())
+    reconnect(again, {1: before[1]}, 30.0)
+    again.tick(38.0)
+    reconnect(again, {2: before[2]}, 38.5)
     again.tick(30.0 + SETTLE)
     assert held(again) == before
 
@@ -111,7 +122,7 @@ def test_no_host_is_learnt_while_a_port_may_still_turn_out_to_end_a_link():
     frame = request("02:00:00:00:00:01", "10.9.0.1", "10.9.0.2")
     conductor.packet_in(2, 2, frame, 1.0)
     assert conductor.fabric.hosts == ()
-    link_found(conductor, 2.0)
+    link_found(conductor, SETTLE)
     conductor.tick(SETTLE)
     conductor.packet_in(2, 2, frame, 1.0 + SETTLE)
     assert conductor.fabric.hosts == ()
