@@ -4,8 +4,9 @@
 - links: every port emits an LLDP probe that names it, and the switch where it arrives names the other end;
 - what sFlow calls a port: Open vSwitch's counter samples carry datapath id and port number beside the ifIndex.
 
-Until no switch was added for `SETTLE` seconds nothing is flooded, because a link not yet known could close a loop.
-Hosts are learnt from ARP (hosts.py).
+Until no switch was added for `SETTLE` seconds no tree is made, because a link not yet known could close a loop; a tree
+that switches hold from before stays. From then on hosts are learnt from ARP (hosts.py), not earlier, because the end of
+a link not yet known looks like an edge port.
 """
 
 from __future__ import annotations
