@@ -30,6 +30,8 @@ from controller.topology import Fabric, Port
 from controller.view import Definitions, View
 from ovs_rules.rule import Group, Rule
 
+FROM_LINKS = (RuleKind.TREE, RuleKind.ARP_TREE, RuleKind.ARP_TRANSIT)  # rules that follow from the links alone
+
 
 @dataclass(frozen=True)
 class Report:
@@ -113,17 +115,16 @@ class Conductor:
             self.installed[dpid].rules.pop(change.rule.identity, None)
 
     def packet_in(self, dpid: int, number: int, frame: bytes, now: float) -> list[Command]:
-        """ARP is answered or passed on; a probe shows discovery a link."""
+        """A probe shows discovery a link. ARP at an edge port shows a host, once all links are known."""
         switch = self.fabric.by_dpid.get(dpid)
         port = switch.ports.get(number) if switch else None
         if port is None:
             return []
         if self.discovery is not None:
             self.fabric = self.discovery.probe(self.fabric, port, frame, now)
-        if not self.fabric.is_edge(port):
-            return self._sync(now)
-        self.fabric, frames_out = hosts.answer(self.fabric, port, frame)
-        return [*self._sync(now), *frames_out]
+        if self.fabric.flood and self.fabric.is_edge(port):
+            self.fabric = hosts.learn(self.fabric, port, frame)
+        return self._sync(now)
 
     # Time, settings, analytics
 
@@ -227,12 +228,14 @@ class Conductor:
         rules = [rule for part in parts for rule in part.rules if refused.get(rule.identity) != rule]
         todo = changes(self.installed[dpid], rules, [group for part in parts for group in part.groups])
         if self.discovery is not None:
-            todo = [change for change in todo if not _forgets_hosts(change)]
+            todo = [change for change in todo if not _is_premature(change, settled=self.fabric.flood)]
         return tuple(todo)
 
 
-def _forgets_hosts(change: Change) -> bool:
-    """A removal that discovery may not make: after a restart the hosts behind these entries are not yet learnt anew."""
-    return isinstance(change, DropGroup) or (
-        isinstance(change, DropRule) and kind_of(change.rule.cookie) == RuleKind.HOST
-    )
+def _is_premature(change: Change, *, settled: bool) -> bool:
+    """A removal that discovery may not make: after a restart hosts are learnt anew only when they send ARP, and links
+    are found anew only when it has settled. Until then the tree found on the switches, loop-free as well, stays."""
+    if isinstance(change, DropRule):
+        kind = kind_of(change.rule.cookie)
+        return kind == RuleKind.HOST or (kind in FROM_LINKS and not settled)
+    return isinstance(change, DropGroup)

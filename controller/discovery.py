@@ -4,8 +4,9 @@
 - links: every port emits an LLDP probe that names it, and the switch where it arrives names the other end;
 - what sFlow calls a port: Open vSwitch's counter samples carry datapath id and port number beside the ifIndex.
 
-Until no switch was added for `SETTLE` seconds nothing is flooded, because a link not yet known could close a loop.
-Hosts are learnt from ARP (hosts.py).
+Until no switch was added for `SETTLE` seconds no tree is made, because a link not yet known could close a loop; a tree
+that switches hold from before stays. From then on hosts are learnt from ARP (hosts.py), not earlier, because the end of
+a link not yet known looks like an edge port.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from controller.commands import Emit
 from controller.topology import Fabric, Link, Port, Switch
 
 PROBE_PERIOD = 2.0
-SETTLE = 3.0
+# Longer than a switch waits before it tries to connect again (Open vSwitch: 8 s, ovs-vswitchd.conf.db(5), max_backoff):
+# one that still forwards by old rules, its links not yet found, could close a loop with the new tree of the others.
+SETTLE = 10.0
 # A link not seen for this many seconds is gone (three probes lost).
 LINK_AGE = 3.5 * PROBE_PERIOD
 

@@ -1,4 +1,4 @@
-"""The few frames the controller reads and writes itself: ARP (RFC 826) and the LLDP probes of discovery (IEEE 802.1AB).
+"""The few frames the controller handles: it reads ARP (RFC 826), and it writes and reads LLDP probes (IEEE 802.1AB).
 
 Bytes in, values out; anything malformed reads as None, because what a frame contains is no programming error.
 
@@ -10,14 +10,11 @@ Bytes in, values out; anything malformed reads as None, because what a frame con
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from ovs_rules.rule import ETH_ARP, ETH_LLDP
 
-BROADCAST = "ff:ff:ff:ff:ff:ff"
 LLDP_NEAREST_BRIDGE = "01:80:c2:00:00:0e"
-REQUEST, REPLY = 1, 2
 
 _ARP = struct.Struct("!HHBBH6s4s6s4s")
 _ARP_FIXED = (1, 0x0800, 6, 4)
@@ -25,39 +22,21 @@ _LOCALLY_ASSIGNED = 7  # subtype of both chassis id and port id
 _CHASSIS = b"howdah:"
 
 
-@dataclass(frozen=True)
-class Arp:
-    operation: int
-    sender_mac: str
-    sender_ip: str
-    target_mac: str
-    target_ip: str
-
-
 def ethertype(frame: bytes) -> int | None:
     return struct.unpack_from("!H", frame, 12)[0] if len(frame) >= 14 else None
 
 
-def read_arp(frame: bytes) -> Arp | None:
-    """An Ethernet/IPv4 ARP packet, None for anything else."""
+def read_arp_sender(frame: bytes) -> tuple[str, str] | None:
+    """(MAC, IPv4 address) of the sender of an Ethernet/IPv4 ARP packet, None for anything else."""
     if ethertype(frame) != ETH_ARP or len(frame) < 14 + _ARP.size:
         return None
-    *fixed, operation, sender_mac, sender_ip, target_mac, target_ip = _ARP.unpack_from(frame, 14)
-    if tuple(fixed) != _ARP_FIXED:
-        return None
-    return Arp(operation, _mac(sender_mac), str(IPv4Address(sender_ip)), _mac(target_mac), str(IPv4Address(target_ip)))
+    *fixed, _, mac, address, _, _ = _ARP.unpack_from(frame, 14)
+    return (mac.hex(":"), str(IPv4Address(address))) if tuple(fixed) == _ARP_FIXED else None
 
 
-def write_arp(arp: Arp, destination: str) -> bytes:
-    """An ARP packet in a frame to the MAC `destination`."""
-    return _ethernet(destination, arp.sender_mac, ETH_ARP) + _ARP.pack(
-        *_ARP_FIXED,
-        arp.operation,
-        _bytes(arp.sender_mac),
-        IPv4Address(arp.sender_ip).packed,
-        _bytes(arp.target_mac),
-        IPv4Address(arp.target_ip).packed,
-    )
+def is_group(mac: str) -> bool:
+    """Whether the MAC is that of a group, broadcast included."""
+    return bool(int(mac[:2], 16) & 1)
 
 
 def write_probe(dpid: int, port: int, source_mac: str = "0e:00:00:00:00:01") -> bytes:
@@ -97,10 +76,6 @@ def _ethernet(destination: str, source: str, kind: int) -> bytes:
 
 def _tlv(kind: int, value: bytes) -> bytes:
     return struct.pack("!H", kind << 9 | len(value)) + value
-
-
-def _mac(raw: bytes) -> str:
-    return raw.hex(":")
 
 
 def _bytes(mac: str) -> bytes:

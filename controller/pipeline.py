@@ -33,16 +33,21 @@ class RuleKind(IntEnum):
     TREE = 5
     ELEPHANT = 6
     REPLICATION = 7
+    ARP_TRANSIT = 8
+    ARP_TREE = 9
 
 
 # Within a table the larger number wins. Replication copies a datagram that an elephant rule may match as well, and
-# goes on to forward it itself, so it stands above.
+# goes on to forward it itself, so it stands above. ARP that comes over a link was copied to the controller where it
+# entered the fabric. ARP_TREE is for what neither HOST nor TREE matches.
 PRIORITY = {
     RuleKind.BASE: 0,
     RuleKind.ELEPHANT: 1000,
     RuleKind.REPLICATION: 2000,
     RuleKind.ARP: 3000,
+    RuleKind.ARP_TRANSIT: 3100,
     RuleKind.DISCOVERY: 4000,
+    RuleKind.ARP_TREE: 300,
     RuleKind.TREE: 400,
     RuleKind.HOST: 500,
 }

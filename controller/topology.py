@@ -154,6 +154,10 @@ class Fabric:
     def edge_ports(self, switch: str) -> list[Port]:
         return [port for port in self.switches[switch].ports.values() if self.is_edge(port)]
 
+    def link_ports(self, switch: str) -> list[int]:
+        """The numbers of the ports where a link to another switch ends, also while it is down."""
+        return sorted(port.number for port in self.switches[switch].ports.values() if not self.is_edge(port))
+
     # Paths through it
 
     @cached_property

@@ -2,7 +2,9 @@
 
 Hosts of the switch itself are reached by their port, hosts elsewhere through the select group of their edge switch
 (a plain output where there is one path only, which also lets sFlow report the output port). Broadcast and multicast
-follow one loop-free tree. ARP goes to the controller, which answers for hosts it knows, and so do probes.
+follow one loop-free tree, and so does ARP to a MAC that no rule knows: a reply may come before the rule for whoever
+asked. ARP therefore needs no controller; that gets a copy where ARP enters the fabric, to learn hosts from. A request
+crosses every switch once. Probes of discovery go to the controller alone.
 """
 
 from __future__ import annotations
@@ -13,9 +15,13 @@ from controller.feature import Feature, Wanted
 from controller.pipeline import EXCEPTIONS, FORWARDING, PRIORITY, RuleKind, cookie
 from controller.policy import ecmp
 from controller.topology import Fabric
-from ovs_rules.rule import ETH_ARP, ETH_LLDP, Action, Group, Output, Rule, ToGroup
+from ovs_rules.rule import ETH_ARP, ETH_LLDP, Action, Group, Output, Rule, ToGroup, Value
 
 MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"  # the group bit of a MAC, set for broadcast too (IEEE 802)
+ARP = (("eth_type", ETH_ARP),)
+TO_CONTROLLER = (Output("CONTROLLER"),)
+
+Match = tuple[tuple[str, Value], ...]
 
 
 class Forwarding(Feature):
@@ -37,12 +43,15 @@ def forwarding(fabric: Fabric, switch: str) -> Wanted:
     rules = [
         _base(EXCEPTIONS, goto=FORWARDING),
         _base(FORWARDING, goto=None),
-        _to_controller(RuleKind.ARP, ETH_ARP),
-        _to_controller(RuleKind.DISCOVERY, ETH_LLDP),
+        _exception(RuleKind.ARP, ARP, TO_CONTROLLER, goto=FORWARDING),
+        _exception(RuleKind.DISCOVERY, (("eth_type", ETH_LLDP),), TO_CONTROLLER),
     ]
+    for number in fabric.link_ports(switch):
+        rules.append(_exception(RuleKind.ARP_TRANSIT, (("in_port", number), *ARP), goto=FORWARDING))
     if fabric.flood:
         ports = sorted({port.number for port in fabric.edge_ports(switch)} | fabric.tree[switch])
-        rules.append(_forward(RuleKind.TREE, MULTICAST, tuple(Output(number) for number in ports)))
+        outputs = tuple(Output(number) for number in ports)
+        rules += [_forward(RuleKind.TREE, _to(MULTICAST), outputs), _forward(RuleKind.ARP_TREE, ARP, outputs)]
     groups: dict[str, Group] = {}
     ids = ecmp.group_ids(fabric)
     for host in fabric.hosts:
@@ -56,7 +65,7 @@ def forwarding(fabric: Fabric, switch: str) -> Wanted:
             action = ToGroup(group.group_id) if group else Output(links[0].source.number)
         else:
             continue
-        rules.append(_forward(RuleKind.HOST, host.mac, (action,)))
+        rules.append(_forward(RuleKind.HOST, _to(host.mac), (action,)))
     return Wanted(tuple(rules), tuple(groups.values()))
 
 
@@ -64,15 +73,13 @@ def _base(table: int, goto: int | None) -> Rule:
     return Rule((), goto=goto, table=table, priority=PRIORITY[RuleKind.BASE], cookie=cookie(RuleKind.BASE))
 
 
-def _to_controller(kind: RuleKind, eth_type: int) -> Rule:
-    return Rule(
-        (("eth_type", eth_type),),
-        (Output("CONTROLLER"),),
-        table=EXCEPTIONS,
-        priority=PRIORITY[kind],
-        cookie=cookie(kind),
-    )
+def _exception(kind: RuleKind, match: Match, actions: tuple[Action, ...] = (), goto: int | None = None) -> Rule:
+    return Rule(match, actions, goto=goto, table=EXCEPTIONS, priority=PRIORITY[kind], cookie=cookie(kind))
 
 
-def _forward(kind: RuleKind, eth_dst: str, actions: tuple[Action, ...]) -> Rule:
-    return Rule((("eth_dst", eth_dst),), actions, table=FORWARDING, priority=PRIORITY[kind], cookie=cookie(kind))
+def _forward(kind: RuleKind, match: Match, actions: tuple[Action, ...]) -> Rule:
+    return Rule(match, actions, table=FORWARDING, priority=PRIORITY[kind], cookie=cookie(kind))
+
+
+def _to(mac: str) -> Match:
+    return (("eth_dst", mac),)

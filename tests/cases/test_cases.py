@@ -12,8 +12,8 @@
                       "tick": true                        time alone; probes cross the links
                       "arp": [host, host]                 the first asks for the second's address
                       "sflow": true                       analytics' names of all ports
-    rules.txt       every change that follows, "<now> <switch> <change in ovs-ofctl's words>", frames sent to hosts,
-                    "<now> <switch> packet-out <port>", and what was adopted or refused, "<now> <count> <name>"
+    rules.txt       every change that follows, "<now> <switch> <change in ovs-ofctl's words>", and what was adopted or
+                    refused, "<now> <count> <name>"
 
 All switches are connected at the start; what they are sent then is not written down. A bug from the field becomes a
 case by writing down what was seen. UPDATE_CASES=1 rewrites rules.txt; read the diff.
@@ -26,7 +26,6 @@ from pathlib import Path
 
 import pytest
 
-from controller import frames
 from controller.commands import Emit
 from controller.conductor import Conductor, Report
 from controller.discovery import Discovery
@@ -117,8 +116,6 @@ class Play:
                 link = self.network.link_from.get((name, command.port))
                 if link:
                     self.frame(link.target.switch, link.target.number, command.frame, now)
-                elif frames.read_probe(command.frame) is None:
-                    self.lines.append(f"{now:g} {name} packet-out {command.port}")
                 continue
             refused = [change for change in command.changes if name == self.refusing and isinstance(change, PutRule)]
             for change in refused:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.commands import Send
+from controller.commands import Emit, Send
 from controller.conductor import Conductor, Report
 from controller.control import Policy
 from controller.elephants import GRACE, Limits
@@ -12,6 +12,7 @@ from controller.pipeline import RuleKind, cookie, kind_of
 from controller.reconcile import DropRule, Installed, PutRule
 from controller.topology import Fabric
 from ovs_rules.rule import Output, Rule, SetField
+from tests.controller.arp import request
 from topologies.leafspine import leafspine
 
 SPEC = leafspine(2, 2, 2, 5)
@@ -274,6 +275,17 @@ def test_a_switch_that_the_topology_does_not_know_is_left_alone():
     conductor = Conductor(Policy(), FABRIC)
     assert conductor.switch_up(0xBAD, Report("other", {}, {}), 0.0) == []
     assert conductor.packet_in(0xBAD, 1, b"\0" * 60, 0.0) == []
+
+
+def test_arp_teaches_hosts_at_edge_ports_alone_and_no_frame_is_sent(switches):
+    conductor = started(switches)
+    switches.news()
+    frame = request("02:00:00:00:00:07", "10.0.1.7", "10.0.2.1")
+    assert conductor.packet_in(SPINE1, 1, frame, 1.0) == []
+    commands = conductor.packet_in(LEAF1, 2, frame, 2.0)
+    assert {command.dpid for command in commands if isinstance(command, Send)} == {LEAF1, LEAF2, SPINE1, SPINE2}
+    assert not any(isinstance(command, Emit) for command in commands)
+    assert conductor.view().fabric.hosts_by_address["10.0.1.7"].switch == "leaf1"
 
 
 def rules_flow(rule):

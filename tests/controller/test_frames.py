@@ -1,9 +1,10 @@
-"""ARP and probes as bytes and back, whatever the bytes."""
+"""ARP read, probes written and read, whatever the bytes."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controller import frames
+from tests.controller.arp import frame as arp_frame
 from tests.controller.arp import request
 
 MACS = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
@@ -11,11 +12,10 @@ ADDRESSES = st.ip_addresses(v=4).map(str)
 
 
 @given(st.sampled_from([1, 2]), MACS, ADDRESSES, MACS, ADDRESSES, MACS)
-def test_arp_reads_back(operation, sender_mac, sender_ip, target_mac, target_ip, destination):
-    arp = frames.Arp(operation, sender_mac, sender_ip, target_mac, target_ip)
-    frame = frames.write_arp(arp, destination)
-    assert frames.read_arp(frame) == arp
-    assert all(frames.read_arp(frame[:cut]) is None for cut in range(len(frame)))
+def test_the_sender_of_arp_is_read(operation, sender_mac, sender_ip, target_mac, target_ip, destination):
+    frame = arp_frame(destination, operation, sender_mac, sender_ip, target_mac, target_ip)
+    assert frames.read_arp_sender(frame) == (sender_mac, sender_ip)
+    assert all(frames.read_arp_sender(frame[:cut]) is None for cut in range(len(frame)))
 
 
 def test_arp_on_the_wire():
@@ -38,5 +38,4 @@ def test_a_probe_reads_back_and_no_truncation_reads_as_another(dpid, number):
 @given(st.binary(max_size=120))
 def test_noise_is_neither_arp_nor_probe_of_ours(noise):
     assert frames.read_probe(noise) is None
-    arp = frames.read_arp(noise)
-    assert arp is None or frames.ethertype(noise) == 0x0806
+    assert frames.read_arp_sender(noise) is None or frames.ethertype(noise) == 0x0806

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from controller.flow import FlowKey
 from controller.forwarding.l2 import forwarding
-from controller.pipeline import GROUP_BASE, RuleKind, cookie, is_our_group, is_ours, kind_of
+from controller.pipeline import FORWARDING, GROUP_BASE, RuleKind, cookie, is_our_group, is_ours, kind_of
 from controller.policy import ecmp, replication
 from controller.reconcile import DropGroup, DropRule, Installed, PutGroup, PutRule, changes, describe
 from controller.rules import Control, adopted, express
@@ -58,10 +58,33 @@ def test_all_rules_and_groups_are_recognisably_ours():
     assert kind_of(cookie(RuleKind.BASE) | 0xEE << 32) is None
 
 
-def test_broadcast_floods_only_where_all_links_are_known():
+@pytest.mark.parametrize("kind", [RuleKind.TREE, RuleKind.ARP_TREE])
+def test_broadcast_and_unknown_arp_follow_the_tree_only_where_all_links_are_known(kind):
     unsure = Fabric(FABRIC.switches, FABRIC.links, FABRIC.hosts, flood=False)
-    assert any(kind_of(rule.cookie) == RuleKind.TREE for rule in forwarding(FABRIC, "leaf1").rules)
-    assert not any(kind_of(rule.cookie) == RuleKind.TREE for rule in forwarding(unsure, "leaf1").rules)
+    assert of_kind(FABRIC, "leaf1", kind)
+    assert not of_kind(unsure, "leaf1", kind)
+
+
+def of_kind(fabric, switch, kind):
+    return [rule for rule in forwarding(fabric, switch).rules if kind_of(rule.cookie) == kind]
+
+
+@pytest.mark.parametrize("switch, links", [("leaf1", [3, 4, 5]), ("spine2", [1, 2, 3])])
+def test_arp_goes_on_everywhere_and_is_copied_to_the_controller_only_where_it_enters(switch, links):
+    (copy,) = of_kind(FABRIC, switch, RuleKind.ARP)
+    assert (copy.match, copy.actions, copy.goto) == ((("eth_type", 0x0806),), (Output("CONTROLLER"),), FORWARDING)
+    transit = of_kind(FABRIC, switch, RuleKind.ARP_TRANSIT)
+    assert [dict(rule.match)["in_port"] for rule in transit] == links
+    assert all((rule.actions, rule.goto) == ((), FORWARDING) for rule in transit)
+    assert all(rule.priority > copy.priority for rule in transit)
+
+
+def test_arp_to_an_unknown_mac_leaves_by_the_ports_of_broadcast():
+    for switch in FABRIC.switches:
+        (broadcast,), (unknown,) = (of_kind(FABRIC, switch, kind) for kind in (RuleKind.TREE, RuleKind.ARP_TREE))
+        assert unknown.actions == broadcast.actions
+        known = of_kind(FABRIC, switch, RuleKind.HOST)
+        assert all(unknown.priority < rule.priority for rule in (broadcast, *known))
 
 
 def test_group_numbers_differ_even_where_datapath_ids_end_alike():

@@ -147,6 +147,21 @@ def test_a_killed_controller_loses_no_packet_and_adopts_its_rules(site, eventual
     eventually(lambda: arrivals()[-1].get("distinct") == sent)
 
 
+def test_hosts_find_each_other_while_the_controller_is_dead(site, eventually):
+    """Without their neighbour entries, which is what a refresh after half a minute amounts to."""
+    eventually(lambda: reaches(site, "h1", "10.0.2.1"))
+    site.controller.stop(signal.SIGKILL)
+    for name in ("h1", "h3"):
+        site.lab.host(name).pexec("ip", "neigh", "flush", "all")
+    eventually(lambda: reaches(site, "h1", "10.0.2.1"))
+    eventually(lambda: reaches(site, "h2", "10.0.2.2"))  # these two have never heard of each other
+
+
+def reaches(site, host, address):
+    _, _, status = site.lab.host(host).pexec("ping", "-c", "1", "-W", "1", address)
+    return status == 0
+
+
 def elephant_rules():
     """The elephants' rules on leaf 1, without their counters and ages."""
     shown = subprocess.run(

@@ -47,7 +47,7 @@ def fabric(private_ovs, tmp_path, eventually):
     try:
         build(private_ovs, controller)
         eventually(lambda: controller.connected(4), 30)
-        eventually(lambda: len(flows(private_ovs, "leaf1")) >= 9)
+        eventually(lambda: len(flows(private_ovs, "leaf1")) >= 12)
         yield private_ovs, controller
         assert controller.process is None or no_faults(controller)
     finally:
@@ -61,6 +61,11 @@ def no_faults(controller):
 
 def flows(ovs, bridge):
     return [line for line in ovs.ofctl("dump-flows", bridge, version="OpenFlow15").splitlines() if "cookie" in line]
+
+
+def tree_rules(ovs, bridge):
+    """The rules of kinds TREE, ARP_TRANSIT and ARP_TREE."""
+    return [line for line in flows(ovs, bridge) if re.search("cookie=0x486f770[589]", line)]
 
 
 def without_ages(lines):
@@ -142,6 +147,39 @@ def test_broadcast_reaches_every_other_host_once(fabric):
     assert len(crossed) == len(set(crossed))
     out = re.findall(r"Datapath actions: (.*)", text)[-1].split(",")
     assert len(out) == len(set(out)) == 3
+
+
+def arp_reaches(ovs, source, destination):
+    """Where ARP that a host sends to a MAC goes: host ports by name, and "controller" for each copy, sorted."""
+    host = SPEC.hosts[source]
+    _, text = trace(ovs, host.port, dl_src=host.mac, dl_dst=destination, dl_type="0x0806", arp_op=1)
+    names = {number: name for name, number in re.findall(r"(\S+) \d+/(\d+): \(dummy\)", ovs.appctl("dpif/show"))}
+    actions = re.findall(r"Datapath actions: (.*)", text)[-1]
+    copies, out = re.findall(r"userspace\(.*?\)\)", actions), re.sub(r"userspace\(.*?\)\),?", "", actions)
+    assert all("controller(" in copy for copy in copies)
+    return sorted(["controller" for _ in copies] + [names[number] for number in out.split(",")])
+
+
+def connected_switches(ovs):
+    return ovs.vsctl("--bare", "--columns=is_connected", "list", "controller").split().count("true")
+
+
+@pytest.mark.parametrize("destination", ["ff:ff:ff:ff:ff:ff", "02:00:00:00:00:99"], ids=["broadcast", "unknown MAC"])
+def test_arp_reaches_every_other_host_once_and_needs_no_controller(fabric, eventually, destination):
+    ovs, controller = fabric
+    from_h1 = ["controller", "leaf1-eth2", "leaf2-eth1", "leaf2-eth2"]
+    from_h4 = ["controller", "leaf1-eth1", "leaf1-eth2", "leaf2-eth1"]
+    eventually(lambda: arp_reaches(ovs, "h1", destination) == from_h1)
+    eventually(lambda: arp_reaches(ovs, "h4", destination) == from_h4)
+    controller.stop(signal.SIGKILL)
+    eventually(lambda: connected_switches(ovs) == 0)
+    assert arp_reaches(ovs, "h1", destination) == from_h1
+    assert arp_reaches(ovs, "h4", destination) == from_h4
+
+
+def test_arp_to_a_known_host_on_its_leaf_goes_to_that_host_alone(fabric):
+    ovs, _ = fabric
+    assert arp_reaches(ovs, "h1", SPEC.hosts["h2"].mac) == ["controller", "leaf1-eth2"]
 
 
 def test_a_restarted_controller_adopts_and_changes_nothing(fabric, eventually):
@@ -279,7 +317,7 @@ def test_a_switch_that_refuses_a_rule_is_named_and_the_rest_goes_on(private_ovs,
         refused = eventually(lambda: controller.get("status")["counts"]["refused_by_switch"], 10)
         assert refused >= 1
         assert "switch 0000000000000001 refused add-flow cookie=0x486f77" in controller.log.read_text()
-        eventually(lambda: len(flows(private_ovs, "leaf1")) == 3 + 3)
+        eventually(lambda: len(flows(private_ovs, "leaf1")) == 3 + 5)
         eventually(controller.analytics_alive, 30)
         assert controller.get("status")["counts"]["refused_by_switch"] == refused
     finally:
@@ -314,5 +352,13 @@ def test_without_a_topology_switches_links_and_the_names_of_ports_are_found(priv
 
         eventually(identified, 30)
         assert no_faults(controller)
+        before = {name: tree_rules(private_ovs, name) for name in SPEC.nodes}
+        controller.stop(signal.SIGKILL)
+        controller.start()
+        eventually(lambda: controller.connected(4))
+        eventually(lambda: len(controller.get("fabric")["links"]) == 4)
+        after = {name: tree_rules(private_ovs, name) for name in SPEC.nodes}
+        assert all(without_ages(after[name]) == without_ages(before[name]) for name in SPEC.nodes)
+        assert all(age(after[name]) > age(before[name]) for name in SPEC.nodes)  # none was taken away and put again
     finally:
         controller.stop()
