@@ -41,7 +41,7 @@ class MalformedCapture(ValueError):
     """The file is not a capture, or ends within a packet; the message names file and offset."""
 
 
-class Interface(NamedTuple):
+class CaptureInterface(NamedTuple):
     """How to read the packets of one pcapng interface."""
 
     link: int
@@ -148,7 +148,7 @@ def _blocks(source: _Source) -> Iterator[tuple[int, int, str, bytes]]:
 
 
 def _pcapng(source: _Source) -> Packets:
-    interfaces: list[Interface] = []
+    interfaces: list[CaptureInterface] = []
     for offset, kind, order, body in _blocks(source):
         try:
             if kind == SECTION:
@@ -175,7 +175,7 @@ def _supported(link: int, source: _Source, offset: int) -> int:
     return link
 
 
-def _interface(order: str, body: bytes) -> Interface:
+def _interface(order: str, body: bytes) -> CaptureInterface:
     """An interface block: link type, and of its options the resolution and offset of its clock."""
     link = struct.unpack(order + "H", body[:2])[0]
     ticks, offset, at = 1e6, 0.0, 8
@@ -189,7 +189,7 @@ def _interface(order: str, body: bytes) -> Interface:
         elif code == TIME_OFFSET:
             offset = float(struct.unpack(order + "q", value)[0])
         at += 4 + (length + 3 & ~3)
-    return Interface(link, ticks, offset)
+    return CaptureInterface(link, ticks, offset)
 
 
 def _network(packet: bytes, link: int) -> bytes:
