@@ -31,7 +31,7 @@ def controller(tmp_path, answering, eventually):
     (tmp_path / "howdah.yaml").write_text(settings)
     controller.start()
     try:
-        eventually(lambda: controller.connected(0), 60)
+        eventually(lambda: controller.connected(0))
         yield controller
     finally:
         controller.stop()
@@ -46,9 +46,9 @@ def lines(controller, text):
 
 
 def test_wrong_answers_are_counted_by_kind_and_give_one_traceback_each(controller, answering, eventually):
-    eventually(controller.analytics_alive, 30)
+    eventually(controller.analytics_alive)
     answering.answers |= {"/events/json?eventID": event(agent=None), "/dump": b'[{"dataSource": 1}]'}
-    eventually(lambda: min(faults(controller).get(kind, 0) for kind in ("event poll", "flow poll")) >= 4, 60)
+    eventually(lambda: min(faults(controller).get(kind, 0) for kind in ("event poll", "flow poll")) >= 4)
     assert faults(controller).keys() == {"event poll", "flow poll"}
     assert len(lines(controller, "Traceback")) == 2
     (line,) = lines(controller, "event poll: ")
@@ -60,7 +60,7 @@ def test_wrong_answers_are_counted_by_kind_and_give_one_traceback_each(controlle
     answering.answers.clear()
     answering.put.clear()
     before = answering.asked
-    eventually(lambda: answering.asked > before + 6, 60)  # both loops went on all the time
+    eventually(lambda: answering.asked > before + 6)  # both loops went on all the time
     assert controller.analytics_alive()
     assert answering.put == []  # and nothing had to be defined again
 
@@ -68,13 +68,13 @@ def test_wrong_answers_are_counted_by_kind_and_give_one_traceback_each(controlle
 def test_analytics_that_is_lost_is_one_kind_and_everything_is_put_again_when_it_answers(
     controller, answering, eventually
 ):
-    eventually(controller.analytics_alive, 30)
+    eventually(controller.analytics_alive)
     answering.put.clear()
     answering.answers["/"] = (500, b"out of order")
-    eventually(lambda: faults(controller).get("analytics connection"), 30)
+    eventually(lambda: faults(controller).get("analytics connection"))
     assert not controller.analytics_alive()
     answering.answers.clear()
-    eventually(controller.analytics_alive, 30)
+    eventually(controller.analytics_alive)
     assert set(answering.put) == {
         "/topology/json", "/flow/howdah_flow/json", "/threshold/howdah_elephant_5000000/json",
     }  # fmt: skip
@@ -85,9 +85,9 @@ def test_analytics_that_is_lost_is_one_kind_and_everything_is_put_again_when_it_
 @pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="children ignore SIGINT too")
 def test_ctrl_c_ends_a_controller_whose_threads_are_busy(controller, answering, eventually):
     answering.long_poll_s = 0.0
-    eventually(lambda: answering.asked > 100, 60)
+    eventually(lambda: answering.asked > 100)
     controller.process.send_signal(signal.SIGINT)
-    assert eventually(lambda: controller.process.poll() is not None, 60)
+    assert eventually(lambda: controller.process.poll() is not None)
     assert "uncaught exception" not in controller.log.read_text()
     controller.process = None
 

@@ -29,7 +29,7 @@ def analytics(eventually):
     supervisor.supervise(time.time())
     feed = Feed(supervisor.settings.base)
     try:
-        eventually(feed.alive, 60)
+        eventually(feed.alive)
         yield feed, ("127.0.0.1", sflow)
     finally:
         supervisor.stop()

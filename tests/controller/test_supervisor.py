@@ -22,7 +22,7 @@ def analytics(eventually):
     supervisor.supervise(time.time())
     feed = Feed(supervisor.settings.base)
     try:
-        eventually(feed.alive, 60)
+        eventually(feed.alive)
         yield supervisor, feed
     finally:
         supervisor.stop()
@@ -42,7 +42,7 @@ def test_the_supervisor_starts_again_what_died_and_waits_longer_each_time(analyt
         now += delays[-1] + 0.1
         assert "started as process" in supervisor.supervise(now)
     assert delays == [FIRST_DELAY * factor for factor in (2, 4, 8)]
-    eventually(feed.alive, 20)
+    eventually(feed.alive)
 
 
 def test_a_stopped_supervisor_leaves_no_process(analytics):

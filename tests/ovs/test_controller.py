@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from controller.topology import Fabric
+from tests.patience import PATIENCE_S
 from tests.ryu_manager import BIN, Controller, free_ports
 from topologies.leafspine import leafspine
 
@@ -46,7 +47,7 @@ def fabric(private_ovs, tmp_path, eventually):
     controller.start()
     try:
         build(private_ovs, controller)
-        eventually(lambda: controller.connected(4), 30)
+        eventually(lambda: controller.connected(4))
         eventually(lambda: len(flows(private_ovs, "leaf1")) >= 12)
         yield private_ovs, controller
         assert controller.process is None or no_faults(controller)
@@ -187,7 +188,7 @@ def test_a_restarted_controller_adopts_and_changes_nothing(fabric, eventually):
     before = {name: flows(ovs, name) for name in SPEC.nodes}
     controller.stop(signal.SIGKILL)
     controller.start()
-    eventually(lambda: controller.connected(4), 30)
+    eventually(lambda: controller.connected(4))
     after = {name: flows(ovs, name) for name in SPEC.nodes}
     assert {name: without_ages(lines) for name, lines in after.items()} == {
         name: without_ages(lines) for name, lines in before.items()
@@ -200,9 +201,9 @@ def test_a_restarted_switch_is_programmed_again(fabric, eventually):
     ovs, controller = fabric
     before = without_ages(flows(ovs, "leaf1"))
     ovs.stop_daemon("ovs-vswitchd", kill=True)
-    eventually(lambda: controller.connected(0), 30)
+    eventually(lambda: controller.connected(0))
     ovs.start_switch()
-    eventually(lambda: controller.connected(4), 30)
+    eventually(lambda: controller.connected(4))
     eventually(lambda: without_ages(flows(ovs, "leaf1")) == before)
 
 
@@ -211,27 +212,27 @@ def test_foreign_rules_survive(fabric, eventually):
     ovs.ofctl("add-flow", "leaf1", "cookie=0x77,table=0,priority=9,in_port=9,actions=drop", version="OpenFlow15")
     controller.stop(signal.SIGKILL)
     controller.start()
-    eventually(lambda: controller.connected(4), 30)
+    eventually(lambda: controller.connected(4))
     assert any("cookie=0x77" in line for line in flows(ovs, "leaf1"))
 
 
 def test_a_killed_analytics_comes_back(fabric, eventually):
     _, controller = fabric
-    eventually(controller.analytics_alive, 30)
+    eventually(controller.analytics_alive)
     pid = controller.analytics_pid()
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: controller.get("status")["analytics"]["starts"] == 2, 30)
-    eventually(controller.analytics_alive, 30)
-    flow = requests.get(f"http://127.0.0.1:{controller.analytics}/flow/howdah_flow/json", timeout=5)
+    eventually(lambda: controller.get("status")["analytics"]["starts"] == 2)
+    eventually(controller.analytics_alive)
+    flow = requests.get(f"http://127.0.0.1:{controller.analytics}/flow/howdah_flow/json", timeout=PATIENCE_S)
     assert flow.json()["value"] == "bytes"
 
 
 def test_analytics_ends_with_a_killed_controller(fabric, eventually):
     _, controller = fabric
-    eventually(controller.analytics_alive, 30)
+    eventually(controller.analytics_alive)
     pid = controller.analytics_pid()
     controller.stop(signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), 15)
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_a_link_down_is_routed_around_and_comes_back(fabric, eventually):
@@ -256,12 +257,12 @@ def test_policy_is_validated_and_names_what_is_wrong(fabric):
     _, controller = fabric
     url = f"http://127.0.0.1:{controller.http}/v1/policy"
     for body, named in (('{"markin": true}', "markin"), ('{"dscp": 64}', "dscp"), ("nonsense", "/v1/policy")):
-        answer = requests.put(url, data=body, timeout=5)
+        answer = requests.put(url, data=body, timeout=PATIENCE_S)
         assert answer.status_code == 400
         assert named in answer.json()["error"]
-    assert requests.put(url, data='{"steering": false}', timeout=5).status_code == 204
+    assert requests.put(url, data='{"steering": false}', timeout=PATIENCE_S).status_code == 204
     assert controller.get("policy")["steering"] is False
-    assert requests.get(f"http://127.0.0.1:{controller.http}/v1/nothing", timeout=5).status_code == 404
+    assert requests.get(f"http://127.0.0.1:{controller.http}/v1/nothing", timeout=PATIENCE_S).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,7 @@ def test_a_bad_configuration_ends_the_start_with_one_line(tmp_path, text, named)
     ports = [str(port) for port in free_ports(2)]
     done = subprocess.run(
         [BIN / "ryu-manager", "--ofp-tcp-listen-port", ports[0], "--wsapi-port", ports[1], "controller.app"],
-        env=env, capture_output=True, text=True, timeout=30, check=False,
+        env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("howdah: ")]
@@ -297,7 +298,7 @@ def test_a_port_in_use_ends_the_start_with_one_line():
         for options in (("--wsapi-port", str(taken)), ("--ofp-tcp-listen-port", str(taken), "--wsapi-port", "0")):
             done = subprocess.run(
                 [BIN / "ryu-manager", *options, "controller.app"],
-                capture_output=True, text=True, timeout=30, check=False,
+                capture_output=True, text=True, timeout=PATIENCE_S, check=False,
             )  # fmt: skip
             assert done.returncode == 1
             assert f"port {taken} ({options[0]})" in done.stderr
@@ -313,12 +314,12 @@ def test_a_switch_that_refuses_a_rule_is_named_and_the_rest_goes_on(private_ovs,
         private_ovs.vsctl("--", "--id=@full", "create", "Flow_Table", "flow_limit=3", "overflow_policy=refuse",
                           "--", "set", "bridge", "leaf1", "flow_tables:1=@full",
                           "--", "set-controller", "leaf1", f"tcp:127.0.0.1:{controller.openflow}")  # fmt: skip
-        eventually(lambda: controller.connected(1), 30)
-        refused = eventually(lambda: controller.get("status")["counts"]["refused_by_switch"], 10)
+        eventually(lambda: controller.connected(1))
+        refused = eventually(lambda: controller.get("status")["counts"]["refused_by_switch"])
         assert refused >= 1
         assert "switch 0000000000000001 refused add-flow cookie=0x486f77" in controller.log.read_text()
         eventually(lambda: len(flows(private_ovs, "leaf1")) == 3 + 5)
-        eventually(controller.analytics_alive, 30)
+        eventually(controller.analytics_alive)
         assert controller.get("status")["counts"]["refused_by_switch"] == refused
     finally:
         controller.stop()
@@ -326,8 +327,8 @@ def test_a_switch_that_refuses_a_rule_is_named_and_the_rest_goes_on(private_ovs,
 
 def test_the_topology_put_to_analytics_is_the_fabric(fabric, eventually):
     _, controller = fabric
-    eventually(controller.analytics_alive, 30)
-    document = requests.get(f"http://127.0.0.1:{controller.analytics}/topology/json", timeout=5).json()
+    eventually(controller.analytics_alive)
+    document = requests.get(f"http://127.0.0.1:{controller.analytics}/topology/json", timeout=PATIENCE_S).json()
     document.pop("version")
     assert Fabric.from_spec(type(SPEC).from_json(document)).switches == Fabric.from_spec(SPEC).switches
 
@@ -337,8 +338,8 @@ def test_without_a_topology_switches_links_and_the_names_of_ports_are_found(priv
     controller.start()
     try:
         build(private_ovs, controller)
-        eventually(lambda: controller.connected(4), 30)
-        eventually(lambda: len(controller.get("fabric")["links"]) == 4, 30)
+        eventually(lambda: controller.connected(4))
+        eventually(lambda: len(controller.get("fabric")["links"]) == 4)
         eventually(lambda: all(any("dl_dst=01:00:00:00:00:00/" in line for line in flows(private_ovs, name))
                                for name in SPEC.nodes), 30)  # fmt: skip
         private_ovs.vsctl("--id=@s", "create", "sflow", "agent=lo", f'target="127.0.0.1:{controller.sflow}"',
@@ -350,7 +351,7 @@ def test_without_a_topology_switches_links_and_the_names_of_ports_are_found(priv
             named = {port["name"]: port["ifindex"] for port in leaf["ports"]}
             return leaf["agent"] == "127.0.0.1" and named["leaf1-eth1"] == "1001"
 
-        eventually(identified, 30)
+        eventually(identified)
         assert no_faults(controller)
         before = {name: tree_rules(private_ovs, name) for name in SPEC.nodes}
         controller.stop(signal.SIGKILL)
