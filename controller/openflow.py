@@ -12,6 +12,7 @@ what no rule of ours has.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -40,16 +41,10 @@ def _parse_bucket(cls: type, buf: bytes, offset: int) -> Any:
     """OFPBucket.parser with the properties read up to the end of the bucket (OpenFlow 1.5, 7.3.4.3.1)."""
     bucket = cls()
     bucket.len, bucket.action_array_len, bucket.bucket_id = struct.unpack_from(ofp.OFP_BUCKET_PACK_STR, buf, offset)
-    at, end = offset + ofp.OFP_BUCKET_SIZE, offset + bucket.len
-    actions_end = at + bucket.action_array_len
-    while at < actions_end:
-        action = parser.OFPAction.parser(buf, at)
-        bucket.actions.append(action)
-        at += action.len
-    rest = buf[actions_end:end]
-    while rest:
-        prop, rest = parser.OFPGroupBucketProp.parse(rest)
-        bucket.properties.append(prop)
+    actions = offset + ofp.OFP_BUCKET_SIZE
+    properties = actions + bucket.action_array_len
+    bucket.actions = _elements(parser.OFPAction.parser, buf, actions, properties)
+    bucket.properties = _properties(parser.OFPGroupBucketProp.parse, buf[properties : offset + bucket.len])
     return bucket
 
 
@@ -59,17 +54,28 @@ def _parse_group(cls: type, buf: bytes, offset: int) -> Any:
     group.length, group.type, group.group_id, group.bucket_array_len = struct.unpack_from(
         ofp.OFP_GROUP_DESC_STATS_PACK_STR, buf, offset
     )
-    at, end = offset + ofp.OFP_GROUP_DESC_STATS_SIZE, offset + group.length
-    buckets_end = at + group.bucket_array_len
-    while at < buckets_end:
-        bucket = parser.OFPBucket.parser(buf, at)
-        group.buckets.append(bucket)
-        at += bucket.len
-    rest = buf[buckets_end:end]
-    while rest:
-        prop, rest = parser.OFPGroupProp.parse(rest)
-        group.properties.append(prop)
+    buckets = offset + ofp.OFP_GROUP_DESC_STATS_SIZE
+    properties = buckets + group.bucket_array_len
+    group.buckets = _elements(parser.OFPBucket.parser, buf, buckets, properties)
+    group.properties = _properties(parser.OFPGroupProp.parse, buf[properties : offset + group.length])
     return group
+
+
+def _elements(parse: Callable[[bytes, int], Any], buf: bytes, at: int, end: int) -> list[Any]:
+    """What stands from `at` to `end`, each as long as it says."""
+    found = []
+    while at < end:
+        found.append(parse(buf, at))
+        at += found[-1].len
+    return found
+
+
+def _properties(parse: Callable[[bytes], tuple[Any, bytes]], rest: bytes) -> list[Any]:
+    found = []
+    while rest:
+        prop, rest = parse(rest)
+        found.append(prop)
+    return found
 
 
 def _parse_experimenter_action(cls: type, buf: bytes, offset: int) -> Any:
