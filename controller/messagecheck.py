@@ -7,7 +7,7 @@ behind it. What passes, Ryu's parsers can read in one pass; what does not raises
 connection.
 
 Only the messages that this controller uses are passed on at all (`is_wanted`): Ryu would parse any other type, and any
-message of an older OpenFlow version, with parsers that nobody here needs. A hello may be of any version, because all
+message of an older OpenFlow version, with parsers that are not needed here. A hello may be of any version, because all
 versions share its layout and it is how a switch says that it speaks no 1.5.
 
 Cost: linear in the message's length, at most 64 KiB.

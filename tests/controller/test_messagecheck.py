@@ -101,7 +101,7 @@ def test_impossible_lengths_are_refused(name):
     ],
     ids=["experimenter", "OpenFlow 1.0", "meters", "hello failed", "unknown"],
 )
-def test_what_nobody_needs_is_passed_over(wire):
+def test_what_is_not_needed_is_passed_over(wire):
     assert not is_wanted(wire)
 
 

@@ -176,7 +176,7 @@ def certificates(tmp_path):
     return tmp_path
 
 
-def test_tls_admits_a_switch_with_a_certificate_and_nobody_else(private_ovs, certificates, eventually):
+def test_tls_admits_a_switch_with_a_certificate_and_no_other(private_ovs, certificates, eventually):
     tls = "  openflow: {tls: {key: controller.key, certificate: controller.pem, ca: ca.pem}}\n"
     with running(certificates, tls) as controller:
         eventually(lambda: controller.connected(0))
