@@ -82,7 +82,6 @@ def test_analytics_that_is_lost_is_one_kind_and_everything_is_put_again_when_it_
     assert any("status 500 out of order" in line for line in lines(controller, "analytics connection: "))
 
 
-@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="children ignore SIGINT too")
 def test_ctrl_c_ends_a_controller_whose_threads_are_busy(controller, answering, eventually):
     answering.long_poll_s = 0.0
     eventually(lambda: answering.asked > 100)

@@ -7,13 +7,11 @@ import time
 
 import pytest
 
-from controller.config import Analytics
 from controller.feed import Feed, Unavailable, WrongAnswer
 from controller.flow import FlowKey, FlowObservation
-from controller.supervisor import Supervisor
 from tests.analytics.examples.wire import counter_sample, datagram, flow_sample, record, sampled_header, tcp_frame
+from tests.controller.analytics_process import analytics_process
 from tests.controller.answering import Answering, event
-from tests.ryu_manager import free_ports
 from topologies.leafspine import leafspine
 
 SPEC = leafspine(2, 2, 2, 5).with_ifindexes({"leaf1-eth1": 11, "leaf1-eth2": 12, "spine1-eth1": 21})
@@ -23,16 +21,8 @@ FLOW = FlowKey("10.0.1.1", "10.0.2.1", 6, 5001, 80)
 @pytest.fixture(scope="module")
 def analytics(eventually):
     """A real analytics process; its Feed and its sFlow address."""
-    (port,) = free_ports(1)
-    (sflow,) = free_ports(1, socket.SOCK_DGRAM)
-    supervisor = Supervisor(Analytics(port=port, sflow_port=sflow))
-    supervisor.supervise(time.time())
-    feed = Feed(supervisor.settings.base)
-    try:
-        eventually(feed.alive)
-        yield feed, ("127.0.0.1", sflow)
-    finally:
-        supervisor.stop()
+    with analytics_process(eventually) as (supervisor, feed):
+        yield feed, ("127.0.0.1", supervisor.settings.sflow_port)
 
 
 def sampled(agent, sequence, frames, ifindex=11, rate=10):

@@ -2,30 +2,19 @@
 
 import os
 import signal
-import socket
 import time
 
 import pytest
 
-from controller.config import Analytics
-from controller.feed import Feed
-from controller.supervisor import FIRST_DELAY, AnalyticsEnded, Supervisor
-from tests.ryu_manager import free_ports
+from controller.supervisor import FIRST_DELAY, AnalyticsEnded
+from tests.controller.analytics_process import analytics_process
 
 
 @pytest.fixture
 def analytics(eventually):
     """A supervisor whose analytics answers, and its Feed."""
-    (port,) = free_ports(1)
-    (sflow,) = free_ports(1, socket.SOCK_DGRAM)
-    supervisor = Supervisor(Analytics(port=port, sflow_port=sflow))
-    supervisor.supervise(time.time())
-    feed = Feed(supervisor.settings.base)
-    try:
-        eventually(feed.alive)
-        yield supervisor, feed
-    finally:
-        supervisor.stop()
+    with analytics_process(eventually) as running:
+        yield running
 
 
 def test_the_supervisor_starts_again_what_died_and_waits_longer_each_time(analytics, eventually):
