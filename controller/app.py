@@ -38,7 +38,7 @@ from controller.load import Meter
 from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import Change, DropRule, PutRule, describe
 from controller.rest import Health, Northbound
-from controller.sessions import Session, Sessions
+from controller.sessions import Session, Sessions, TooMuch
 from controller.supervisor import Supervisor
 from controller.view import Definitions
 from documents.faults import Faults
@@ -55,6 +55,13 @@ START_UP_S = 10.0
 
 App = TypeVar("App", bound="Howdah")
 
+_EPOCH = time.time() - time.monotonic()
+
+
+def now() -> float:
+    """Seconds since the epoch by a clock that never steps: the system's, as it was when this program started."""
+    return _EPOCH + time.monotonic()
+
 
 def on(event: type, *dispatchers: str) -> Callable[[Callable[[App, Any], None]], Callable[[App, Any], None]]:
     """Ryu's set_ev_cls; what the handler raises is a fault of the kind "OpenFlow <event>"."""
@@ -65,8 +72,10 @@ def on(event: type, *dispatchers: str) -> Callable[[Callable[[App, Any], None]],
         def guarded(app: App, event: Any) -> None:
             try:
                 handler(app, event)
+            except TooMuch as error:
+                app.disconnect(event.msg.datapath, error)
             except Exception as error:
-                app.faults.note(kind, error, time.time())
+                app.faults.note(kind, error, now())
 
         set_ev_cls(event, list(dispatchers))(guarded)
         return guarded
@@ -79,7 +88,7 @@ def _begin(faults: Faults) -> tuple[config.Settings, Conductor]:
     try:
         settings = config.load(os.environ)
         conductor = config.conductor(settings)
-        listener.install(settings.openflow, faults, time.time)
+        listener.install(settings.openflow, faults, now)
     except ValueError as error:
         sys.exit(f"howdah: {error}")
     cfg.CONF.set_default("wsapi_host", settings.listen)
@@ -124,8 +133,7 @@ class Howdah(app_manager.RyuApp):
         self.sessions = Sessions()
         self._defined: Definitions | None = None
         self._polled = 0.0
-        self._began = time.time()
-        self._sending = hub.Semaphore(1)
+        self._began = now()
         kwargs["wsgi"].register(NorthboundController, {"app": self})
         logging.getLogger("ryu.lib.hub").setLevel(logging.WARNING)  # a line per HTTP request buries what matters
 
@@ -156,7 +164,7 @@ class Howdah(app_manager.RyuApp):
                 self._lost(error)
                 hub.sleep(RETRY_PERIOD)
             except Exception as error:
-                self.faults.note(kind, error, time.time())
+                self.faults.note(kind, error, now())
                 hub.sleep(RETRY_PERIOD)
             hub.sleep(period)
 
@@ -174,9 +182,9 @@ class Howdah(app_manager.RyuApp):
 
     def _lost(self, error: Unavailable) -> None:
         """Everything is put again when analytics answers; until then forwarding stays as it is."""
-        now = time.time()
-        if self.is_active and (self.health.analytics_alive or now - self._began > START_UP_S):
-            self.faults.note("analytics connection", error, now)
+        at = now()
+        if self.is_active and (self.health.analytics_alive or at - self._began > START_UP_S):
+            self.faults.note("analytics connection", error, at)
         self._defined = None
         self.health.analytics_alive = False
 
@@ -184,28 +192,28 @@ class Howdah(app_manager.RyuApp):
         if self._defined is None:
             hub.sleep(RETRY_PERIOD)
         elif seen := self.feed.events():
-            self.execute(self.conductor.observed(seen, time.time(), complete=False))
+            self.execute(self.conductor.observed(seen, now(), complete=False))
 
     def poll_flows(self) -> None:
         """Polls every port's flows: once a second, and more often while something is about to show."""
-        if time.time() - self._polled < POLL_PERIOD and not self.conductor.unsettled(time.time()):
+        if now() - self._polled < POLL_PERIOD and not self.conductor.unsettled(now()):
             return
         self._define()
         if self.conductor.definitions().ports:
-            self.execute(self.conductor.ports_reported(self.feed.ports(), time.time()))
-        self._polled = now = time.time()
-        seen = self.feed.flows(now)
-        self._answered(now)
-        self.execute(self.conductor.observed(seen, now, complete=True))
+            self.execute(self.conductor.ports_reported(self.feed.ports(), now()))
+        self._polled = at = now()
+        seen = self.feed.flows(at)
+        self._answered(at)
+        self.execute(self.conductor.observed(seen, at, complete=True))
 
-    def _answered(self, now: float) -> None:
+    def _answered(self, at: float) -> None:
         if not self.health.analytics_alive:
             self.health.analytics_alive = True
-            self.conductor.resumed(now)
+            self.conductor.resumed(at)
             self.logger.info("analytics at %s answers; flow %s is defined", self.feed.base, FLOW)
 
     def supervise(self) -> None:
-        if self.supervisor and (line := self.supervisor.supervise(time.time())):
+        if self.supervisor and (line := self.supervisor.supervise(now())):
             self.health.analytics_starts = self.supervisor.starts
             self.logger.info("%s", line)
 
@@ -216,7 +224,7 @@ class Howdah(app_manager.RyuApp):
         datapath = event.datapath
         if event.state == MAIN_DISPATCHER:
             if refusal := self.sessions.refusal(datapath, self.settings.openflow.datapaths):
-                self.faults.note("openflow switch refused", PermissionError(refusal), time.time())
+                self.faults.note("openflow switch refused", PermissionError(refusal), now())
                 datapath.close()
             else:
                 self.sessions.open(datapath)
@@ -228,21 +236,20 @@ class Howdah(app_manager.RyuApp):
     @on(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
     def on_groups(self, event: Any) -> None:
         if session := self.sessions.of(event.msg.datapath):
-            session.groups += [openflow.group(entry) for entry in event.msg.body]
+            session.take_groups(event.msg)
 
     @on(ofp_event.EventOFPFlowDescStatsReply, MAIN_DISPATCHER)
     def on_rules(self, event: Any) -> None:
         """The last of what a switch reports on connecting: from here on it is programmed."""
-        if session := self.sessions.of(event.msg.datapath):
-            session.rules += [openflow.rule(entry) for entry in event.msg.body]
-            if openflow.is_last(event.msg):
-                self.execute(self.conductor.switch_up(session.dpid, session.report(), time.time()))
-                self._announce_switch(session)
+        session = self.sessions.of(event.msg.datapath)
+        if session and session.take_rules(event.msg):
+            self.execute(self.conductor.switch_up(session.dpid, session.report(), now()))
+            self._announce_switch(session)
 
     @on(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def on_barrier(self, event: Any) -> None:
         if session := self.sessions.of(event.msg.datapath):
-            self.conductor.confirmed(session.dpid, session.confirmed(event.msg.xid), time.time())
+            self.conductor.confirmed(session.dpid, session.confirmed(event.msg.xid), now())
 
     @on(ofp_event.EventOFPErrorMsg, CONFIG_DISPATCHER, MAIN_DISPATCHER)
     def on_error(self, event: Any) -> None:
@@ -256,54 +263,63 @@ class Howdah(app_manager.RyuApp):
     @on(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     def on_flow_removed(self, event: Any) -> None:
         if session := self.sessions.of(event.msg.datapath):
-            self.execute(self.conductor.flow_removed(session.dpid, openflow.rule(event.msg), time.time()))
+            self.execute(self.conductor.flow_removed(session.dpid, openflow.rule(event.msg), now()))
 
     @on(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
     def on_port(self, event: Any) -> None:
         if session := self.sessions.of(event.msg.datapath):
             port = event.msg.desc
             up = openflow.is_up(port) and not openflow.is_gone(event.msg)
-            self.execute(self.conductor.port_changed(session.dpid, port.port_no, up, time.time()))
+            self.execute(self.conductor.port_changed(session.dpid, port.port_no, up, now()))
 
     @on(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     def on_packet(self, event: Any) -> None:
         if session := self.sessions.of(event.msg.datapath):
             port = event.msg.match["in_port"]
-            self.execute(self.conductor.packet_in(session.dpid, port, event.msg.data, time.time()))
+            self.execute(self.conductor.packet_in(session.dpid, port, event.msg.data, now()))
 
     @on(ofp_event.EventOFPPortStatsReply, MAIN_DISPATCHER)
     def on_port_counters(self, event: Any) -> None:
         if session := self.sessions.of(event.msg.datapath):
-            self.meter.ports(session.dpid, openflow.port_counters(event.msg.body), time.time())
+            counted = openflow.port_counters(event.msg.body)
+            known = {number: each for number, each in counted.items() if number in session.datapath.ports}
+            self.meter.ports(session.dpid, known, now())
 
     @on(ofp_event.EventOFPGroupStatsReply, MAIN_DISPATCHER)
     def on_group_counters(self, event: Any) -> None:
         if session := self.sessions.of(event.msg.datapath):
-            self.meter.groups(session.dpid, openflow.group_counters(event.msg.body))
+            counted, known = openflow.group_counters(event.msg.body), self.conductor.groups(session.dpid)
+            self.meter.groups(session.dpid, {number: counted[number] for number in counted.keys() & known})
 
     def poll_counters(self) -> None:
         for session in self.sessions:
-            session.request(openflow.counter_requests(session.datapath))
+            session.ask_counters()
 
     def tick(self) -> None:
-        self.execute(self.conductor.tick(time.time()))
+        self.execute(self.conductor.tick(now()))
 
     # Out
 
     def execute(self, commands: Iterable[Command]) -> None:
-        """Does what the conductor wants, in the order of its decisions.
-
-        A full send queue lets other threads in between; an older rule must not overtake a newer one there.
-        """
-        with self._sending:
-            for command in commands:
-                session = self.sessions.get(command.dpid)
+        """Does what the conductor wants, in the order of its decisions; sending never waits (listener.py)."""
+        for command in commands:
+            session = self.sessions.get(command.dpid)
+            if session is None:
+                continue
+            try:
                 match command:
-                    case Emit(port=port, frame=frame) if session:
+                    case Emit(port=port, frame=frame):
                         session.emit(port, frame)
-                    case Send(changes=changes) if session:
+                    case Send(changes=changes):
                         session.send(changes)
                         self._announce(session.dpid, changes)
+            except TooMuch as error:
+                self.disconnect(session.datapath, error)
+
+    def disconnect(self, datapath: Any, error: TooMuch) -> None:
+        """Ends the connection of a switch that makes the controller keep too much; it may connect again."""
+        self.faults.note("openflow switch disconnected", error, now())
+        datapath.close()
 
     def _announce(self, dpid: int, changes: Iterable[Change]) -> None:
         """Elephants' rules are logged; the rest of the pipeline is only of interest when debugging."""
@@ -334,10 +350,10 @@ class NorthboundController(ControllerBase):
         if req.method != "GET" and token and not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
             return _response(401, {"error": "writing needs the header Authorization: Bearer <token>"})
         try:
-            answer = self.app.northbound.answer(req.method, path, req.params, req.body, time.time())
+            answer = self.app.northbound.answer(req.method, path, req.params, req.body, now())
             self.app.execute(answer.commands)
         except Exception as error:
-            self.app.faults.note("HTTP request", error, time.time())
+            self.app.faults.note("HTTP request", error, now())
             return _response(500, {"error": f"/v1/{path}: a fault of the controller; see its log"})
         return _response(answer.status, answer.body)
 

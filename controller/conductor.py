@@ -13,7 +13,7 @@ input. Readers get a frozen view (view.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller import hosts
@@ -23,6 +23,7 @@ from controller.discovery import Discovery
 from controller.feature import Feature, Wanted
 from controller.flow import FlowObservation
 from controller.forwarding.l2 import Forwarding
+from controller.packetins import PacketIns
 from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import Change, DropGroup, DropRule, Identity, Installed, PutRule, changes
 from controller.records import Counts
@@ -56,7 +57,8 @@ class Conductor:
     def __post_init__(self) -> None:
         self.counts = Counts()
         self.elephants = ElephantControl(self.policy, self.counts)
-        self.features: tuple[Feature, ...] = (Forwarding(), *self.more, self.elephants)
+        self.packet_ins = PacketIns()
+        self.features: tuple[Feature, ...] = (Forwarding(), self.packet_ins, *self.more, self.elephants)
         self.installed: dict[int, Installed] = {}
         self._refusals: dict[int, dict[Identity, Rule]] = {}
         self._flows_seen: dict[tuple[str, int], int] = {}
@@ -120,6 +122,8 @@ class Conductor:
         port = switch.ports.get(number) if switch else None
         if port is None:
             return []
+        if not self.packet_ins.allows(port, now):
+            return self._sync(now) if self.packet_ins.mute(port, now) else []
         if self.discovery is not None:
             self.fabric = self.discovery.probe(self.fabric, port, frame, now)
         if self.fabric.flood and self.fabric.is_edge(port):
@@ -193,6 +197,10 @@ class Conductor:
             thresholds = {port.speed: self.elephants.tracker.threshold(port) for port in edges if port.speed}
             self._definitions = Definitions(self.fabric, thresholds, ports=self.discovery is not None)
         return self._definitions
+
+    def groups(self, dpid: int) -> Collection[int]:
+        """The numbers of our groups on a switch."""
+        return self.installed[dpid].groups.keys() if dpid in self.installed else ()
 
     def unsettled(self, now: float) -> bool:
         """Whether the next samples matter: an elephant's path, or its arrival on a new one, is not yet seen."""

@@ -85,6 +85,7 @@ class ElephantSettings:
     steering: bool = True
     dscp: int = 1
     cap: int = 1000
+    controls_per_second: int = 100
     idle_timeout: int = 5
     hold: float = 2.0
 
@@ -97,6 +98,8 @@ class ElephantSettings:
             raise ValueError(f"idle_timeout {self.idle_timeout} is not between 1 and 65535 seconds")
         if self.cap < 0:
             raise ValueError(f"cap {self.cap} is negative")
+        if self.controls_per_second < 1:
+            raise ValueError(f"controls_per_second {self.controls_per_second} is not at least 1")
 
     @property
     def policy(self) -> Policy:
@@ -106,6 +109,7 @@ class ElephantSettings:
             self.steering,
             self.dscp,
             self.cap,
+            self.controls_per_second,
             self.idle_timeout,
             self.hold,
         )

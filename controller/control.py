@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from controller.budget import Budget
 from controller.elephants import Limits, Tracker
 from controller.feature import Feature, Wanted
 from controller.flow import FlowKey, FlowObservation
@@ -23,15 +24,22 @@ from ovs_rules.rule import Rule
 
 @dataclass(frozen=True)
 class Policy:
-    """What the controller does about elephants. `cap` is rules per ingress switch; timeouts in seconds."""
+    """What the controller does about elephants. `cap` is rules per ingress switch, `controls_per_second` how many of
+    them may be new or moved, the largest first, whatever sFlow says; timeouts in seconds.
+    """
 
     limits: Limits = field(default_factory=Limits)
     marking: bool = True
     steering: bool = True
     dscp: int = LOWER_EFFORT
     cap: int = 1000
+    controls_per_second: int = 100
     idle_timeout: int = 5
     hold: float = 2.0
+
+
+def _budget(policy: Policy) -> Budget[str]:
+    return Budget(policy.controls_per_second, policy.controls_per_second)
 
 
 class ElephantControl(Feature):
@@ -44,6 +52,7 @@ class ElephantControl(Feature):
         self.records = ElephantRecords()
         self.controls: dict[FlowKey, Control] = {}
         self._moved_at: dict[FlowKey, float] = {}
+        self._budget: Budget[str] = _budget(policy)
 
     def wanted(self, fabric: Fabric, now: float) -> Mapping[str, Wanted]:
         rules: dict[str, list[Rule]] = {control.ingress: [] for control in self.controls.values()}
@@ -55,6 +64,8 @@ class ElephantControl(Feature):
 
     def set_policy(self, policy: Policy, fabric: Fabric, now: float) -> None:
         """Takes a new policy; marks and moves that it does not want are no longer wanted of the switches."""
+        if policy.controls_per_second != self.policy.controls_per_second:
+            self._budget = _budget(policy)
         self.policy = policy
         self.tracker.limits = policy.limits
         if not policy.steering:
@@ -120,24 +131,36 @@ class ElephantControl(Feature):
                 self.records.live[flow].state = "refused"
                 self.counts.refused_by_cap += 1
         dscp = self.policy.dscp if self.policy.marking else None
-        for flow, elephant in live.items():
-            if flow not in kept:
-                continue
+        for elephant in sorted((live[flow] for flow in kept), key=lambda elephant: -elephant.rate):
+            flow, ingress = elephant.flow, elephant.entry.switch
             old = self.controls.get(flow)
+            if old is None and not self._budget.take([ingress], now):
+                self._defer(flow)
+                continue
             path = old.path if old and old.path in elephant.paths(fabric) else None
-            self.controls[flow] = Control(flow, elephant.entry.switch, dscp, path)
+            self.controls[flow] = Control(flow, ingress, dscp, path)
         if self.policy.steering:
-            self._steer(kept, fabric, now)
+            self._steer(kept & self.controls.keys(), fabric, now)
         for flow, elephant in live.items():
             control = self.controls.get(flow)
             self.records.see(elephant, fabric, control.path if control else None)
+
+    def _defer(self, flow: FlowKey) -> None:
+        """An elephant that waits for its ingress switch's budget; the next decision considers it again."""
+        record = self.records.live[flow]
+        if record.state != "deferred":
+            record.state = "deferred"
+            self.counts.deferred += 1
 
     def _steer(self, flows: set[FlowKey], fabric: Fabric, now: float) -> None:
         elephants = {flow: self.tracker.live[flow] for flow in flows}
         placed = {flow: path for flow in flows if (path := self.path_of(flow, fabric)) is not None}
         moves = placement.decide(fabric, elephants, placed, self._moved_at, now=now, hold=self.policy.hold)
         for move in moves:
-            self.controls[move.flow] = replace(self.controls[move.flow], path=move.path)
+            control = replace(self.controls[move.flow], path=move.path)
+            if not self._budget.take(express(fabric, control, self.policy.idle_timeout).keys(), now):
+                continue
+            self.controls[move.flow] = control
             self._moved_at[move.flow] = now
             elephants[move.flow].forget(move.path)
             self.counts.moves += 1

@@ -8,9 +8,11 @@ whatever comes. Here
    oldest of them is closed for the newest, so silent ones keep no switch out;
 3. switches may take half of the process's descriptors. When descriptors run out all the same, the oldest connection
    that is no switch yet is closed, and accepting goes on;
-4. every message is checked (messagecheck.py) before it is parsed; a malformed one costs its connection;
+4. every message is checked (messagecheck.py) before it is parsed; a malformed one costs its connection, and so does
+   one port more than MAX_PORTS;
 5. HTTP: at most MAX_HTTP_CONNECTIONS, each quiet for at most HTTP_TIMEOUT_S, the oldest closed for the newest;
-6. a switch that answers no echo for about 15 s is disconnected, so a dead connection does not keep its datapath id.
+6. a switch that answers no echo for about 15 s is disconnected, so a dead connection does not keep its datapath id;
+7. sending never waits for a switch: what it does not read is queued, and MAX_QUEUED messages end its connection.
 
 What goes wrong is a fault: counted by kind, logged at a limited rate. Cost: one green thread and one descriptor a
 connection, as in Ryu.
@@ -50,6 +52,8 @@ MAX_HANDSHAKES = 64
 ECHO_PERIOD_S, ECHOS_MISSED = 5.0, 2
 MAX_HTTP_CONNECTIONS = 64
 HTTP_TIMEOUT_S = 10.0
+MAX_PORTS = 10_000
+MAX_QUEUED = 100_000  # messages; a switch of a fabric of thousands of hosts gets thousands when it connects
 REPLACED_OPTIONS = ("ctl_privkey", "ctl_cert", "ca_certs", "ofp_ssl_listen_port", "ofp_switch_address_list")
 
 Note = Callable[[str, Exception], None]  # kind and error of a fault
@@ -73,11 +77,20 @@ class Connection(ryu_controller.Datapath):  # type: ignore[misc]
     def __init__(self, stream: Any, address: tuple[Any, ...], on_switch: Callable[[], None]) -> None:
         self._on_switch = on_switch
         super().__init__(stream, address)
+        self.send_q = hub.Queue(MAX_QUEUED)
+        self._send_q_sem = hub.BoundedSemaphore(MAX_QUEUED)
 
     def set_state(self, state: str) -> None:
         if state == MAIN_DISPATCHER:
             self._on_switch()
         super().set_state(state)
+
+    def send(self, buf: bytes, close_socket: bool = False) -> bool:
+        """Queues a message; False if the connection ends, as it does when the queue is full."""
+        if self.send_q is not None and self.send_q.full():
+            self.close()
+            return False
+        return bool(super().send(buf, close_socket))
 
 
 class Listener:
@@ -147,6 +160,8 @@ def _checked(note: Note) -> Callable[..., Any]:
         message = bytes(message)
         if not is_wanted(message):
             return None
+        if len(getattr(datapath, "ports", ())) > MAX_PORTS:
+            raise MalformedMessage(f"more than {MAX_PORTS} ports")
         parser = ofproto_parser._MSG_PARSERS.get(version)
         if parser is None:
             raise MalformedMessage(f"hello of OpenFlow version {version}")

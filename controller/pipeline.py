@@ -35,6 +35,8 @@ class RuleKind(IntEnum):
     REPLICATION = 7
     ARP_TRANSIT = 8
     ARP_TREE = 9
+    MUTED_ARP = 10
+    MUTED_LLDP = 11
 
 
 # Within a table the larger number wins. Replication copies a datagram that an elephant rule may match as well, and
@@ -46,7 +48,9 @@ PRIORITY = {
     RuleKind.REPLICATION: 2000,
     RuleKind.ARP: 3000,
     RuleKind.ARP_TRANSIT: 3100,
+    RuleKind.MUTED_ARP: 3200,
     RuleKind.DISCOVERY: 4000,
+    RuleKind.MUTED_LLDP: 4100,
     RuleKind.ARP_TREE: 300,
     RuleKind.TREE: 400,
     RuleKind.HOST: 500,

@@ -25,6 +25,7 @@ class Counts:
     elephants: int = 0
     moves: int = 0
     refused_by_cap: int = 0
+    deferred: int = 0
     refused_by_switch: int = 0
     adopted: int = 0
 

@@ -49,6 +49,7 @@ class PolicyChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     steering: bool | msgspec.UnsetType = msgspec.UNSET
     dscp: Annotated[int, msgspec.Meta(ge=0, le=63)] | msgspec.UnsetType = msgspec.UNSET
     cap: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
+    controls_per_second: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Northbound:
 
     def _policy(self, view: View, query: Query) -> Any:
         policy = view.policy
-        return {"marking": policy.marking, "steering": policy.steering, "dscp": policy.dscp, "cap": policy.cap}
+        return {name: getattr(policy, name) for name in PolicyChange.__struct_fields__}
 
     def _set_policy(self, body: bytes, now: float) -> Answer:
         try:

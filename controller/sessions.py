@@ -3,6 +3,10 @@
 Errors and barrier replies name what they are about by transaction id only, so a session keeps every change under its
 id until the barrier behind it is answered. A datapath id belongs to the connection that has it for as long as that
 one lives (listener.py ends those that answer no echo): a second one is refused, whoever it is.
+
+What a switch may make the controller keep is bounded: answers count only if they were asked for, and only once; a
+report has at most MAX_REPORTED entries, and MAX_UNCONFIRMED batches may wait for their barriers. More raises
+TooMuch, which costs the connection.
 """
 
 from __future__ import annotations
@@ -16,6 +20,13 @@ from controller.conductor import Report
 from controller.reconcile import Change
 from ovs_rules.rule import Group, Rule
 
+MAX_REPORTED = 200_000  # a rule takes about 2 kB here; 80 switches with 1024 hosts hold 1,100 each
+MAX_UNCONFIRMED = 10_000
+
+
+class TooMuch(ValueError):
+    """A switch reports more than any real one has, or confirms nothing."""
+
 
 @dataclass
 class Session:
@@ -24,6 +35,7 @@ class Session:
     datapath: Any
     rules: list[Rule] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
+    asked: set[int] = field(default_factory=set)
     sent: dict[int, Change] = field(default_factory=dict)
     barriers: dict[int, list[int]] = field(default_factory=dict)
 
@@ -31,13 +43,46 @@ class Session:
     def dpid(self) -> int:
         return int(self.datapath.id)
 
-    def request(self, messages: Iterable[Any]) -> None:
-        """Sends questions whose answers come as events."""
-        for message in messages:
+    def ask_state(self) -> None:
+        """Asks for the groups and the rules that the switch holds."""
+        for message in openflow.state_requests(self.datapath):
+            self.datapath.set_xid(message)
+            self.asked.add(message.xid)
             self.datapath.send_msg(message)
+
+    def ask_counters(self) -> None:
+        """Asks for the counters of ports and groups; the answers come as events."""
+        for message in openflow.counter_requests(self.datapath):
+            self.datapath.send_msg(message)
+
+    def take_groups(self, reply: Any) -> None:
+        """A part of the answer to `ask_state`: groups."""
+        if self._is_asked(reply):
+            self.groups += [openflow.group(entry) for entry in reply.body]
+            self._check_size()
+
+    def take_rules(self, reply: Any) -> bool:
+        """A part of the answer to `ask_state`: rules; whether it was the last one."""
+        if not self._is_asked(reply):
+            return False
+        self.rules += [openflow.rule(entry) for entry in reply.body]
+        self._check_size()
+        return openflow.is_last(reply)
+
+    def _is_asked(self, reply: Any) -> bool:
+        known = reply.xid in self.asked
+        if openflow.is_last(reply):
+            self.asked.discard(reply.xid)
+        return known
+
+    def _check_size(self) -> None:
+        if len(self.rules) + len(self.groups) > MAX_REPORTED:
+            raise TooMuch(f"switch {self.dpid:016x} reports more than {MAX_REPORTED} rules and groups")
 
     def send(self, changes: Iterable[Change]) -> None:
         """Sends changes in order, then a barrier. Each is kept before it is sent: its answer may come at once."""
+        if len(self.barriers) >= MAX_UNCONFIRMED:
+            raise TooMuch(f"switch {self.dpid:016x} confirmed none of the last {MAX_UNCONFIRMED} batches of changes")
         xids = []
         for change in changes:
             message = openflow.message(self.datapath, change)
@@ -103,7 +148,7 @@ class Sessions:
     def open(self, datapath: Any) -> None:
         """A new connection; the switch is asked for what it holds."""
         session = self._by_dpid[datapath.id] = Session(datapath)
-        session.request(openflow.state_requests(datapath))
+        session.ask_state()
 
     def close(self, datapath: Any) -> bool:
         """A connection ended; whether it was the one in use."""

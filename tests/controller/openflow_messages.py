@@ -15,8 +15,8 @@ def message(kind: int, body: bytes, version: int = VERSION) -> bytes:
     return struct.pack("!BBHI", version, kind, 8 + len(body), 1) + body
 
 
-def multipart(kind: int, body: bytes) -> bytes:
-    return message(19, struct.pack("!HH4x", kind, 0) + body)
+def multipart(kind: int, body: bytes, *, more: bool = False) -> bytes:
+    return message(19, struct.pack("!HH4x", kind, more) + body)
 
 
 def serialized(*parts: object) -> bytes:

@@ -1,5 +1,7 @@
 """The conductor: observations in, rules out, through restarts of every program it works with."""
 
+from dataclasses import replace
+
 import pytest
 
 from controller.commands import Emit, Send
@@ -269,6 +271,32 @@ def test_at_the_cap_the_largest_win_and_the_refusal_is_counted_once(switches):
     assert [rules_flow(rule) for rule in switches.elephant_rules(LEAF1)] == ["10.0.1.2"]
     assert conductor.counts.refused_by_cap == 1
     assert conductor.elephants.records.live[ONE].state == "refused"
+
+
+def test_forged_flows_cost_a_bounded_number_of_rules_a_second_and_the_largest_get_them(switches):
+    """sFlow of 2,250 new elephants a second made as many changes of rules a second."""
+    conductor = started(switches, Policy(controls_per_second=10))
+    switches.news()
+    flows = [FlowKey("10.0.1.1", "10.0.2.1", 6, 1024 + number, 80) for number in range(2000)]
+    poll(conductor, switches, 5.0, *(seen(flow, "leaf1-eth1", 1.0 + flow.source_port / 1000, 5.0) for flow in flows))
+    assert {dict(rule.match)["tcp_src"] for rule in switches.elephant_rules(LEAF1)} == set(range(3014, 3024))
+    assert conductor.view().counts.deferred == 990  # of the 1000 within the cap
+    assert {record.state for record in conductor.view().elephants} == {"marked", "deferred", "refused"}
+    poll(conductor, switches, 5.5, *(seen(flow, "leaf1-eth1", 1.0 + flow.source_port / 1000, 5.5) for flow in flows))
+    assert {dict(rule.match)["tcp_src"] for rule in switches.elephant_rules(LEAF1)} == set(range(3009, 3024))
+    assert conductor.view().counts.deferred == 990
+    assert len(switches.news()) == 15
+
+
+def test_a_link_down_frees_pinned_elephants_whatever_the_budget(switches):
+    conductor = started(switches, Policy(controls_per_second=2))
+    collide(conductor, switches, 5.0)
+    collide(conductor, switches, 6.0)
+    assert [rule for rule in switches.elephant_rules(LEAF1) if rule.goto is None]
+    poll(conductor, switches, 6.0, seen(replace(ONE, source_port=1), "leaf1-eth1", 2.4, 6.0))  # takes the last token
+    for port in (3, 4):  # both of leaf1's links
+        switches.execute(conductor, conductor.port_changed(LEAF1, port, False, 6.0), 6.0)
+    assert not [rule for rule in switches.elephant_rules(LEAF1) if rule.goto is None]
 
 
 def test_a_switch_that_the_topology_does_not_know_is_left_alone():

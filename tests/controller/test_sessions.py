@@ -3,8 +3,9 @@
 import pytest
 from ryu.ofproto import ofproto_v1_5 as ofp
 
+from controller import sessions as module
 from controller.reconcile import DropRule, PutGroup, PutRule
-from controller.sessions import Sessions
+from controller.sessions import Sessions, TooMuch
 from ovs_rules.rule import Bucket, Group, Output, Rule
 from tests.controller.datapath import Datapath
 
@@ -84,3 +85,57 @@ def test_a_report_holds_what_the_switch_said(session):
     session.rules += RULES
     report = session.report()
     assert (report.name, report.rules, report.groups) == (None, tuple(RULES), ())
+
+
+class Reply:
+    """A part of a multipart reply; its body is not looked into."""
+
+    def __init__(self, xid, entries=0, more=False):
+        self.xid, self.body = xid, [object()] * entries
+        self.flags = ofp.OFPMPF_REPLY_MORE if more else 0
+
+
+@pytest.fixture
+def asking(monkeypatch):
+    """(session, transaction ids of its questions for groups and for rules); every entry reads as one rule."""
+    monkeypatch.setattr(module.openflow, "rule", lambda entry: RULES[0])
+    monkeypatch.setattr(module.openflow, "group", lambda entry: RULES[0])
+    sessions, datapath = Sessions(), Datapath(1)
+    sessions.open(datapath)
+    return sessions.get(1), *(message.xid for message in datapath.sent)
+
+
+def test_a_report_is_complete_with_the_last_part_of_the_rules(asking):
+    session, groups, rules = asking
+    session.take_groups(Reply(groups, 2))
+    assert not session.take_rules(Reply(rules, 3, more=True))
+    assert session.take_rules(Reply(rules, 1))
+    assert (len(session.rules), len(session.groups)) == (4, 2)
+
+
+def test_what_was_not_asked_for_and_what_comes_again_counts_for_nothing(asking):
+    session, groups, rules = asking
+    assert not session.take_rules(Reply(rules + 100, 5))
+    session.take_groups(Reply(groups + 100, 5))
+    assert session.take_rules(Reply(rules, 1))
+    assert not session.take_rules(Reply(rules, 5))
+    assert (len(session.rules), len(session.groups)) == (1, 0)
+
+
+def test_an_endless_report_is_too_much(asking, monkeypatch):
+    session, groups, rules = asking
+    monkeypatch.setattr(module, "MAX_REPORTED", 100)
+    session.take_groups(Reply(groups, 50, more=True))
+    session.take_rules(Reply(rules, 50, more=True))
+    with pytest.raises(TooMuch, match="0000000000000001 reports more than 100 rules and groups"):
+        session.take_rules(Reply(rules, 1, more=True))
+
+
+def test_a_switch_that_confirms_nothing_is_not_sent_changes_without_end(session, monkeypatch):
+    monkeypatch.setattr(module, "MAX_UNCONFIRMED", 3)
+    for _ in range(3):
+        session.send([PutRule(RULES[0])])
+    with pytest.raises(TooMuch, match="confirmed none of the last 3 batches"):
+        session.send([PutRule(RULES[0])])
+    session.confirmed(session.datapath.sent[1].xid)
+    session.send([PutRule(RULES[0])])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.listener import HANDSHAKE_S, MAX_HANDSHAKES, MAX_HTTP_CONNECTIONS
-from tests.controller.openflow_messages import MESSAGES, group, message, multipart
+from controller.listener import HANDSHAKE_S, MAX_HANDSHAKES, MAX_HTTP_CONNECTIONS, MAX_PORTS
+from tests.controller.openflow_messages import MESSAGES, group, message, multipart, port
 from tests.ovs.openflow_peer import FLOW_MOD, GROUP_DESC, GROUP_MOD, Peer
 from tests.patience import PATIENCE_S
 from tests.ryu_manager import Controller
@@ -186,3 +186,17 @@ def test_tls_admits_a_switch_with_a_certificate_and_no_other(private_ovs, certif
         private_ovs.vsctl("set-ssl", *(str(certificates / name) for name in ("switch.key", "switch.pem", "ca.pem")))
         connect_switch(private_ovs, controller, "ssl:127.0.0.1")
         eventually(lambda: controller.connected(1))
+
+
+def test_ports_without_end_cost_the_connection(tmp_path, eventually):
+    with running(tmp_path) as controller:
+        eventually(lambda: controller.connected(0))
+        with Peer(controller.openflow) as peer:
+            peer.send(MESSAGES["hello"])
+            peer.send(message(6, struct.pack("!QIBB2xII", DPID, 0, 254, 0, 0x4F, 0)))
+            with contextlib.suppress(ConnectionError):
+                for first in range(1, MAX_PORTS + 1000, 500):
+                    peer.send(multipart(13, b"".join(map(port, range(first, first + 500))), more=True))
+            assert peer.is_closed()
+        eventually(lambda: f"more than {MAX_PORTS} ports" in controller.log.read_text())
+        assert controller.connected(0)
