@@ -160,7 +160,8 @@ class Conductor:
 
     def observed(self, seen: Iterable[FlowObservation], now: float, *, complete: bool) -> list[Command]:
         """What analytics observed. `complete` says it was a poll of every port, so that absence means quiet."""
-        seen = tuple(seen)
+        # The time of an event is by the clock of analytics, which may be ahead of ours.
+        seen = tuple(each if each.at <= now else replace(each, at=now) for each in seen)
         if complete:
             self._count_flows(seen)
         for feature in self.features:

@@ -154,6 +154,14 @@ def test_a_quiet_elephant_ends_and_its_rule_goes(switches):
     assert [record.flow for record in conductor.elephants.records.past] == [ONE]
 
 
+def test_an_event_from_a_clock_that_is_ahead_keeps_no_elephant_alive(switches):
+    conductor = started(switches)
+    switches.execute(conductor, conductor.observed([seen(ONE, "leaf1-eth1", 1.0, 3605.0)], 5.0, complete=False), 5.0)
+    assert conductor.elephants.records.live[ONE].detected_at == 5.0
+    poll(conductor, switches, 8.0)
+    assert not conductor.elephants.tracker.live
+
+
 def test_without_polls_nothing_ends(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
