@@ -30,8 +30,8 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 
-from controller import config, discovery, listener, openflow
-from controller.commands import Command, Emit, Send
+from controller import config, discovery, hosts, listener, openflow
+from controller.commands import Command, Complain, Emit, Send
 from controller.conductor import Conductor
 from controller.feed import FLOW, Feed, Unavailable
 from controller.load import Meter
@@ -78,7 +78,7 @@ def _begin(faults: Faults) -> tuple[config.Settings, Conductor]:
     """The settings and the controller they describe; ends the program with one line if it cannot run with them."""
     try:
         settings = config.load(os.environ)
-        conductor = config.conductor(settings)
+        conductor = config.conductor(settings, secrets.token_bytes(32))
         listener.install(settings.openflow, faults, time.time)
     except ValueError as error:
         sys.exit(f"howdah: {error}")
@@ -137,6 +137,7 @@ class Howdah(app_manager.RyuApp):
             ("flow poll", self.poll_flows, UNSETTLED_PERIOD),
             ("counter poll", self.poll_counters, COUNTER_PERIOD),
             ("tick", self.tick, discovery.PROBE_PERIOD),
+            ("host questions", self.ask, hosts.ASK_PERIOD),
         ]
         if self.supervisor:
             work.append(("supervisor", self.supervise, SUPERVISE_PERIOD))
@@ -167,7 +168,7 @@ class Howdah(app_manager.RyuApp):
         wanted, before = self.conductor.definitions(), self._defined
         if wanted is before:
             return
-        self.feed.publish(wanted.fabric.to_spec().to_json())
+        self.feed.publish(wanted.fabric.to_spec(wanted.fabric.hosts).to_json())
         if before is None or wanted.thresholds != before.thresholds:
             self.feed.define(wanted.thresholds, self.settings.elephants.smoothing)
         self._defined = wanted
@@ -288,6 +289,9 @@ class Howdah(app_manager.RyuApp):
     def tick(self) -> None:
         self.execute(self.conductor.tick(time.time()))
 
+    def ask(self) -> None:
+        self.execute(self.conductor.ask(time.time()))
+
     # Out
 
     def execute(self, commands: Iterable[Command]) -> None:
@@ -297,13 +301,14 @@ class Howdah(app_manager.RyuApp):
         """
         with self._sending:
             for command in commands:
-                session = self.sessions.get(command.dpid)
                 match command:
-                    case Emit(port=port, frame=frame) if session:
+                    case Complain(kind=kind, error=error):
+                        self.faults.note(kind, error, time.time())
+                    case Emit(dpid=dpid, port=port, frame=frame) if session := self.sessions.get(dpid):
                         session.emit(port, frame)
-                    case Send(changes=changes) if session:
+                    case Send(dpid=dpid, changes=changes) if session := self.sessions.get(dpid):
                         session.send(changes)
-                        self._announce(session.dpid, changes)
+                        self._announce(dpid, changes)
 
     def _announce(self, dpid: int, changes: Iterable[Change]) -> None:
         """Elephants' rules are logged; the rest of the pipeline is only of interest when debugging."""

@@ -1,9 +1,9 @@
 """The plain description of a network, and its topology JSON, which lab, controller, analytics and tests share.
 
 A `Spec` is frozen values only: nodes (switches) with numbered ports, links between two switch ports, hosts behind one
-switch port each, which several may share. `Spec.from_json` reads the topology document in sFlow-RT's shape (plus our `dpid`, `ofport`, `speed`
-and `hosts`) and `Spec.to_json` writes it; fields we do not know are kept and written back. What is unknown in a
-document is None in the description (a document from elsewhere need not know dpids or OpenFlow ports).
+switch port each, which several may share. `Spec.from_json` reads the topology document in sFlow-RT's shape (plus our
+`dpid`, `ofport`, `speed` and `hosts`) and `Spec.to_json` writes it; fields we do not know are kept and written back.
+What is unknown in a document is None in the description (one from elsewhere need not know dpids or OpenFlow ports).
 Every contradiction is a `SpecError` of one line that names the node, port, link or host at fault.
 """
 

@@ -219,7 +219,19 @@ def test_a_bad_document_is_refused_with_its_name(document, complaint):
             st.lists(inner, max_size=3)
             | st.dictionaries(
                 st.sampled_from(
-                    ["nodes", "links", "hosts", "ports", "agent", "dpid", "ofport", "ifindex", "node1", "addresses", "x"]
+                    [
+                        "nodes",
+                        "links",
+                        "hosts",
+                        "ports",
+                        "agent",
+                        "dpid",
+                        "ofport",
+                        "ifindex",
+                        "node1",
+                        "addresses",
+                        "x",
+                    ]
                 ),
                 inner,
                 max_size=4,
