@@ -30,8 +30,8 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 
-from controller import config, discovery, listener, openflow
-from controller.commands import Command, Emit, Send
+from controller import config, discovery, hosts, listener, openflow
+from controller.commands import Command, Complain, Emit, Send
 from controller.conductor import Conductor
 from controller.feed import FLOW, Feed, Unavailable
 from controller.load import Meter
@@ -87,7 +87,7 @@ def _begin(faults: Faults) -> tuple[config.Settings, Conductor]:
     """The settings and the controller they describe; ends the program with one line if it cannot run with them."""
     try:
         settings = config.load(os.environ)
-        conductor = config.conductor(settings)
+        conductor = config.conductor(settings, secrets.token_bytes(32))
         listener.install(settings.openflow, faults, now)
     except ValueError as error:
         sys.exit(f"howdah: {error}")
@@ -145,6 +145,7 @@ class Howdah(app_manager.RyuApp):
             ("flow poll", self.poll_flows, UNSETTLED_PERIOD),
             ("counter poll", self.poll_counters, COUNTER_PERIOD),
             ("tick", self.tick, discovery.PROBE_PERIOD),
+            ("host questions", self.ask, hosts.ASK_PERIOD),
         ]
         if self.supervisor:
             work.append(("supervisor", self.supervise, SUPERVISE_PERIOD))
@@ -175,7 +176,7 @@ class Howdah(app_manager.RyuApp):
         wanted, before = self.conductor.definitions(), self._defined
         if wanted is before:
             return
-        self.feed.publish(wanted.fabric.to_spec().to_json())
+        self.feed.publish(wanted.fabric.to_spec(wanted.fabric.hosts).to_json())
         if before is None or wanted.thresholds != before.thresholds:
             self.feed.define(wanted.thresholds, self.settings.elephants.smoothing)
         self._defined = wanted
@@ -298,23 +299,25 @@ class Howdah(app_manager.RyuApp):
     def tick(self) -> None:
         self.execute(self.conductor.tick(now()))
 
+    def ask(self) -> None:
+        self.execute(self.conductor.ask(now()))
+
     # Out
 
     def execute(self, commands: Iterable[Command]) -> None:
         """Does what the conductor wants, in the order of its decisions; sending never waits (listener.py)."""
         for command in commands:
-            session = self.sessions.get(command.dpid)
-            if session is None:
-                continue
-            try:
-                match command:
-                    case Emit(port=port, frame=frame):
-                        session.emit(port, frame)
-                    case Send(changes=changes):
+            match command:
+                case Complain(kind=kind, error=error):
+                    self.faults.note(kind, error, now())
+                case Emit(dpid=dpid, port=port, frame=frame) if session := self.sessions.get(dpid):
+                    session.emit(port, frame)
+                case Send(dpid=dpid, changes=changes) if session := self.sessions.get(dpid):
+                    try:
                         session.send(changes)
-                        self._announce(session.dpid, changes)
-            except TooMuch as error:
-                self.disconnect(session.datapath, error)
+                    except TooMuch as error:
+                        self.disconnect(session.datapath, error)
+                    self._announce(dpid, changes)
 
     def disconnect(self, datapath: Any, error: TooMuch) -> None:
         """Ends the connection of a switch that makes the controller keep too much; it may connect again."""

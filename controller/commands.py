@@ -24,4 +24,12 @@ class Emit:
     frame: bytes
 
 
-Command = Send | Emit
+@dataclass(frozen=True)
+class Complain:
+    """Count a fault of this kind (documents/faults.py)."""
+
+    kind: str
+    error: Exception
+
+
+Command = Send | Emit | Complain

@@ -1,33 +1,38 @@
 """The conductor: every input of the controller comes in here as a value, every output goes out as a value.
 
     switch_up, switch_down, port_changed, flow_removed ---.                          .--> Send(dpid, changes)
-    packet_in, tick, ports_reported --------------------- | --> fabric, features,   -|
-    observed (events and polls of analytics) ------------ |     installed            '--> Emit(dpid, port, frame)
+    packet_in, tick, ask, ports_reported ---------------- | --> fabric, hosts,      -|--> Emit(dpid, port, frame)
+    observed (events and polls of analytics) ------------ |     features, ledgers    '--> Complain(kind, error)
     confirmed, refused, set_policy -----------------------'
 
 What each switch shall hold is what the features want of it (feature.py), joined; what it holds is known from its own
 report; the difference is sent. So a restarted switch, a restarted controller and an ordinary decision are handled
 alike, and no input handler builds messages of its own. No clock, no socket: `now` (s since the epoch) comes with each
 input. Readers get a frozen view (view.py).
+
+An input is taken in whole before anything is read that it may change, and no method waits: a state goes over into the
+next in one step, whatever else a green thread of the shell is in the middle of. An input costs what it changes: entries
+are compared when a feature says that they changed, or all of a switch when it connects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from controller import hosts
-from controller.commands import Command, Send
+from controller import frames
+from controller.commands import Command, Complain, Emit, Send
 from controller.control import ElephantControl, Policy
-from controller.discovery import Discovery
-from controller.feature import Feature, Wanted
+from controller.discovery import Discovery, ForeignProbe
+from controller.feature import Entries, Feature
 from controller.flow import FlowObservation
 from controller.forwarding.l2 import Forwarding
+from controller.hosts import HOST_AGE, Hosts, News
 from controller.packetins import PacketIns
 from controller.pipeline import RuleKind, kind_of
-from controller.reconcile import Change, DropGroup, DropRule, Identity, Installed, PutRule, changes
+from controller.reconcile import Change, DropGroup, DropRule, Identity, Installed, Ledger, PutRule, changes
 from controller.records import Counts
-from controller.topology import Fabric, Port
+from controller.topology import Fabric, Port, Switch
 from controller.view import Definitions, View
 from ovs_rules.rule import Group, Rule
 
@@ -56,11 +61,14 @@ class Conductor:
 
     def __post_init__(self) -> None:
         self.counts = Counts()
+        self.hosts = Hosts(self.fabric.hosts)
         self.elephants = ElephantControl(self.policy, self.counts)
         self.packet_ins = PacketIns()
         self.features: tuple[Feature, ...] = (Forwarding(), self.packet_ins, *self.more, self.elephants)
-        self.installed: dict[int, Installed] = {}
-        self._refusals: dict[int, dict[Identity, Rule]] = {}
+        self.ledgers: dict[int, Ledger] = {}
+        self._wanted: list[Mapping[str, Entries]] = [{} for _ in self.features]
+        self._began: float | None = None
+        self._swept = self.discovery is None
         self._flows_seen: dict[tuple[str, int], int] = {}
         self._definitions: Definitions | None = None
 
@@ -73,37 +81,41 @@ class Conductor:
         switch = self.fabric.by_dpid.get(dpid)
         if switch is None:
             return []
-        self.installed[dpid] = Installed.reported(report.rules, report.groups)
-        self._refusals[dpid] = {}
+        if self._began is None:
+            self._began = now
+        ledger = self.ledgers[dpid] = Ledger(Installed.reported(report.rules, report.groups))
         for number, is_up in report.up.items():
             self.fabric = self.fabric.with_port(switch.name, number, is_up)
+        commands = self._tell(self.hosts.keep_within(self.fabric), now)
         for feature in self.features:
-            feature.adopt(self.fabric, switch.name, tuple(self.installed[dpid].rules.values()), now)
-        return self._sync(now)
+            feature.adopt(self.fabric, self.hosts, switch.name, tuple(ledger.installed.rules.values()), now)
+        return [*commands, *self._sync(now)]
 
     def switch_down(self, dpid: int) -> None:
         """A switch went away; what it holds is asked anew when it comes back."""
-        self.installed.pop(dpid, None)
+        self.ledgers.pop(dpid, None)
 
     def port_changed(self, dpid: int, number: int, is_up: bool, now: float) -> list[Command]:
         switch = self.fabric.by_dpid.get(dpid)
         if switch is None:
             return []
-        return self.set_fabric(self.fabric.with_port(switch.name, number, is_up), now)
+        return self._become(self.fabric.with_port(switch.name, number, is_up), now)
 
     def flow_removed(self, dpid: int, rule: Rule, now: float) -> list[Command]:
         """A rule of ours timed out."""
-        held = self.installed[dpid].rules if dpid in self.installed else {}
-        if rule.identity not in held or held[rule.identity].cookie != rule.cookie:
+        ledger = self.ledgers.get(dpid)
+        held = ledger.installed.rules.get(rule.identity) if ledger else None
+        if ledger is None or held is None or held.cookie != rule.cookie:
             return []
-        del held[rule.identity]
+        del ledger.installed.rules[rule.identity]
+        ledger.look_at([rule.identity])
         for feature in self.features:
             feature.expired(rule, now)
         return self._sync(now)
 
     def confirmed(self, dpid: int, done: Iterable[Change], now: float) -> None:
         """The switch's barrier reply: these changes are in force, but for those it refused."""
-        refused = self._refusals.get(dpid, {})
+        refused = self.ledgers[dpid].refused if dpid in self.ledgers else {}
         for change in done:
             if isinstance(change, PutRule) and change.rule.identity not in refused:
                 for feature in self.features:
@@ -112,23 +124,30 @@ class Conductor:
     def refused(self, dpid: int, change: Change) -> None:
         """The switch refused a change: counted, and not sent again until it differs or the switch reconnects."""
         self.counts.refused_by_switch += 1
-        if isinstance(change, PutRule) and dpid in self.installed:
-            self._refusals[dpid][change.rule.identity] = change.rule
-            self.installed[dpid].rules.pop(change.rule.identity, None)
+        if isinstance(change, PutRule) and dpid in self.ledgers:
+            self.ledgers[dpid].refused[change.rule.identity] = change.rule
+            self.ledgers[dpid].installed.rules.pop(change.rule.identity, None)
 
     def packet_in(self, dpid: int, number: int, frame: bytes, now: float) -> list[Command]:
-        """A probe shows discovery a link. ARP at an edge port shows a host, once all links are known."""
+        """A probe shows discovery a link. ARP or ND at an edge port shows a host, once all links are known."""
         switch = self.fabric.by_dpid.get(dpid)
         port = switch.ports.get(number) if switch else None
         if port is None:
             return []
         if not self.packet_ins.allows(port, now):
             return self._sync(now) if self.packet_ins.mute(port, now) else []
-        if self.discovery is not None:
-            self.fabric = self.discovery.probe(self.fabric, port, frame, now)
-        if self.fabric.flood and self.fabric.is_edge(port):
-            self.fabric = hosts.learn(self.fabric, port, frame)
-        return self._sync(now)
+        if claim := frames.read_claim(frame):
+            if not self.fabric.is_edge(port):
+                return []
+            place = port.switch, port.number
+            learn = self.fabric.flood and place not in self.fabric.doubtful
+            return self._tell(self.hosts.heard(claim, place, now, self.fabric.down, learn=learn), now)
+        if self.discovery is None:
+            return []
+        try:
+            return self._become(self.discovery.probe(self.fabric, self.hosts, port, frame), now)
+        except ForeignProbe as error:
+            return [Complain("discovery probe", error)]
 
     # Time, settings, analytics
 
@@ -136,26 +155,26 @@ class Conductor:
         """What time alone brings about, to be called every discovery.PROBE_PERIOD: links age and are probed."""
         if self.discovery is None:
             return self._sync(now)
-        commands = self.set_fabric(self.discovery.settled(self.fabric, now), now)
-        return [*commands, *self.discovery.probes(self.fabric)]
+        if not self._swept and self._began is not None and now - self._began >= HOST_AGE:
+            self._swept = True
+            self._look_at_all()
+        commands = self._become(self.discovery.settled(self.fabric, self.hosts, self.ledgers, now), now)
+        commands += self._tell(self.hosts.doubt(self.fabric.doubtful, now), now)
+        return [*commands, *self._sync(now), *self.discovery.probes(self.fabric)]
+
+    def ask(self, now: float) -> list[Command]:
+        """Questions to hosts, to be called every hosts.ASK_PERIOD: asked again, decided, or begun by age."""
+        return self._tell(self.hosts.due(now), now)
 
     def ports_reported(self, ports: Iterable[tuple[str, str, int, int]], now: float) -> list[Command]:
         """Analytics' names of ports: (agent, ifIndex, datapath id, OpenFlow port)."""
-        return self.set_fabric(self.discovery.identify(self.fabric, ports), now) if self.discovery else []
-
-    def set_fabric(self, fabric: Fabric, now: float) -> list[Command]:
-        """The fabric changed; nothing happens if it is the one in use."""
-        if fabric is self.fabric:
-            return []
-        self.fabric = fabric
-        for feature in self.features:
-            feature.reconsider(fabric, now)
-        return self._sync(now)
+        rows = tuple(ports)  # whoever makes them may wait for analytics, and the fabric change meanwhile
+        return self._become(self.discovery.identify(self.fabric, rows), now) if self.discovery else []
 
     def set_policy(self, policy: Policy, now: float) -> list[Command]:
         """Takes a new policy; marks and moves that it no longer wants are taken back from the switches."""
         self.policy, self._definitions = policy, None
-        self.elephants.set_policy(policy, self.fabric, now)
+        self.elephants.set_policy(policy, self.fabric, self.hosts, now)
         return self._sync(now)
 
     def observed(self, seen: Iterable[FlowObservation], now: float, *, complete: bool) -> list[Command]:
@@ -165,7 +184,7 @@ class Conductor:
         if complete:
             self._count_flows(seen)
         for feature in self.features:
-            feature.observed(self.fabric, seen, now, complete=complete)
+            feature.observed(self.fabric, self.hosts, seen, now, complete=complete)
         return self._sync(now)
 
     def resumed(self, now: float) -> None:
@@ -181,14 +200,15 @@ class Conductor:
         return View(
             policy=self.policy,
             fabric=self.fabric,
-            installed={dpid: Installed(dict(held.rules), dict(held.groups)) for dpid, held in self.installed.items()},
+            hosts=tuple(self.hosts),
+            installed={dpid: ledger.installed.copy() for dpid, ledger in self.ledgers.items()},
             elephants=tuple(replace(record) for record in elephants.records.live.values()),
             ended=tuple(elephants.records.past),
             controls=dict(elephants.controls),
             paths={flow: path for flow, path in paths.items() if path is not None},
             flows_seen=self._flows_seen,
             counts=replace(self.counts),
-            problems=tuple(problem for feature in self.features for problem in feature.problems()),
+            problems=tuple(self._problems()),
         )
 
     def definitions(self) -> Definitions:
@@ -201,7 +221,7 @@ class Conductor:
 
     def groups(self, dpid: int) -> Collection[int]:
         """The numbers of our groups on a switch."""
-        return self.installed[dpid].groups.keys() if dpid in self.installed else ()
+        return self.ledgers[dpid].installed.groups.keys() if dpid in self.ledgers else ()
 
     def unsettled(self, now: float) -> bool:
         """Whether the next samples matter: an elephant's path, or its arrival on a new one, is not yet seen."""
@@ -215,36 +235,112 @@ class Conductor:
                 counts[port.switch, port.number] = counts.get((port.switch, port.number), 0) + 1
         self._flows_seen = counts
 
+    def _problems(self) -> Iterator[str]:
+        for feature in self.features:
+            yield from feature.problems()
+        yield from self.hosts.problems()
+        for name, number in sorted(self.fabric.doubtful):
+            yield f"{name} port {number}: probes of discovery pass, but it ends no link; it gets no broadcast"
+        if self.discovery is not None:
+            for switch in sorted({link.source.switch for link in self.fabric.links}):
+                if self.fabric.switches[switch].dpid not in self.ledgers:
+                    yield f"{switch} is not connected: its links are taken to be as they were"
+
+    # State, changed
+
+    def _become(self, fabric: Fabric, now: float) -> list[Command]:
+        """The fabric changed; nothing happens if it is the one in use."""
+        if fabric is self.fabric:
+            return []
+        if fabric.flood and not self.fabric.flood:
+            self._look_at_all()
+        self.fabric = fabric
+        for feature in self.features:
+            feature.reconsider(fabric, self.hosts, now)
+        return self._sync(now)
+
+    def _tell(self, news: News, now: float) -> list[Command]:
+        """Makes known what hosts did: to hosts that are asked, to features, to switches, to the operator."""
+        commands: list[Command] = [
+            Emit(self.fabric.switches[switch].dpid, number, frames.write_question(mac, address))
+            for (switch, number), mac, address in news.questions
+        ]
+        commands += [Complain("host claim", PermissionError(text)) for text in news.refused]
+        commands += [Complain("host table", OverflowError(text)) for text in news.crowded]
+        self.counts.claims_refused += len(news.refused)
+        self.counts.hosts_refused += len(news.crowded)
+        if not news.moved:
+            return commands
+        for feature in self.features:
+            feature.relocated(self.fabric, self.hosts, news.moved)
+        return [*commands, *self._sync(now)]
+
     # What the switches hold
+
+    def _look_at_all(self) -> None:
+        for ledger in self.ledgers.values():
+            ledger.due = None
 
     def _sync(self, now: float) -> list[Command]:
         """The changes that bring every connected switch to what it shall hold, ingress switches after the others."""
-        wanted = [feature.wanted(self.fabric, now) for feature in self.features]
-        parts: dict[int, list[Wanted]] = {}
-        for dpid in self.installed:
-            name = self.fabric.by_dpid[dpid].name
-            parts[dpid] = [found[name] for found in wanted if name in found]
         commands: list[Command] = []
+        for number, feature in enumerate(self.features):
+            try:
+                self._wanted[number] = feature.wanted(self.fabric, self.hosts, now)
+            except Exception as error:  # what one feature cannot say must not keep from switches what others want
+                commands.append(Complain(f"feature {type(feature).__name__}", error))
+        self._gather()
+        parts = {dpid: self._parts(self.fabric.by_dpid[dpid]) for dpid in self.ledgers}
         for dpid in sorted(parts, key=lambda dpid: any(part.is_ingress for part in parts[dpid])):
-            if todo := self._changes(dpid, parts[dpid]):
-                self.installed[dpid].apply(todo)
+            ledger = self.ledgers[dpid]
+            todo = self._changes(ledger, parts[dpid])
+            ledger.due = {}
+            if todo:
+                ledger.installed.apply(todo)
                 commands.append(Send(dpid, todo))
         return commands
 
-    def _changes(self, dpid: int, parts: Sequence[Wanted]) -> tuple[Change, ...]:
+    def _gather(self) -> None:
+        """Writes down for every connected switch which entries the features changed."""
+        for wanted in self._wanted:
+            for name, entries in wanted.items():
+                if entries.changed:
+                    if ledger := self.ledgers.get(self.fabric.switches[name].dpid):
+                        ledger.look_at(entries.changed)
+                    entries.changed.clear()
+
+    def _parts(self, switch: Switch) -> list[Entries]:
+        return [wanted[switch.name] for wanted in self._wanted if switch.name in wanted]
+
+    def _changes(self, ledger: Ledger, parts: Sequence[Entries]) -> tuple[Change, ...]:
         """What one switch lacks and what it shall no longer hold, but for rules that it refused as they are."""
-        refused = self._refusals[dpid]
-        rules = [rule for part in parts for rule in part.rules if refused.get(rule.identity) != rule]
-        todo = changes(self.installed[dpid], rules, [group for part in parts for group in part.groups])
-        if self.discovery is not None:
-            todo = [change for change in todo if not _is_premature(change, settled=self.fabric.flood)]
-        return tuple(todo)
+        held, is_whole = ledger.installed, ledger.due is None
+        looked_at: dict[Identity | int, None] = {}
+        if ledger.due is not None:
+            looked_at = ledger.due
+        else:
+            for rules_and_groups in (*((part.rules, part.groups) for part in parts), (held.rules, held.groups)):
+                for entries in rules_and_groups:
+                    looked_at.update(dict.fromkeys(entries))
+        rules: dict[Identity, Rule | None] = {}
+        groups: dict[int, Group | None] = {}
+        for key in looked_at:
+            if isinstance(key, int):
+                groups[key] = next((part.groups[key] for part in parts if key in part.groups), None)
+            else:
+                rule = next((part.rules[key] for part in parts if key in part.rules), None)
+                rules[key] = None if rule is not None and ledger.refused.get(key) == rule else rule
+        todo = changes(held, rules, groups)
+        return tuple(change for change in todo if not self._is_premature(change, is_whole=is_whole))
 
-
-def _is_premature(change: Change, *, settled: bool) -> bool:
-    """A removal that discovery may not make: after a restart hosts are learnt anew only when they send ARP, and links
-    are found anew only when it has settled. Until then the tree found on the switches, loop-free as well, stays."""
-    if isinstance(change, DropRule):
-        kind = kind_of(change.rule.cookie)
-        return kind == RuleKind.HOST or (kind in FROM_LINKS and not settled)
-    return isinstance(change, DropGroup)
+    def _is_premature(self, change: Change, *, is_whole: bool) -> bool:
+        """A removal that discovery may not make yet. After a restart hosts are learnt anew only when they speak, so
+        what an earlier controller left for them, which shows when a whole switch is compared, stays for HOST_AGE. Links
+        are found anew only when it has settled; until then the tree found on the switches, loop-free as well, stays.
+        """
+        if isinstance(change, DropRule):
+            kind = kind_of(change.rule.cookie)
+            if kind in FROM_LINKS:
+                return self.discovery is not None and not self.fabric.flood
+            return kind == RuleKind.HOST and is_whole and not self._swept
+        return isinstance(change, DropGroup) and not self._swept

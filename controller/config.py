@@ -159,16 +159,16 @@ def load(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-def conductor(settings: Settings) -> Conductor:
+def conductor(settings: Settings, key: bytes) -> Conductor:
     """The controller these settings describe: the fabric of the topology file, or discovery without one.
 
-    Raises ValueError, one line that names the file and what is wrong in it.
+    `key` signs the probes of discovery. Raises ValueError, one line that names the file and what is wrong in it.
     """
     specs = [replication.read(Path(name)) for name in settings.replication]
     more = (Replication(specs),) if specs else ()
     policy = settings.elephants.policy
     if settings.topology is None:
-        return Conductor(policy, discovery=Discovery(settings.port_speed), more=more)
+        return Conductor(policy, discovery=Discovery(key, settings.port_speed), more=more)
     try:
         fabric = Fabric.from_spec(Spec.from_json(strict.read(Path(settings.topology), dict)))
     except SpecError as error:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from controller.budget import Budget
 from controller.elephants import Limits, Tracker
-from controller.feature import Feature, Wanted
+from controller.feature import Entries, Feature
 from controller.flow import FlowKey, FlowObservation
+from controller.hosts import Hosts
 from controller.policy import placement
 from controller.policy.marking import LOWER_EFFORT, within_cap
 from controller.records import Counts, ElephantRecords
@@ -53,16 +54,27 @@ class ElephantControl(Feature):
         self.controls: dict[FlowKey, Control] = {}
         self._moved_at: dict[FlowKey, float] = {}
         self._budget: Budget[str] = _budget(policy)
+        self._entries: dict[str, Entries] = {}
+        self._expressed: Fabric | None = None  # for which the entries are right; None while the controls changed
 
-    def wanted(self, fabric: Fabric, now: float) -> Mapping[str, Wanted]:
-        rules: dict[str, list[Rule]] = {control.ingress: [] for control in self.controls.values()}
-        ingresses = set(rules)
+    def wanted(self, fabric: Fabric, hosts: Hosts, now: float) -> Mapping[str, Entries]:
+        if fabric is not self._expressed:
+            self._express(fabric)
+            self._expressed = fabric
+        return self._entries
+
+    def _express(self, fabric: Fabric) -> None:
+        ingresses = {control.ingress for control in self.controls.values()}
+        rules: dict[str, list[Rule]] = {switch: [] for switch in self._entries.keys() | ingresses}
         for control in self.controls.values():
             for switch, rule in express(fabric, control, self.policy.idle_timeout).items():
                 rules.setdefault(switch, []).append(rule)
-        return {switch: Wanted(tuple(found), is_ingress=switch in ingresses) for switch, found in rules.items()}
+        for switch, found in rules.items():
+            entries = self._entries.setdefault(switch, Entries())
+            entries.become(found)
+            entries.is_ingress = switch in ingresses
 
-    def set_policy(self, policy: Policy, fabric: Fabric, now: float) -> None:
+    def set_policy(self, policy: Policy, fabric: Fabric, hosts: Hosts, now: float) -> None:
         """Takes a new policy; marks and moves that it does not want are no longer wanted of the switches."""
         if policy.controls_per_second != self.policy.controls_per_second:
             self._budget = _budget(policy)
@@ -70,38 +82,42 @@ class ElephantControl(Feature):
         self.tracker.limits = policy.limits
         if not policy.steering:
             self.controls = {flow: replace(control, path=None) for flow, control in self.controls.items()}
-        self._decide(fabric, now)
+        self._decide(fabric, hosts, now)
 
-    def observed(self, fabric: Fabric, seen: Sequence[FlowObservation], now: float, *, complete: bool) -> None:
+    def observed(
+        self, fabric: Fabric, hosts: Hosts, seen: Sequence[FlowObservation], now: float, *, complete: bool
+    ) -> None:
         for elephant in self.tracker.observe(fabric, seen):
             self.counts.elephants += 1
             self.records.open(elephant)
         if complete:
             for elephant in self.tracker.ended(now):
                 self._end(elephant.flow, now)
-        self._decide(fabric, now)
+        self._decide(fabric, hosts, now)
 
     def resumed(self, now: float) -> None:
         """Analytics is back after a gap: it gets time to see the elephants again before absence means quiet."""
         self.tracker.grace(now)
 
-    def reconsider(self, fabric: Fabric, now: float) -> None:
+    def reconsider(self, fabric: Fabric, hosts: Hosts, now: float) -> None:
         """The fabric changed: controls whose path is gone fall back to ECMP."""
-        self._decide(fabric, now)
+        self._decide(fabric, hosts, now)
 
-    def adopt(self, fabric: Fabric, switch: str, rules: Sequence[Rule], now: float) -> None:
+    def adopt(self, fabric: Fabric, hosts: Hosts, switch: str, rules: Sequence[Rule], now: float) -> None:
         """Takes over the elephant rules that an earlier controller left on this switch, as far as flows enter here."""
         for rule in rules:
             found = adopted(rule)
-            source = fabric.hosts_by_address.get(found.flow.source) if found else None
+            source = hosts.by_address.get(found.flow.source) if found else None
             if found is None or source is None or source.switch != switch:
                 continue
             elephant = self.tracker.live.get(found.flow)
             if elephant is None:
                 elephant = self.tracker.adopt(found.flow, fabric.switches[switch].ports[source.port], now)
                 self.records.open(elephant, "adopted", "its rule was found on the switch")
+            elephant.locate(fabric, hosts)
             path = next((p for p in elephant.paths(fabric) if p and p[0].source.number == found.port), None)
             self.controls[found.flow] = Control(found.flow, switch, found.dscp, path)
+            self._expressed = None
             self.in_force(rule, now)
             self.counts.adopted += 1
 
@@ -122,8 +138,11 @@ class ElephantControl(Feature):
         elephant = self.tracker.live.get(flow)
         return elephant.path(fabric) if elephant else None
 
-    def _decide(self, fabric: Fabric, now: float) -> None:
+    def _decide(self, fabric: Fabric, hosts: Hosts, now: float) -> None:
+        self._expressed = None
         live = self.tracker.live
+        for elephant in live.values():
+            elephant.locate(fabric, hosts)
         kept, over = within_cap(live.values(), self.policy.cap)
         for flow in over:
             self.controls.pop(flow, None)
@@ -171,5 +190,6 @@ class ElephantControl(Feature):
     def _end(self, flow: FlowKey, now: float) -> None:
         self.tracker.live.pop(flow, None)
         self.controls.pop(flow, None)
+        self._expressed = None
         self._moved_at.pop(flow, None)
         self.records.close(flow, now)

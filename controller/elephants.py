@@ -18,7 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from controller.flow import FlowKey, FlowObservation, LinkEvidence
-from controller.topology import Fabric, Host, Link, Path, Port
+from controller.hosts import Hosts
+from controller.topology import Fabric, Link, Path, Port
 
 # After a start or a gap, analytics needs this many seconds until its rates show which flows are quiet.
 GRACE = 5.0
@@ -37,22 +38,27 @@ class Limits:
 
 @dataclass
 class Elephant:
-    """A live elephant. Rates in bits/s, times in seconds since the epoch."""
+    """A live elephant. Rates in bits/s, times in seconds since the epoch.
+
+    It comes in at the edge port `entry` and leaves by `exit`, behind which its destination is; None if that is unknown.
+    """
 
     flow: FlowKey
     entry: Port
     rate: float
     detected_at: float
     last_above_release: float
+    exit: Port | None = None
     evidence: dict[Link, LinkEvidence] = field(default_factory=dict)
 
-    def destination(self, fabric: Fabric) -> Host | None:
-        return fabric.hosts_by_address.get(self.flow.destination)
+    def locate(self, fabric: Fabric, hosts: Hosts) -> None:
+        """Finds the port by which it leaves, where its destination is now."""
+        host = hosts.by_address.get(self.flow.destination)
+        self.exit = fabric.switches[host.switch].ports[host.port] if host else None
 
     def paths(self, fabric: Fabric) -> list[Path]:
         """The equal-cost paths it could take; none while its destination is unknown or unreachable."""
-        host = self.destination(fabric)
-        return fabric.paths(self.entry.switch, host.switch) if host else []
+        return fabric.paths(self.entry.switch, self.exit.switch) if self.exit else []
 
     def path(self, fabric: Fabric) -> Path | None:
         """The path it is seen on, by the evidence of the last seconds; None without any."""

@@ -12,14 +12,16 @@ LONGEST_MUTE after a mute begins anew. Cost: constant per packet, one record per
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.budget import Budget
-from controller.feature import Feature, Wanted
+from controller.feature import Entries, Feature
+from controller.forwarding.l2 import RESOLUTION, Match
+from controller.hosts import Hosts
 from controller.pipeline import EXCEPTIONS, FORWARDING, PRIORITY, RuleKind, cookie
-from controller.topology import Fabric, Port
-from ovs_rules.rule import ETH_ARP, ETH_LLDP, Rule
+from controller.topology import Fabric, Place, Port
+from ovs_rules.rule import ETH_LLDP, Rule
 
 # Packets a second and at once. A host asks for a neighbour some times a minute; hundreds of hosts may stand behind one
 # port and start together.
@@ -39,8 +41,9 @@ class PacketIns(Feature):
     """The budgets of all ports, and the rules that keep them."""
 
     def __init__(self) -> None:
-        self._budget: Budget[tuple[str, int]] = Budget(RATE, BURST)
-        self._mutes: dict[tuple[str, int], Mute] = {}
+        self._budget: Budget[Place] = Budget(RATE, BURST)
+        self._mutes: dict[Place, Mute] = {}
+        self._entries: dict[str, Entries] = {}
         self._now = 0.0
 
     def allows(self, port: Port, now: float) -> bool:
@@ -59,31 +62,35 @@ class PacketIns(Feature):
         self._mutes[key] = Mute(now + length, length)
         return True
 
-    def wanted(self, fabric: Fabric, now: float) -> Mapping[str, Wanted]:
+    def wanted(self, fabric: Fabric, hosts: Hosts, now: float) -> Mapping[str, Entries]:
         self._now = now
-        rules: dict[str, list[Rule]] = {}
-        for switch, number in self._muted():
-            rules.setdefault(switch, []).extend(_mute(number))
-        return {switch: Wanted(tuple(found)) for switch, found in rules.items()}
+        rules: dict[str, list[Rule]] = {switch: [] for switch in self._entries}
+        for switch, number in self.muted():
+            if switch in fabric.switches:
+                rules.setdefault(switch, []).extend(_mute(number))
+        for switch, found in rules.items():
+            self._entries.setdefault(switch, Entries()).become(found)
+        return self._entries
 
     def problems(self) -> Sequence[str]:
         return [
-            f"switch {switch} port {number} sends more ARP or LLDP than {RATE:g} packets a second: "
+            f"switch {switch} port {number} sends more ARP, ND or LLDP than {RATE:g} packets a second: "
             "no new hosts are learnt there for the moment"
-            for switch, number in self._muted()
+            for switch, number in self.muted()
         ]
 
-    def _muted(self) -> list[tuple[str, int]]:
+    def muted(self) -> list[Place]:
+        """The ports that are mute at the moment."""
         return [key for key, mute in self._mutes.items() if self._now < mute.until]
 
 
-def _mute(number: int) -> list[Rule]:
-    return [
-        _rule(RuleKind.MUTED_ARP, number, ETH_ARP, FORWARDING),
-        _rule(RuleKind.MUTED_LLDP, number, ETH_LLDP, None),
-    ]
+def _mute(number: int) -> Iterator[Rule]:
+    for match in RESOLUTION:
+        yield _rule(RuleKind.MUTED_ARP, number, match, FORWARDING)
+    yield _rule(RuleKind.MUTED_LLDP, number, (("eth_type", ETH_LLDP),), None)
 
 
-def _rule(kind: RuleKind, number: int, eth_type: int, goto: int | None) -> Rule:
-    match = (("in_port", number), ("eth_type", eth_type))
-    return Rule(match, goto=goto, table=EXCEPTIONS, priority=PRIORITY[kind], cookie=cookie(kind))
+def _rule(kind: RuleKind, number: int, match: Match, goto: int | None) -> Rule:
+    return Rule(
+        (("in_port", number), *match), goto=goto, table=EXCEPTIONS, priority=PRIORITY[kind], cookie=cookie(kind)
+    )

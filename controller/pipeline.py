@@ -24,7 +24,7 @@ GROUP_MASK = 0xFF000000
 
 
 class RuleKind(IntEnum):
-    """What an entry of ours is for; stands in its cookie."""
+    """What an entry of ours is for; stands in its cookie. The ARP kinds are for Neighbour Discovery (IPv6) too."""
 
     BASE = 1
     ARP = 2
@@ -35,13 +35,15 @@ class RuleKind(IntEnum):
     REPLICATION = 7
     ARP_TRANSIT = 8
     ARP_TREE = 9
-    MUTED_ARP = 10
-    MUTED_LLDP = 11
+    ANSWER = 10
+    MUTED_ARP = 11
+    MUTED_LLDP = 12
 
 
 # Within a table the larger number wins. Replication copies a datagram that an elephant rule may match as well, and
 # goes on to forward it itself, so it stands above. ARP that comes over a link was copied to the controller where it
-# entered the fabric. ARP_TREE is for what neither HOST nor TREE matches.
+# entered the fabric. ARP_TREE is for what neither HOST nor TREE matches; ANSWER ends what was sent to the controller
+# and copied to it before.
 PRIORITY = {
     RuleKind.BASE: 0,
     RuleKind.ELEPHANT: 1000,
@@ -54,6 +56,7 @@ PRIORITY = {
     RuleKind.ARP_TREE: 300,
     RuleKind.TREE: 400,
     RuleKind.HOST: 500,
+    RuleKind.ANSWER: 500,
 }
 
 

@@ -7,8 +7,8 @@ group number is ours are ever deleted; a foreign entry is left out of the compar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from controller.pipeline import is_our_group, is_ours
 from ovs_rules.rule import Group, Rule, group_text
@@ -61,6 +61,9 @@ class Installed:
             {group.group_id: group for group in groups if is_our_group(group.group_id)},
         )
 
+    def copy(self) -> Installed:
+        return Installed(dict(self.rules), dict(self.groups))
+
     def apply(self, changes: Iterable[Change]) -> None:
         for change in changes:
             match change:
@@ -74,22 +77,43 @@ class Installed:
                     self.groups.pop(group_id, None)
 
 
-def changes(installed: Installed, rules: Iterable[Rule], groups: Iterable[Group]) -> list[Change]:
-    """The changes that turn `installed` into exactly `rules` and `groups`, in safe order; none if nothing differs."""
-    wanted_rules = {rule.identity: rule for rule in rules}
-    wanted_groups = {group.group_id: group for group in groups}
+@dataclass
+class Ledger:
+    """What one connected switch holds of ours, the rules that it refused as they are, and which entries have to be
+    compared with what is wanted, in that order; None is all of them.
+    """
+
+    installed: Installed
+    refused: dict[Identity, Rule] = field(default_factory=dict)
+    due: dict[Identity | int, None] | None = None
+
+    def look_at(self, entries: Iterable[Identity | int]) -> None:
+        if self.due is not None:
+            self.due.update(dict.fromkeys(entries))
+
+
+def changes(
+    installed: Installed, rules: Mapping[Identity, Rule | None], groups: Mapping[int, Group | None]
+) -> list[Change]:
+    """The changes, in safe order, that make these entries of a switch what is wanted of each; None is not to be there.
+    Entries that are not named stay. Costs what the entries named cost, however many others there are.
+    """
     out: list[Change] = [
         PutGroup(group, group_id in installed.groups)
-        for group_id, group in wanted_groups.items()
-        if installed.groups.get(group_id) != group
+        for group_id, group in groups.items()
+        if group is not None and installed.groups.get(group_id) != group
     ]
     out += [
         PutRule(rule)
-        for identity, rule in wanted_rules.items()
-        if identity not in installed.rules or installed.rules[identity].effect != rule.effect
+        for identity, rule in rules.items()
+        if rule is not None and (identity not in installed.rules or installed.rules[identity].effect != rule.effect)
     ]
-    out += [DropRule(rule) for identity, rule in installed.rules.items() if identity not in wanted_rules]
-    out += [DropGroup(group_id) for group_id in installed.groups if group_id not in wanted_groups]
+    out += [
+        DropRule(installed.rules[identity])
+        for identity, rule in rules.items()
+        if rule is None and identity in installed.rules
+    ]
+    out += [DropGroup(group_id) for group_id, group in groups.items() if group is None and group_id in installed.groups]
     return out
 
 

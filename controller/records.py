@@ -20,7 +20,9 @@ FRESH = 3.0
 
 @dataclass
 class Counts:
-    """What happened since the start."""
+    """What happened since the start. `claims_refused` are places and addresses that hosts claimed and others have,
+    `hosts_refused` newcomers for whom there was no room.
+    """
 
     elephants: int = 0
     moves: int = 0
@@ -28,6 +30,8 @@ class Counts:
     deferred: int = 0
     refused_by_switch: int = 0
     adopted: int = 0
+    claims_refused: int = 0
+    hosts_refused: int = 0
 
 
 @dataclass

@@ -73,7 +73,7 @@ class Northbound:
         self._resources: dict[str, Callable[[View, Query], Any]] = {
             "status": self._status,
             "fabric": self._fabric,
-            "topology": lambda view, query: view.fabric.to_spec().to_json(),
+            "topology": lambda view, query: view.fabric.to_spec(view.hosts).to_json(),
             "elephants": self._elephants,
             "controls": self._controls,
             "links": lambda view, query: [self._link(view, link) for link in view.fabric.links],
@@ -144,7 +144,7 @@ class Northbound:
                 }
                 for switch in fabric.switches.values()
             ],
-            "hosts": [asdict(host) for host in fabric.hosts],
+            "hosts": [{**asdict(host), "ipv4": host.ipv4} for host in view.hosts],
             "links": sorted({link.name for link in fabric.links}),
         }
 

@@ -1,8 +1,12 @@
-"""The fabric as a frozen graph: switches, ports, directed links, hosts, equal-cost paths.
+"""The fabric as a frozen graph: switches, ports, directed links, equal-cost paths, and the hosts of a topology file.
 
 Built from the topology document (documents/topology.py, the shape sFlow-RT uses) or piece by piece by discovery.
-Nothing changes in place: a port that goes down or a host that is learnt gives a new Fabric, and everything derived
-(distances, paths, tree) is computed once per Fabric, when first asked for.
+Nothing changes in place: a port that goes down gives a new Fabric, and everything derived (distances, paths, tree) is
+computed once per Fabric, when first asked for: distances cost switches x links. Hosts that are learnt, of which there
+may be a thousand times more than switches, are therefore kept beside it (hosts.py), and no Fabric changes with them.
+
+A switch is its datapath id; its name, by which the rest refers to it, is that of one switch only and stays as long as
+the Fabric does (discovery.py sees to it where two bridges have the same name).
 
 A path is a tuple of directed links from the ingress switch to the egress switch, so parallel links are told apart;
 the empty tuple is the path of a flow that stays on one switch.
@@ -57,15 +61,29 @@ class Link:
 
 @dataclass(frozen=True)
 class Host:
-    """An end station and the edge port behind which it lives."""
+    """An end station and the edge port behind which it lives, alone or with others. `fixed` is one of a topology file.
+
+    `addresses`: IPv4 and IPv6 as `ipaddress` writes them, in the order in which they became known.
+    """
 
     name: str
     mac: str
-    ipv4: str
     switch: str
     port: int
+    addresses: tuple[str, ...] = ()
+    fixed: bool = False
+
+    @property
+    def ipv4(self) -> str | None:
+        """Its first IPv4 address."""
+        return document.first_ipv4(self.addresses)
+
+    @property
+    def place(self) -> Place:
+        return self.switch, self.port
 
 
+Place = tuple[str, int]  # name of a switch, number of its port
 Path = tuple[Link, ...]
 
 
@@ -73,15 +91,17 @@ Path = tuple[Link, ...]
 class Fabric:
     """The network as the controller knows it.
 
-    `links` hold both directions; `down` are (switch, port number); `flood` says that all links are known, so that
-    broadcast over the tree cannot loop.
+    `links` hold both directions; `down` are ports without carrier; `flood` says that all links are known, so that
+    broadcast over the tree cannot loop; `doubtful` are ports that may lead to another port of the fabric though no link
+    is known to: they get no broadcast. `hosts` are those of the topology file.
     """
 
     switches: Mapping[str, Switch]
     links: tuple[Link, ...] = ()
     hosts: tuple[Host, ...] = ()
-    down: frozenset[tuple[str, int]] = frozenset()
+    down: frozenset[Place] = frozenset()
     flood: bool = True
+    doubtful: frozenset[Place] = frozenset()
 
     @classmethod
     def from_spec(cls, description: Spec) -> Fabric:
@@ -93,13 +113,13 @@ class Fabric:
             one, two = (by_name[end] for end in link.ends)
             links += [Link(link.name, one, two), Link(link.name, two, one)]
         hosts = tuple(
-            Host(host.name, host.mac, host.ipv4, host.node, by_name[host.node, host.port].number)
+            Host(host.name, host.mac, host.node, by_name[host.node, host.port].number, host.addresses, fixed=True)
             for host in description.hosts.values()
         )
         return cls(switches, tuple(links), hosts)
 
-    def to_spec(self) -> Spec:
-        """The description of this fabric, whose JSON analytics takes; hosts not known by address are left out."""
+    def to_spec(self, hosts: Iterable[Host]) -> Spec:
+        """The description of this fabric with these hosts, whose JSON analytics takes."""
         cables = {link.name: link for link in reversed(self.links)}  # of both directions the first gives the ends
         return Spec(
             {switch.name: _node(switch) for switch in self.switches.values()},
@@ -109,9 +129,9 @@ class Fabric:
             },
             {
                 host.name: document.Host(
-                    host.name, host.switch, self.switches[host.switch].ports[host.port].name, host.mac, host.ipv4
+                    host.name, host.switch, self.switches[host.switch].ports[host.port].name, host.mac, host.addresses
                 )
-                for host in self.hosts
+                for host in hosts
             },
         )
 
@@ -135,24 +155,28 @@ class Fabric:
         return self._by_ifindex.get((agent, ifindex))
 
     @cached_property
-    def hosts_by_address(self) -> Mapping[str, Host]:
-        return {host.ipv4: host for host in self.hosts if host.ipv4}
-
-    @cached_property
-    def link_from(self) -> Mapping[tuple[str, int], Link]:
-        """(switch, port number) -> the link that leaves there, also while it is down."""
+    def link_from(self) -> Mapping[Place, Link]:
+        """Place -> the link that leaves there, also while it is down."""
         return {(link.source.switch, link.source.number): link for link in self.links}
 
     @cached_property
-    def link_into(self) -> Mapping[tuple[str, int], Link]:
-        """(switch, port number) -> the link that arrives there, also while it is down."""
+    def link_into(self) -> Mapping[Place, Link]:
+        """Place -> the link that arrives there, also while it is down."""
         return {(link.target.switch, link.target.number): link for link in self.links}
+
+    def has_port(self, place: Place) -> bool:
+        return place[0] in self.switches and place[1] in self.switches[place[0]].ports
 
     def is_edge(self, port: Port) -> bool:
         return (port.switch, port.number) not in self.link_from
 
     def edge_ports(self, switch: str) -> list[Port]:
         return [port for port in self.switches[switch].ports.values() if self.is_edge(port)]
+
+    def flood_ports(self, switch: str) -> list[int]:
+        """The numbers of the ports that broadcast leaves by: to hosts, and along the tree."""
+        hosts = {port.number for port in self.edge_ports(switch) if (switch, port.number) not in self.doubtful}
+        return sorted(hosts | self.tree[switch])
 
     def link_ports(self, switch: str) -> list[int]:
         """The numbers of the ports where a link to another switch ends, also while it is down."""
@@ -161,7 +185,8 @@ class Fabric:
     # Paths through it
 
     @cached_property
-    def _usable(self) -> tuple[Link, ...]:
+    def usable(self) -> tuple[Link, ...]:
+        """The links both of whose ports are up."""
         return tuple(
             link
             for link in self.links
@@ -172,13 +197,13 @@ class Fabric:
     def _distances(self) -> Mapping[str, Mapping[str, int]]:
         graph = nx.Graph()
         graph.add_nodes_from(self.switches)
-        graph.add_edges_from((link.source.switch, link.target.switch) for link in self._usable)
+        graph.add_edges_from((link.source.switch, link.target.switch) for link in self.usable)
         return dict(nx.all_pairs_shortest_path_length(graph))
 
     @cached_property
     def _usable_from(self) -> Mapping[str, list[Link]]:
         out: dict[str, list[Link]] = {name: [] for name in self.switches}
-        for link in sorted(self._usable, key=lambda link: link.source.number):
+        for link in sorted(self.usable, key=lambda link: link.source.number):
             out[link.source.switch].append(link)
         return out
 
@@ -207,7 +232,9 @@ class Fabric:
     def tree(self) -> Mapping[str, frozenset[int]]:
         """Switch -> its ports on one loop-free tree that spans the fabric: which broadcast and multicast follow."""
         cables: dict[frozenset[str], Link] = {}
-        for link in sorted(self._usable, key=lambda link: (link.source.switch, link.source.number)):
+        for link in sorted(self.usable, key=lambda link: (link.source.switch, link.source.number)):
+            if link.source.switch == link.target.switch:
+                continue
             cables.setdefault(frozenset({link.source.switch, link.target.switch}), link)
         graph = nx.Graph(tuple(sorted(ends)) for ends in cables)
         graph.add_nodes_from(self.switches)
@@ -226,28 +253,25 @@ class Fabric:
         """This fabric with that port up or down; the same object if it knew."""
         if up != ((switch, number) in self.down):
             return self
-        one = frozenset({(switch, number)})
+        one: frozenset[Place] = frozenset({(switch, number)})
         return replace(self, down=self.down - one if up else self.down | one)
 
-    def with_host(self, host: Host) -> Fabric:
-        """This fabric with `host` added, or moved if its MAC or its address was known elsewhere."""
-        others = tuple(h for h in self.hosts if h.mac != host.mac and (h.ipv4 != host.ipv4 or not h.ipv4))
-        return replace(self, hosts=(*others, host))
-
     def with_switch(self, switch: Switch) -> Fabric:
-        """This fabric with `switch` added or replaced; links keep the ports they name."""
-        fresh = {(port.switch, port.number): port for port in switch.ports.values()}
+        """This fabric with `switch` added or replaced; links at ports that it no longer has are gone."""
 
-        def renewed(link: Link) -> Link:
-            source = fresh.get((link.source.switch, link.source.number), link.source)
-            target = fresh.get((link.target.switch, link.target.number), link.target)
-            return Link(link.name, source, target)
+        def renewed(port: Port) -> Port | None:
+            return switch.ports.get(port.number) if port.switch == switch.name else port
 
-        links = tuple(renewed(link) for link in self.links)
+        ends = ((link.name, renewed(link.source), renewed(link.target)) for link in self.links)
+        links = tuple(Link(name, source, target) for name, source, target in ends if source and target)
         return replace(self, switches={**self.switches, switch.name: switch}, links=links)
 
-    def with_links(self, links: Iterable[Link]) -> Fabric:
-        return replace(self, links=tuple(links))
+    def with_links(self, links: Iterable[Link], doubtful: Iterable[Place]) -> Fabric:
+        """This fabric with these links and doubtful ports; the same object if it had them."""
+        links, doubtful = tuple(links), frozenset(doubtful)
+        if (links, doubtful) == (self.links, self.doubtful):
+            return self
+        return replace(self, links=links, doubtful=doubtful)
 
 
 def switches_of(path: Path, ingress: str) -> list[str]:

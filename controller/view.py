@@ -14,7 +14,7 @@ from controller.flow import FlowKey
 from controller.reconcile import Installed
 from controller.records import Counts, ElephantRecord
 from controller.rules import Control
-from controller.topology import Fabric, Link, Path
+from controller.topology import Fabric, Host, Link, Path
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class View:
 
     policy: Policy
     fabric: Fabric
+    hosts: tuple[Host, ...]
     installed: Mapping[int, Installed]
     elephants: tuple[ElephantRecord, ...]
     ended: tuple[ElephantRecord, ...]

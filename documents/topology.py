@@ -1,9 +1,9 @@
 """The plain description of a network, and its topology JSON, which lab, controller, analytics and tests share.
 
 A `Spec` is frozen values only: nodes (switches) with numbered ports, links between two switch ports, hosts behind one
-switch port each. `Spec.from_json` reads the topology document in sFlow-RT's shape (plus our `dpid`, `ofport`, `speed`
-and `hosts`) and `Spec.to_json` writes it; fields we do not know are kept and written back. What is unknown in a
-document is None in the description (a document from elsewhere need not know dpids or OpenFlow ports).
+switch port each, which several may share. `Spec.from_json` reads the topology document in sFlow-RT's shape (plus our
+`dpid`, `ofport`, `speed` and `hosts`) and `Spec.to_json` writes it; fields we do not know are kept and written back.
+What is unknown in a document is None in the description (one from elsewhere need not know dpids or OpenFlow ports).
 Every contradiction is a `SpecError` of one line that names the node, port, link or host at fault.
 """
 
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NoReturn, TypeVar
 
-OFPORT_MAX = 0xFEFF  # OFPP_MAX of OpenFlow 1.0 with 16-bit ports, the highest number Open vSwitch assigns
+OFPORT_MAX = 0xFFFFFF00  # OFPP_MAX of OpenFlow 1.1 and later (Open vSwitch assigns up to 0xfeff)
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 DPID = re.compile(r"[0-9a-f]{16}\Z")
 
@@ -73,14 +74,23 @@ class Link:
 
 @dataclass(frozen=True)
 class Host:
-    """A host with one address, behind one switch port."""
+    """A host behind one switch port; `addresses` are IPv4 and IPv6, as `ipaddress` writes them.
+
+    In the document `ipv4` is the first of its IPv4 addresses, and `addresses` the list of all, which is absent where
+    it would say no more than `ipv4`: a document with one address a host is the same as before there were several.
+    """
 
     name: str
     node: str
     port: str
     mac: str
-    ipv4: str
+    addresses: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ipv4(self) -> str | None:
+        """Its first IPv4 address."""
+        return first_ipv4(self.addresses)
 
 
 @dataclass(frozen=True)
@@ -123,10 +133,7 @@ class Spec:
                 }
                 for name, link in self.links.items()
             },
-            "hosts": {
-                name: {"node": host.node, "port": host.port, "mac": host.mac, "ipv4": host.ipv4, **host.extra}
-                for name, host in self.hosts.items()
-            },
+            "hosts": {name: _host_json(host) for name, host in self.hosts.items()},
         }
 
     def ports(self) -> Iterator[tuple[Node, Port]]:
@@ -146,6 +153,26 @@ class Spec:
             return replace(node, ports=known)
 
         return replace(self, nodes={name: filled(node) for name, node in self.nodes.items()})
+
+
+# --- what is a host's address -----------------------------------------------------------------------------------------
+
+
+def is_station(mac: str) -> bool:
+    """Whether a frame can come from this MAC: not that of a group, broadcast included (IEEE 802), and not all zero."""
+    return not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00"
+
+
+def is_host_address(address: IPv4Address | IPv6Address) -> bool:
+    """Whether one host can have this address on a network: unicast, specified, and not of the host's inside."""
+    return not (address.is_multicast or address.is_unspecified or address.is_loopback or address == _BROADCAST)
+
+
+def first_ipv4(addresses: Iterable[str]) -> str | None:
+    return next((address for address in addresses if ":" not in address), None)
+
+
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 # --- the document -----------------------------------------------------------------------------------------------------
@@ -175,6 +202,13 @@ class _Fields:
     def table(self, key: str, read: Callable[[str, object], Item]) -> dict[str, Item]:
         return {name: read(name, value) for name, value in (self.maybe(key, dict) or {}).items()}
 
+    def texts(self, key: str) -> list[str]:
+        found = self.maybe(key, list) or []
+        for value in found:
+            if not isinstance(value, str):
+                self.refuse(f"{key!r} must hold strings, found {_what(value)}")
+        return found
+
     def rest(self) -> dict[str, Any]:
         return self.left
 
@@ -182,7 +216,7 @@ class _Fields:
         raise SpecError(f"{self.where}: {why}")
 
 
-_KINDS: dict[type, str] = {str: "a string", int: "a whole number", dict: "an object"}
+_KINDS: dict[type, str] = {str: "a string", int: "a whole number", dict: "an object", list: "a list"}
 
 
 def _what(value: object) -> str:
@@ -222,8 +256,20 @@ def _read_link(name: str, value: object) -> Link:
 
 def _read_host(name: str, value: object) -> Host:
     fields = _Fields(value, "host", name)
-    node, port, mac, ipv4 = (fields.take(key, str) for key in ("node", "port", "mac", "ipv4"))
-    return Host(name, node, port, mac, ipv4, fields.rest())
+    node, port, mac = (fields.take(key, str) for key in ("node", "port", "mac"))
+    addresses = [_canonical(text) for text in fields.texts("addresses")]
+    ipv4 = fields.maybe("ipv4", str)
+    if ipv4 is not None:
+        if ":" in ipv4 or not _is_address(ipv4):
+            fields.refuse(f"ipv4 {ipv4!r} is not an IPv4 address")
+        if ipv4 not in addresses:
+            addresses.insert(0, ipv4)
+    return Host(name, node, port, mac, tuple(addresses), fields.rest())
+
+
+def _canonical(text: str) -> str:
+    """An IP address as `ipaddress` writes it; anything else as it is, for the check to refuse."""
+    return str(ipaddress.ip_address(text)) if _is_address(text) else text
 
 
 def _node_json(node: Node) -> dict[str, Any]:
@@ -234,6 +280,17 @@ def _node_json(node: Node) -> dict[str, Any]:
             for name, port in node.ports.items()
         },
         **node.extra,
+    }
+
+
+def _host_json(host: Host) -> dict[str, Any]:
+    addresses = list(host.addresses)
+    return {
+        "node": host.node,
+        "port": host.port,
+        "mac": host.mac,
+        **_known(ipv4=host.ipv4, addresses=addresses if addresses not in ([], [host.ipv4]) else None),
+        **host.extra,
     }
 
 
@@ -252,7 +309,12 @@ class _Once:
         self.users: dict[object, str] = {}
 
     def use(self, value: object, user: str) -> None:
-        first = self.users.setdefault(value, user)
+        self.users.setdefault(value, user)
+        self.free(value, user)
+
+    def free(self, value: object, user: str) -> None:
+        """SpecError if the value is another's."""
+        first = self.users.get(value, user)
         if first != user:
             raise SpecError(f"{user}: {self.what} {_shown(value)} is already that of {first}")
 
@@ -290,7 +352,7 @@ def _check_port(port: Port, where: str) -> None:
 
 
 def _check_attachments(spec: Spec) -> None:
-    """Every end of a link and every host is at a port that exists, and no port has two of them."""
+    """Every end of a link and every host is at a port that exists; one that ends a link has nothing else."""
     used = _Once("port")
 
     def attach(node: str, port: str, where: str) -> None:
@@ -298,15 +360,16 @@ def _check_attachments(spec: Spec) -> None:
             raise SpecError(f"{where}: no node {node!r}")
         if port not in spec.nodes[node].ports:
             raise SpecError(f"{where}: node {node!r} has no port {port!r}")
-        used.use((node, port), where)
 
     for link in spec.links.values():
         if len(set(link.ends)) == 1:
             raise SpecError(f"link {link.name!r}: both ends are port {link.port1!r} of {link.node1!r}")
         for node, port in link.ends:
             attach(node, port, f"link {link.name!r}")
+            used.use((node, port), f"link {link.name!r}")
     for host in spec.hosts.values():
         attach(host.node, host.port, f"host {host.name!r}")
+        used.free((host.node, host.port), f"host {host.name!r}")
 
 
 def _check_hosts(spec: Spec) -> None:
@@ -315,10 +378,15 @@ def _check_hosts(spec: Spec) -> None:
         where = f"host {name!r}"
         if not MAC.match(host.mac):
             raise SpecError(f"{where}: mac {host.mac!r} is not of the form 00:04:00:00:01:01")
-        if ":" in host.ipv4 or not _is_address(host.ipv4):
-            raise SpecError(f"{where}: ipv4 {host.ipv4!r} is not an IPv4 address")
+        if not is_station(host.mac):
+            raise SpecError(f"{where}: mac {host.mac!r} is not that of one station")
         macs.use(host.mac, where)
-        addresses.use(host.ipv4, where)
+        for address in host.addresses:
+            if not _is_address(address):
+                raise SpecError(f"{where}: address {address!r} is not an IP address")
+            if not is_host_address(ipaddress.ip_address(address)):
+                raise SpecError(f"{where}: address {address!r} is not that of one host")
+            addresses.use(address, where)
 
 
 def _is_address(text: str) -> bool:

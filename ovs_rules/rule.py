@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 Value = int | str
 
 ETH_IPV4, ETH_ARP, ETH_IPV6, ETH_LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
-PROTO_TCP, PROTO_UDP = 6, 17
+PROTO_TCP, PROTO_UDP, PROTO_ICMPV6 = 6, 17, 58
+ND_SOLICITATION, ND_ADVERTISEMENT = 135, 136  # icmpv6_type (RFC 4861)
 
 # Reserved ports by the names ovs-ofctl prints (OpenFlow 1.5, section 7.2.1.1, ofp_port_no).
 RESERVED_PORTS = {

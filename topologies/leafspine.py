@@ -60,7 +60,7 @@ def cable(node1: Node, ofport1: int, node2: Node, ofport2: int) -> Link:
 def host_at(node: Node, edge: int, n: int, *, number: int) -> Host:
     """Host `h<number>`: the n-th behind edge switch `edge` (both from 1), on the port of that number."""
     return Host(
-        f"h{number}", node.name, f"{node.name}-eth{n}", mac=f"00:04:00:00:{edge:02x}:{n:02x}", ipv4=f"10.0.{edge}.{n}"
+        f"h{number}", node.name, f"{node.name}-eth{n}", f"00:04:00:00:{edge:02x}:{n:02x}", (f"10.0.{edge}.{n}",)
     )
 
 

@@ -41,14 +41,13 @@ class Move:
     pressure: float
 
 
-def demands(fabric: Fabric, elephants: Mapping[FlowKey, Elephant]) -> dict[FlowKey, float]:
+def demands(elephants: Mapping[FlowKey, Elephant]) -> dict[FlowKey, float]:
     """What each elephant wants, bits/s."""
     uses, capacity, limit = {}, {}, {}
     for flow, elephant in elephants.items():
-        host = elephant.destination(fabric)
         ends = [("in", elephant.entry)]
-        if host is not None:
-            ends.append(("out", fabric.switches[host.switch].ports[host.port]))
+        if elephant.exit is not None:
+            ends.append(("out", elephant.exit))
         uses[flow] = [end for end in ends if end[1].speed]
         capacity.update({end: float(end[1].speed) for end in uses[flow]})
         if flow.protocol == PROTO_UDP or not uses[flow]:
@@ -71,7 +70,7 @@ def decide(
     """
     choices = {flow: elephants[flow].paths(fabric) for flow in placed}
     free = {flow for flow in placed if len(choices[flow]) > 1 and now - moved_at.get(flow, float("-inf")) >= hold}
-    trial = _Placement(demands(fabric, elephants), dict(placed))
+    trial = _Placement(demands(elephants), dict(placed))
     start = dict(placed)
     for _ in range(len(free)):
         chain = trial.best(free, choices, trial.alone) or trial.best(free, choices, trial.chain)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from controller.feature import Feature, Wanted
+from controller.feature import Entries, Feature
+from controller.hosts import Hosts, addresses_of
 from controller.pipeline import EXCEPTIONS, PRIORITY, RuleKind, cookie
 from controller.topology import Fabric, Host
 from ovs_rules.replication import Copy, Spec
@@ -19,51 +20,61 @@ from ovs_rules.rule import Rule
 
 
 class Replication(Feature):
-    """The rules of these specs, computed once per fabric. A spec that cannot be placed is a problem, not an error."""
+    """The rules of these specs, computed when the fabric or a host that they name changed. A spec that cannot be placed
+    is a problem, not an error.
+    """
 
     def __init__(self, specs: Sequence[Spec]) -> None:
         self.specs = tuple(specs)
+        self._named = {spec.collector.address for spec in specs} | {
+            copy.host for spec in specs for copy in spec.copies if copy.host is not None
+        }
         self._fabric: Fabric | None = None
-        self._wanted: dict[str, Wanted] = {}
+        self._entries: dict[str, Entries] = {}
         self._problems: tuple[str, ...] = ()
 
-    def wanted(self, fabric: Fabric, now: float) -> Mapping[str, Wanted]:
+    def wanted(self, fabric: Fabric, hosts: Hosts, now: float) -> Mapping[str, Entries]:
         if fabric is not self._fabric:
+            self._place(fabric, hosts)
             self._fabric = fabric
-            self._place(fabric)
-        return self._wanted
+        return self._entries
+
+    def relocated(self, fabric: Fabric, hosts: Hosts, moved: Sequence[tuple[Host | None, Host | None]]) -> None:
+        if self._named & addresses_of(moved):
+            self._fabric = None
 
     def problems(self) -> Sequence[str]:
         return self._problems
 
-    def _place(self, fabric: Fabric) -> None:
+    def _place(self, fabric: Fabric, hosts: Hosts) -> None:
         found: dict[str, list[Rule]] = {}
         problems = []
         for number, spec in enumerate(self.specs, 1):
             try:
-                switch, rules = place(fabric, spec, number)
+                switch, rules = place(fabric, hosts, spec, number)
             except ValueError as error:
                 problems.append(str(error))
             else:
                 found.setdefault(switch, []).extend(rules)
-        self._wanted = {switch: Wanted(tuple(rules)) for switch, rules in found.items()}
+        for switch in self._entries.keys() | found.keys():
+            self._entries.setdefault(switch, Entries()).become(found.get(switch, ()))
         self._problems = tuple(problems)
 
 
-def place(fabric: Fabric, spec: Spec, number: int) -> tuple[str, tuple[Rule, ...]]:
+def place(fabric: Fabric, hosts: Hosts, spec: Spec, number: int) -> tuple[str, tuple[Rule, ...]]:
     """(switch, rules) of a spec; `number` names it in the cookies.
 
     Raises ValueError naming the collector or receiver that is no host of this fabric or cannot be reached.
     """
-    collector = _host(fabric, spec.collector.address)
+    collector = _host(hosts, spec.collector.address)
     switch = fabric.switches[collector.switch]
     filled = replace(
         spec,
         collector=replace(spec.collector, port=collector.port, mac=collector.mac),
-        copies=tuple(_aimed(fabric, collector, copy) for copy in spec.copies),
+        copies=tuple(_aimed(fabric, hosts, collector, copy) for copy in spec.copies),
         ingress=tuple(port for port in switch.ports if port != collector.port),
     )
-    to_collector = ("ipv4_dst", collector.ipv4)
+    to_collector = ("ipv4_dst", spec.collector.address)
     return switch.name, tuple(
         replace(
             rule,
@@ -76,11 +87,11 @@ def place(fabric: Fabric, spec: Spec, number: int) -> tuple[str, tuple[Rule, ...
     )
 
 
-def _aimed(fabric: Fabric, collector: Host, copy: Copy) -> Copy:
+def _aimed(fabric: Fabric, hosts: Hosts, collector: Host, copy: Copy) -> Copy:
     """The copy with the receiver's MAC and the port towards it from the collector's switch."""
     if copy.host is None:
         return copy
-    receiver = _host(fabric, copy.host)
+    receiver = _host(hosts, copy.host)
     if receiver.switch == collector.switch:
         return replace(copy, mac=receiver.mac, out=receiver.port)
     links = fabric.next_links(collector.switch, receiver.switch)
@@ -89,7 +100,7 @@ def _aimed(fabric: Fabric, collector: Host, copy: Copy) -> Copy:
     return replace(copy, mac=receiver.mac, out=links[0].source.number)
 
 
-def _host(fabric: Fabric, address: str) -> Host:
-    if address not in fabric.hosts_by_address:
+def _host(hosts: Hosts, address: str) -> Host:
+    if address not in hosts.by_address:
         raise ValueError(f"replication: {address} is no host of the fabric")
-    return fabric.hosts_by_address[address]
+    return hosts.by_address[address]

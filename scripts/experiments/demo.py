@@ -291,7 +291,7 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="howdah-demo-"))
     hosts = list(spec.hosts.values())
     stage = Stage(spec, work, settings(hosts, int(SHAPE["hosts_per_leaf"]), work))
-    screen = Screen({host.ipv4: host.name for host in hosts})
+    screen = Screen({address: host.name for host in hosts for address in host.addresses})
     ended = "failed"
     with keeper.signals_raise():
         try:

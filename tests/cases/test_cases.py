@@ -74,7 +74,7 @@ class Play:
             case "restart":
                 self.start(Conductor(fabric=self.network), now)
             case "discover":
-                self.conductor = Conductor(discovery=Discovery(value))
+                self.conductor = Conductor(discovery=Discovery(b"key", value))
                 self.held = {dpid: Installed({}, {}) for dpid in self.held}
             case "connect":
                 self.connect(value, now)

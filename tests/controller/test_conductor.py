@@ -8,7 +8,7 @@ from controller.commands import Emit, Send
 from controller.conductor import Conductor, Report
 from controller.control import Policy
 from controller.elephants import GRACE, Limits
-from controller.feature import Feature, Wanted
+from controller.feature import Entries, Feature
 from controller.flow import FlowKey, FlowObservation
 from controller.pipeline import RuleKind, cookie, kind_of
 from controller.reconcile import DropRule, Installed, PutRule
@@ -321,7 +321,7 @@ def test_arp_teaches_hosts_at_edge_ports_alone_and_no_frame_is_sent(switches):
     commands = conductor.packet_in(LEAF1, 2, frame, 2.0)
     assert {command.dpid for command in commands if isinstance(command, Send)} == {LEAF1, LEAF2, SPINE1, SPINE2}
     assert not any(isinstance(command, Emit) for command in commands)
-    assert conductor.view().fabric.hosts_by_address["10.0.1.7"].switch == "leaf1"
+    assert [host.switch for host in conductor.view().hosts if "10.0.1.7" in host.addresses] == ["leaf1"]
 
 
 def rules_flow(rule):
@@ -333,23 +333,24 @@ class Pins(Feature):
     """A further source of rules: one per switch it is asked about."""
 
     def __init__(self):
-        self.rules = {"leaf1": Rule((("in_port", 1),), (Output(2),), priority=1500, cookie=cookie(RuleKind.BASE, 1))}
+        self.rule = Rule((("in_port", 1),), (Output(2),), priority=1500, cookie=cookie(RuleKind.BASE, 1))
+        self.entries = {"leaf1": Entries([self.rule])}
         self.inputs = []
 
-    def wanted(self, fabric, now):
-        return {switch: Wanted((rule,)) for switch, rule in self.rules.items()}
+    def wanted(self, fabric, hosts, now):
+        return self.entries
 
     def problems(self):
         return ["one problem"]
 
-    def observed(self, fabric, seen, now, *, complete):
+    def observed(self, fabric, hosts, seen, now, *, complete):
         self.inputs.append(("observed", len(seen), now, complete))
 
-    def reconsider(self, fabric, now):
+    def reconsider(self, fabric, hosts, now):
         self.inputs.append(("reconsider", sorted(fabric.down), now))
 
     def in_force(self, rule, now):
-        if rule in self.rules.values():
+        if rule == self.rule:
             self.inputs.append(("in_force", rule.priority, now))
 
     def expired(self, rule, now):
@@ -358,7 +359,7 @@ class Pins(Feature):
 
 def test_a_further_feature_is_joined_and_gets_every_input(switches):
     pins = Pins()
-    (rule,) = pins.rules.values()
+    rule = pins.rule
     conductor = Conductor(fabric=FABRIC, more=(pins,))
     for dpid in switches.held:
         switches.connect(conductor, dpid, 0.0)
@@ -372,7 +373,7 @@ def test_a_further_feature_is_joined_and_gets_every_input(switches):
         ("in_force", 1500, 0.0), ("observed", 1, 1.0, True),
         ("reconsider", [("spine2", 2)], 2.0), ("expired", 1500, 3.0),
     ]  # fmt: skip
-    pins.rules = {}
+    pins.entries["leaf1"].become([])
     poll(conductor, switches, 4.0)
     assert rule.identity not in conductor.view().installed[LEAF1].rules
 

@@ -15,7 +15,7 @@ FABRIC = Fabric.from_spec(SPEC)
 
 def test_without_files_the_defaults_hold():
     assert config.load({}) == Settings()
-    assert config.conductor(Settings()).discovery is not None
+    assert config.conductor(Settings(), b"key").discovery is not None
 
 
 def test_file_names_are_relative_to_the_configuration(tmp_path):
@@ -25,7 +25,7 @@ def test_file_names_are_relative_to_the_configuration(tmp_path):
         "controller: {topology: fabric.json, replication: [copies.yaml], elephants: {dscp: 8, share: 0.2}}\n"
     )
     settings = config.load({"HOWDAH_CONFIG": str(tmp_path / "howdah.yaml")})
-    conductor = config.conductor(settings)
+    conductor = config.conductor(settings, b"key")
     assert conductor.fabric.switches == FABRIC.switches
     assert (conductor.policy.dscp, conductor.policy.limits.share) == (8, 0.2)
     assert conductor.more[0].specs[0].udp_port == 1

@@ -4,6 +4,7 @@ import pytest
 
 from controller.elephants import EVIDENCE_AGE, GRACE, Limits, Tracker
 from controller.flow import FlowKey, FlowObservation
+from controller.hosts import Hosts
 from controller.topology import Fabric, switches_of
 from topologies.leafspine import leafspine
 
@@ -29,10 +30,12 @@ def tracker():
 
 def started(tracker, flow=ONE, at=1.0):
     (elephant,) = tracker.observe(FABRIC, [seen(flow, "leaf1-eth1", 1.0, at)])
+    elephant.locate(FABRIC, Hosts(FABRIC.hosts))
     return elephant
 
 
 def path(elephant):
+    elephant.locate(FABRIC, Hosts(FABRIC.hosts))
     found = elephant.path(FABRIC)
     return None if found is None else switches_of(found, elephant.entry.switch)
 

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.flow import FlowKey
-from controller.forwarding.l2 import forwarding
+from controller.forwarding.l2 import RESOLUTION, Forwarding
+from controller.frames import OUR_MAC
+from controller.hosts import Hosts
 from controller.pipeline import FORWARDING, GROUP_BASE, RuleKind, cookie, is_our_group, is_ours, kind_of
 from controller.policy import ecmp, replication
 from controller.reconcile import DropGroup, DropRule, Installed, PutGroup, PutRule, changes, describe
@@ -28,8 +30,13 @@ FLOWS = st.builds(
 )
 
 
+def forwarding(fabric, switch):
+    """What forwarding wants on a switch."""
+    return Forwarding().wanted(fabric, Hosts(fabric.hosts), 0.0)[switch]
+
+
 def towards(rules, mac):
-    (rule,) = [rule for rule in rules if ("eth_dst", mac) in rule.match]
+    (rule,) = [rule for rule in rules.values() if ("eth_dst", mac) in rule.match]
     return rule.actions
 
 
@@ -38,21 +45,21 @@ def test_a_leaf_sends_its_own_hosts_out_of_their_ports_and_the_rest_through_one_
     rules, groups = wanted.rules, wanted.groups
     assert towards(rules, "00:04:00:00:01:02") == (Output(2),)
     assert towards(rules, "00:04:00:00:03:01") == towards(rules, "00:04:00:00:03:02") == (ToGroup(GROUP_BASE | 3),)
-    assert sorted(group.group_id for group in groups) == [GROUP_BASE | 2, GROUP_BASE | 3]
-    assert all([bucket.watch_port for bucket in group.buckets] == [3, 4, 5] for group in groups)
+    assert sorted(groups) == [GROUP_BASE | 2, GROUP_BASE | 3]
+    assert all([bucket.watch_port for bucket in group.buckets] == [3, 4, 5] for group in groups.values())
 
 
 def test_a_spine_has_one_path_to_a_leaf_and_needs_no_group():
     wanted = forwarding(FABRIC, "spine2")
-    assert wanted.groups == ()
+    assert wanted.groups == {}
     assert towards(wanted.rules, "00:04:00:00:03:01") == (Output(3),)
 
 
 def test_all_rules_and_groups_are_recognisably_ours():
     for switch in FABRIC.switches:
         wanted = forwarding(FABRIC, switch)
-        assert all(is_ours(rule.cookie) and kind_of(rule.cookie) for rule in wanted.rules)
-        assert all(is_our_group(group.group_id) for group in wanted.groups)
+        assert all(is_ours(rule.cookie) and kind_of(rule.cookie) for rule in wanted.rules.values())
+        assert all(is_our_group(group_id) for group_id in wanted.groups)
     assert not is_ours(0)
     assert not is_ours(0x486F7600000000)
     assert kind_of(cookie(RuleKind.BASE) | 0xEE << 32) is None
@@ -66,25 +73,33 @@ def test_broadcast_and_unknown_arp_follow_the_tree_only_where_all_links_are_know
 
 
 def of_kind(fabric, switch, kind):
-    return [rule for rule in forwarding(fabric, switch).rules if kind_of(rule.cookie) == kind]
+    return [rule for rule in forwarding(fabric, switch).rules.values() if kind_of(rule.cookie) == kind]
 
 
 @pytest.mark.parametrize("switch, links", [("leaf1", [3, 4, 5]), ("spine2", [1, 2, 3])])
-def test_arp_goes_on_everywhere_and_is_copied_to_the_controller_only_where_it_enters(switch, links):
-    (copy,) = of_kind(FABRIC, switch, RuleKind.ARP)
-    assert (copy.match, copy.actions, copy.goto) == ((("eth_type", 0x0806),), (Output("CONTROLLER"),), FORWARDING)
+def test_arp_and_nd_go_on_everywhere_and_are_copied_to_the_controller_only_where_they_enter(switch, links):
+    copies = of_kind(FABRIC, switch, RuleKind.ARP)
+    assert [rule.match for rule in copies] == list(RESOLUTION)
+    assert all((rule.actions, rule.goto) == ((Output("CONTROLLER"),), FORWARDING) for rule in copies)
     transit = of_kind(FABRIC, switch, RuleKind.ARP_TRANSIT)
-    assert [dict(rule.match)["in_port"] for rule in transit] == links
+    assert [rule.match for rule in transit] == [(("in_port", link), *match) for link in links for match in RESOLUTION]
     assert all((rule.actions, rule.goto) == ((), FORWARDING) for rule in transit)
-    assert all(rule.priority > copy.priority for rule in transit)
+    assert min(rule.priority for rule in transit) > max(rule.priority for rule in copies)
 
 
-def test_arp_to_an_unknown_mac_leaves_by_the_ports_of_broadcast():
+def test_arp_and_nd_to_an_unknown_mac_leave_by_the_ports_of_broadcast():
     for switch in FABRIC.switches:
-        (broadcast,), (unknown,) = (of_kind(FABRIC, switch, kind) for kind in (RuleKind.TREE, RuleKind.ARP_TREE))
-        assert unknown.actions == broadcast.actions
+        (broadcast,), unknown = (of_kind(FABRIC, switch, kind) for kind in (RuleKind.TREE, RuleKind.ARP_TREE))
+        assert [rule.match for rule in unknown] == list(RESOLUTION)
         known = of_kind(FABRIC, switch, RuleKind.HOST)
-        assert all(unknown.priority < rule.priority for rule in (broadcast, *known))
+        for rule in unknown:
+            assert rule.actions == broadcast.actions
+            assert all(rule.priority < other.priority for other in (broadcast, *known))
+
+
+def test_what_hosts_answer_to_the_controller_goes_no_further():
+    (answer,) = of_kind(FABRIC, "spine1", RuleKind.ANSWER)
+    assert (answer.match, answer.actions, answer.goto) == ((("eth_dst", OUR_MAC),), (), None)
 
 
 def test_group_numbers_differ_even_where_datapath_ids_end_alike():
@@ -113,21 +128,24 @@ def test_an_elephant_rule_reads_back_as_what_it_is_for(flow, dscp):
 
 
 def test_rules_of_other_kinds_are_not_adopted():
-    assert all(adopted(rule) is None for rule in forwarding(FABRIC, "leaf1").rules)
+    assert all(adopted(rule) is None for rule in forwarding(FABRIC, "leaf1").rules.values())
 
 
 def test_changes_put_groups_first_and_take_them_away_last():
     group = Group(GROUP_BASE | 9, "select", (Bucket((Output(1),)), Bucket((Output(2),))), 7)
     old, new = (Rule((("eth_dst", f"00:00:00:00:00:0{n}"),), (ToGroup(GROUP_BASE | 9),), cookie=1) for n in (1, 2))
-    assert changes(Installed({}, {}), [new], [group]) == [PutGroup(group, False), PutRule(new)]
+    todo = changes(Installed({}, {}), {new.identity: new}, {group.group_id: group})
+    assert todo == [PutGroup(group, False), PutRule(new)]
     held = Installed({old.identity: old}, {group.group_id: group})
-    assert changes(held, [], []) == [DropRule(old), DropGroup(group.group_id)]
+    gone = changes(held, {old.identity: None}, {group.group_id: None})
+    assert gone == [DropRule(old), DropGroup(group.group_id)]
+    assert changes(held, {}, {}) == []
 
 
 def test_a_rule_that_reads_back_in_another_order_is_the_same_rule():
     one = Rule((("eth_type", 0x800), ("ip_proto", 6)), (Output(1),))
     two = Rule((("ip_proto", 6), ("eth_type", 0x800)), (Output(1),))
-    assert changes(Installed({one.identity: one}, {}), [two], []) == []
+    assert changes(Installed({one.identity: one}, {}), {two.identity: two}, {}) == []
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3)), max_size=8),
@@ -141,9 +159,10 @@ def test_applying_the_changes_gives_what_was_wanted(before, wanted):
         }.values()
 
     held = Installed.reported(rules(before), [])
-    held.apply(changes(held, rules(wanted), []))
+    of_each = dict.fromkeys(held.rules) | {rule.identity: rule for rule in rules(wanted)}
+    held.apply(changes(held, of_each, {}))
     assert held.rules == {rule.identity: rule for rule in rules(wanted)}
-    assert changes(held, rules(wanted), []) == []
+    assert changes(held, of_each, {}) == []
 
 
 def test_texts_are_what_ovs_ofctl_takes():
@@ -164,7 +183,7 @@ REPLICA = read("udp_port: 6343\ncollector: {address: 10.0.3.2}\ncopies: [{port: 
 
 
 def test_replication_stands_on_the_collectors_leaf_once_per_port_in():
-    switch, rules = replication.place(FABRIC, REPLICA, 1)
+    switch, rules = replication.place(FABRIC, Hosts(FABRIC.hosts), REPLICA, 1)
     assert switch == "leaf3"
     assert sorted(dict(rule.match)["in_port"] for rule in rules) == [1, 3, 4, 5]  # all but the collector's port 2
     assert all(("ipv4_dst", "10.0.3.2") in rule.match for rule in rules)
@@ -179,4 +198,4 @@ def test_replication_stands_on_the_collectors_leaf_once_per_port_in():
 def test_replication_to_unknown_hosts_is_refused_by_name(name):
     spec = read(f"udp_port: 1\ncollector: {{address: 10.0.3.2}}\ncopies: [{{host: {name}, source: keep}}]")
     with pytest.raises(ValueError, match=name):
-        replication.place(FABRIC, spec, 1)
+        replication.place(FABRIC, Hosts(FABRIC.hosts), spec, 1)

@@ -38,7 +38,7 @@ def test_names_and_numbers_are_unique(spec):
         [node.dpid for node in spec.nodes.values()],
         [node.agent for node in spec.nodes.values()],
         [host.mac for host in spec.hosts.values()],
-        [host.ipv4 for host in spec.hosts.values()],
+        [address for host in spec.hosts.values() for address in host.addresses],
     ):
         assert len(set(values)) == len(values)
 
@@ -105,6 +105,23 @@ def test_unknown_fields_are_kept():
     assert Spec.from_json(document).to_json() == document
 
 
+def test_hosts_may_share_a_port_and_have_several_addresses():
+    document = leafspine(1, 1, 1).to_json()
+    one = document["hosts"]["h1"]
+    document["hosts"]["vm"] = one | {"mac": "02:00:00:00:00:07", "ipv4": "10.0.1.7",
+                                     "addresses": ["2001:DB8:0::7", "10.0.1.7", "10.0.1.8"]}  # fmt: skip
+    document["hosts"]["v6"] = {"node": "leaf1", "port": "leaf1-eth1", "mac": "02:00:00:00:00:08",
+                               "addresses": ["fe80::8"]}  # fmt: skip
+    spec = Spec.from_json(document)
+    assert spec.hosts["h1"].addresses == ("10.0.1.1",)
+    assert spec.hosts["vm"].addresses == ("2001:db8::7", "10.0.1.7", "10.0.1.8")
+    assert (spec.hosts["vm"].ipv4, spec.hosts["v6"].ipv4) == ("10.0.1.7", None)
+    written = spec.to_json()["hosts"]
+    assert written["h1"] == one
+    assert written["vm"]["ipv4"] == "10.0.1.7"
+    assert Spec.from_json(spec.to_json()) == spec
+
+
 def test_a_document_of_sflow_rt_needs_neither_dpid_nor_ofport():
     spec = Spec.from_json({"nodes": {"sw": {"agent": "10.0.0.1", "ports": {"swp1": {"ifindex": 3}}}}})
     assert spec.nodes["sw"].ports["swp1"].ifindex == "3"
@@ -146,7 +163,7 @@ def changed(path, value):
         ),
         (
             changed(["nodes", "leaf1", "ports", "leaf1-eth2"], {"ofport": 0}),
-            "node 'leaf1' port 'leaf1-eth2': ofport 0 is not within 1..65279",
+            "node 'leaf1' port 'leaf1-eth2': ofport 0 is not within 1..4294967040",
         ),
         (
             changed(["nodes", "leaf1", "ports", "leaf1-eth2"], {"speed": 0}),
@@ -167,6 +184,24 @@ def changed(path, value):
             "host 'h1': port leaf1 leaf1-eth2 is already that of link 'leaf1-spine1'",
         ),
         (changed(["hosts", "h1", "mac"], "1:2"), "host 'h1': mac '1:2' is not of the form 00:04:00:00:01:01"),
+        (
+            changed(["hosts", "h1", "mac"], "ff:ff:ff:ff:ff:ff"),
+            "host 'h1': mac 'ff:ff:ff:ff:ff:ff' is not that of one station",
+        ),
+        (
+            changed(["hosts", "h1", "addresses"], ["2001:db8::g"]),
+            "host 'h1': address '2001:db8::g' is not an IP address",
+        ),
+        (
+            changed(["hosts", "h1", "addresses"], ["2001:db8::1", 7]),
+            "host 'h1': 'addresses' must hold strings, found 7",
+        ),
+        (changed(["hosts", "h1", "addresses"], "10.0.1.1"), "host 'h1': 'addresses' must be a list, found '10.0.1.1'"),
+        (changed(["hosts", "h1", "ipv4"], "224.0.0.1"), "host 'h1': address '224.0.0.1' is not that of one host"),
+        (
+            changed(["hosts", "h2", "addresses"], ["fe80::1", "10.0.1.1"]),
+            "host 'h2': address 10.0.1.1 is already that of host 'h1'",
+        ),
         (changed(["hosts", "h1", "ipv4"], "::1"), "host 'h1': ipv4 '::1' is not an IPv4 address"),
         (changed(["hosts", "h2", "ipv4"], "10.0.1.1"), "host 'h2': address 10.0.1.1 is already that of host 'h1'"),
     ],
@@ -184,7 +219,19 @@ def test_a_bad_document_is_refused_with_its_name(document, complaint):
             st.lists(inner, max_size=3)
             | st.dictionaries(
                 st.sampled_from(
-                    ["nodes", "links", "hosts", "ports", "agent", "dpid", "ofport", "ifindex", "node1", "x"]
+                    [
+                        "nodes",
+                        "links",
+                        "hosts",
+                        "ports",
+                        "agent",
+                        "dpid",
+                        "ofport",
+                        "ifindex",
+                        "node1",
+                        "addresses",
+                        "x",
+                    ]
                 ),
                 inner,
                 max_size=4,

@@ -13,7 +13,6 @@ one OVSDB transaction sets sFlow. Steps of `start`, each recorded in the footpri
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import logging
 import os
@@ -53,6 +52,7 @@ CONTROLLER = "tcp:127.0.0.1:6653"
 PROTOCOLS = "OpenFlow13,OpenFlow15"
 QUEUE = 100  # packets
 PREFIX_LENGTH = 16
+OFPORT_MAX = 0xFEFF  # the highest number that Open vSwitch assigns (ovs-vswitchd.conf.db(5), ofport_request)
 Mininet.inited = True  # else it would rewrite a dozen sysctls of the machine
 FIRST_FRAME = "0180c200000e0a000000000088b5" + 46 * "00"  # never forwarded (802.1D); EtherType for experiments
 SFLOW = Sflow(sampling=10, polling=1)
@@ -364,8 +364,14 @@ def _check_buildable(spec: Spec) -> None:
     for node, port in spec.ports():
         if port.ofport is None:
             raise LabError(f"node {node.name!r} port {port.name!r} has no ofport")
+        if port.ofport > OFPORT_MAX:
+            raise LabError(f"node {node.name!r} port {port.name!r}: Open vSwitch has no ofport above {OFPORT_MAX}")
+    at: dict[str, str] = {}
     for host in spec.hosts.values():
-        ipaddress.IPv4Interface(f"{host.ipv4}/{PREFIX_LENGTH}")
+        if len(host.addresses) != 1 or host.ipv4 is None:
+            raise LabError(f"host {host.name!r} needs one IPv4 address and no other here")
+        if at.setdefault(host.port, host.name) != host.name:
+            raise LabError(f"host {host.name!r}: port {host.port!r} has host {at[host.port]!r}; here a port has one")
 
 
 def _refuse_names_in_use(names: list[str]) -> None:
