@@ -22,6 +22,9 @@ from controller.rules import Control, adopted, express
 from controller.topology import Fabric, Path
 from ovs_rules.rule import Rule
 
+# Elephants followed per ingress switch where the cap is smaller: those refused are shown, but not without end.
+TRACKED = 2000
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -90,6 +93,7 @@ class ElephantControl(Feature):
         for elephant in self.tracker.observe(fabric, seen):
             self.counts.elephants += 1
             self.records.open(elephant)
+        self._forget_smallest(now)
         if complete:
             for elephant in self.tracker.ended(now):
                 self._end(elephant.flow, now)
@@ -163,6 +167,15 @@ class ElephantControl(Feature):
         for flow, elephant in live.items():
             control = self.controls.get(flow)
             self.records.see(elephant, fabric, control.path if control else None)
+
+    def _forget_smallest(self, now: float) -> None:
+        """Flows that may never have existed fill no memory, and no decision gets dearer by them."""
+        most = max(TRACKED, self.policy.cap)
+        if len(self.tracker.live) > most:
+            _, over = within_cap(self.tracker.live.values(), most)
+            for flow in over:
+                self._end(flow, now)
+                self.counts.untracked += 1
 
     def _defer(self, flow: FlowKey) -> None:
         """An elephant that waits for its ingress switch's budget; the next decision considers it again."""

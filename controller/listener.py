@@ -5,12 +5,13 @@ whatever comes. Here
 
 1. only `peers` (addresses and prefixes) are accepted, and with `tls` only those that show a certificate of its CA;
 2. a connection has HANDSHAKE_S to become a switch (TLS, hello, features, ports). When MAX_HANDSHAKES are under way, the
-   oldest of them is closed for the newest, so silent ones keep no switch out;
-3. switches may take half of the process's descriptors. When descriptors run out all the same, the oldest connection
-   that is no switch yet is closed, and accepting goes on;
+   oldest of them is closed for the next, so silent ones keep no switch out;
+3. switches may take half of the process's descriptors, and the process asks for as many as it may have. When they run
+   out all the same, the oldest connection that is no switch yet is closed, and accepting goes on;
 4. every message is checked (messagecheck.py) before it is parsed; a malformed one costs its connection, and so does
    one port more than MAX_PORTS;
-5. HTTP: at most MAX_HTTP_CONNECTIONS, each quiet for at most HTTP_TIMEOUT_S, the oldest closed for the newest;
+5. HTTP: at most MAX_HTTP_CONNECTIONS, each quiet for at most HTTP_TIMEOUT_S, the one silent for longest closed for the
+   next; an answer has to be taken within ANSWER_S;
 6. a switch that answers no echo for about 15 s is disconnected, so a dead connection does not keep its datapath id;
 7. sending never waits for a switch: what it does not read is queued, and MAX_QUEUED messages end its connection.
 
@@ -47,11 +48,13 @@ from controller.config import OpenFlow, Tls
 from controller.messagecheck import MalformedMessage, is_wanted
 from documents.faults import Faults
 
-HANDSHAKE_S = 10.0
-MAX_HANDSHAKES = 64
+HANDSHAKE_S, HANDSHAKE_PATIENCE_S = 10.0, 1.0
+MAX_HANDSHAKES = 256
+MAX_DESCRIPTORS = 65536
 ECHO_PERIOD_S, ECHOS_MISSED = 5.0, 2
-MAX_HTTP_CONNECTIONS = 64
-HTTP_TIMEOUT_S = 10.0
+MAX_HTTP_CONNECTIONS = 256
+HTTP_TIMEOUT_S, HTTP_PATIENCE_S = 10.0, 0.2
+ANSWER_S = 30.0
 MAX_PORTS = 10_000
 MAX_QUEUED = 100_000  # messages; a switch of a fabric of thousands of hosts gets thousands when it connects
 REPLACED_OPTIONS = ("ctl_privkey", "ctl_cert", "ca_certs", "ofp_ssl_listen_port", "ofp_switch_address_list")
@@ -105,7 +108,7 @@ class Listener:
 
     def __call__(self) -> None:
         server = hub.StreamServer(self._address, self._serve).server
-        acceptor = Acceptor(server, MAX_HANDSHAKES, self._note, self._refusal)
+        acceptor = Acceptor(server, MAX_HANDSHAKES, HANDSHAKE_PATIENCE_S, self._note, self._refusal)
         while True:
             hub.spawn(self._serve, acceptor, *acceptor.accept())
 
@@ -174,6 +177,24 @@ def _checked(note: Note) -> Callable[..., Any]:
     return parse
 
 
+class HttpConnection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
+    """A connection of the HTTP server. While it is answered, it is not closed for another."""
+
+    def __init__(self, acceptor: Acceptor, *of_server: Any) -> None:
+        self._acceptor = acceptor
+        super().__init__(*of_server)
+
+    def handle_one_response(self) -> None:
+        deadline = eventlet.hubs.get_hub().schedule_call_global(ANSWER_S, close, self.connection)
+        if not self.headers.get("Content-Length"):  # a body may never come
+            self._acceptor.release(self.connection)
+        try:
+            super().handle_one_response()
+        finally:
+            deadline.cancel()
+            self._acceptor.keep(self.connection)
+
+
 class HttpServer:
     """Ryu's HTTP server with bounds; made by Ryu when it starts."""
 
@@ -182,10 +203,12 @@ class HttpServer:
 
     def __call__(self) -> None:
         server = hub.StreamServer((cfg.CONF.wsapi_host, cfg.CONF.wsapi_port), None).server
+        acceptor = Acceptor(server, MAX_HTTP_CONNECTIONS, HTTP_PATIENCE_S, self._note)
         eventlet.wsgi.server(
-            Acceptor(server, MAX_HTTP_CONNECTIONS, self._note),
+            acceptor,
             self._application,
             logging.getLogger("ryu.lib.hub"),
+            protocol=partial(HttpConnection, acceptor),
             max_size=2 * MAX_HTTP_CONNECTIONS,
             socket_timeout=HTTP_TIMEOUT_S,
             debug=False,
@@ -202,6 +225,10 @@ def install(settings: OpenFlow, faults: Faults, clock: Callable[[], float]) -> N
     def note(listener: str, what: str, error: Exception) -> None:
         faults.note(f"{listener} {what}", error, clock())
 
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        most = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
     for name in REPLACED_OPTIONS:
         if getattr(cfg.CONF, name):
             raise ValueError(f"--{name.replace('_', '-')} is not served; see controller.openflow in the configuration")

@@ -28,6 +28,7 @@ class Counts:
     moves: int = 0
     refused_by_cap: int = 0
     deferred: int = 0
+    untracked: int = 0
     refused_by_switch: int = 0
     adopted: int = 0
     claims_refused: int = 0

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from controller import control
 from controller.commands import Emit, Send
 from controller.conductor import Conductor, Report
 from controller.control import Policy
@@ -294,6 +295,16 @@ def test_forged_flows_cost_a_bounded_number_of_rules_a_second_and_the_largest_ge
     assert {dict(rule.match)["tcp_src"] for rule in switches.elephant_rules(LEAF1)} == set(range(3009, 3024))
     assert conductor.view().counts.deferred == 990
     assert len(switches.news()) == 15
+
+
+def test_of_more_elephants_than_can_be_the_smallest_are_forgotten(switches, monkeypatch):
+    monkeypatch.setattr(control, "TRACKED", 20)
+    conductor = started(switches, Policy(cap=10))
+    flows = [FlowKey("10.0.1.1", "10.0.2.1", 6, 1024 + number, 80) for number in range(50)]
+    poll(conductor, switches, 5.0, *(seen(flow, "leaf1-eth1", 1.0 + flow.source_port / 1000, 5.0) for flow in flows))
+    assert {flow.source_port for flow in conductor.elephants.tracker.live} == set(range(1054, 1074))
+    assert conductor.view().counts.untracked == 30
+    assert {dict(rule.match)["tcp_src"] for rule in switches.elephant_rules(LEAF1)} == set(range(1064, 1074))
 
 
 def test_a_link_down_frees_pinned_elephants_whatever_the_budget(switches):
