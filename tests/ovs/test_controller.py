@@ -318,7 +318,7 @@ def test_a_switch_that_refuses_a_rule_is_named_and_the_rest_goes_on(private_ovs,
         refused = eventually(lambda: controller.get("status")["counts"]["refused_by_switch"])
         assert refused >= 1
         assert "switch 0000000000000001 refused add-flow cookie=0x486f77" in controller.log.read_text()
-        eventually(lambda: len(flows(private_ovs, "leaf1")) == 3 + 5)
+        eventually(lambda: len(flows(private_ovs, "leaf1")) == 3 + 11)
         eventually(controller.analytics_alive)
         assert controller.get("status")["counts"]["refused_by_switch"] == refused
     finally:
