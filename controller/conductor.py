@@ -36,7 +36,7 @@ from controller.topology import Fabric, Port, Switch
 from controller.view import Definitions, View
 from ovs_rules.rule import Group, Rule
 
-FROM_LINKS = (RuleKind.TREE, RuleKind.ARP_TREE, RuleKind.ARP_TRANSIT)  # rules that follow from the links alone
+FROM_LINKS = (RuleKind.TREE, RuleKind.ARP_TRANSIT)  # rules that follow from the links alone
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ class RuleKind(IntEnum):
     ELEPHANT = 6
     REPLICATION = 7
     ARP_TRANSIT = 8
-    ARP_TREE = 9
     ANSWER = 10
     MUTED_ARP = 11
     MUTED_LLDP = 12
@@ -42,7 +41,7 @@ class RuleKind(IntEnum):
 
 # Within a table the larger number wins. Replication copies a datagram that an elephant rule may match as well, and
 # goes on to forward it itself, so it stands above. ARP that comes over a link was copied to the controller where it
-# entered the fabric. ARP_TREE is for what neither HOST nor TREE matches; ANSWER ends what was sent to the controller
+# entered the fabric. TREE is for all that HOST does not match; ANSWER ends what was sent to the controller
 # and copied to it before.
 PRIORITY = {
     RuleKind.BASE: 0,
@@ -53,7 +52,6 @@ PRIORITY = {
     RuleKind.MUTED_ARP: 3200,
     RuleKind.DISCOVERY: 4000,
     RuleKind.MUTED_LLDP: 4100,
-    RuleKind.ARP_TREE: 300,
     RuleKind.TREE: 400,
     RuleKind.HOST: 500,
     RuleKind.ANSWER: 500,

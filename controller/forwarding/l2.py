@@ -1,11 +1,11 @@
 """Forwarding by destination MAC, so IPv4, IPv6 and everything else take the same paths.
 
 Hosts of the switch itself are reached by their port, hosts elsewhere through the select group of their edge switch
-(a plain output where there is one path only, which also lets sFlow report the output port). Broadcast and multicast
-follow one loop-free tree, and so do ARP and Neighbour Discovery to a MAC that no rule knows: a reply may come before
-the rule for whoever asked. Neither therefore needs a controller; that gets a copy where they enter the fabric, to learn
-hosts from. A request crosses every switch once. What hosts answer to the controller itself ends where it was copied.
-Probes of discovery go to the controller alone.
+(a plain output where there is one path only, which also lets sFlow report the output port). Everything else, broadcast,
+multicast, and what is sent to a MAC that no rule knows, follows one loop-free tree, as between any layer-2 switches. So
+hosts find and reach each other without a controller, and before their rules; that gets a copy of ARP and Neighbour
+Discovery where they enter the fabric, to learn hosts from. A request crosses every switch once. What hosts answer to
+the controller itself ends where it was copied. Probes of discovery go to the controller alone.
 
 Cost: a host that is learnt, moved or forgotten changes one rule per switch. A change of the fabric compares every pair
 of switch and edge switch, and touches the hosts of those pairs alone whose next hops differ.
@@ -41,7 +41,6 @@ Way = tuple[Action | None, Group | None]  # from a switch to an edge switch: wha
 
 UNREACHABLE: Way = (None, None)
 
-MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"  # the group bit of a MAC, set for broadcast too (IEEE 802)
 TO_CONTROLLER = (Output("CONTROLLER"),)
 _ICMPV6: Match = (("eth_type", ETH_IPV6), ("ip_proto", PROTO_ICMPV6))
 # By what hosts find each other: ARP, and Neighbour Discovery for IPv6.
@@ -150,9 +149,7 @@ def _standing(fabric: Fabric, switch: str) -> list[Rule]:
         at = ("in_port", number)
         rules += [_exception(RuleKind.ARP_TRANSIT, (at, *match), goto=FORWARDING) for match in RESOLUTION]
     if fabric.flood:
-        outputs = tuple(Output(number) for number in fabric.flood_ports(switch))
-        rules.append(_forward(RuleKind.TREE, _to(MULTICAST), outputs))
-        rules += [_forward(RuleKind.ARP_TREE, match, outputs) for match in RESOLUTION]
+        rules.append(_forward(RuleKind.TREE, (), tuple(Output(number) for number in fabric.flood_ports(switch))))
     return rules
 
 

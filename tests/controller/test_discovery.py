@@ -91,7 +91,7 @@ def test_after_a_restart_discovery_keeps_the_rules_of_hosts_not_yet_learnt_again
 
 def test_after_a_restart_arp_goes_on_by_the_old_tree_until_discovery_has_settled():
     before = held(settled_pair())
-    assert kinds(before[1]) >= {RuleKind.TREE, RuleKind.ARP_TREE, RuleKind.ARP_TRANSIT}
+    assert kinds(before[1]) >= {RuleKind.TREE, RuleKind.ARP_TRANSIT}
     again = Conductor(discovery=Discovery(KEY))
     reconnect(again, before, 30.0)
     assert held(again) == before

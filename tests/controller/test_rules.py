@@ -65,11 +65,12 @@ def test_all_rules_and_groups_are_recognisably_ours():
     assert kind_of(cookie(RuleKind.BASE) | 0xEE << 32) is None
 
 
-@pytest.mark.parametrize("kind", [RuleKind.TREE, RuleKind.ARP_TREE])
-def test_broadcast_and_unknown_arp_follow_the_tree_only_where_all_links_are_known(kind):
+def test_what_no_host_rule_matches_follows_the_tree_only_where_all_links_are_known():
+    (tree,) = of_kind(FABRIC, "leaf1", RuleKind.TREE)
+    assert (tree.match, tree.goto) == ((), None)
+    assert all(tree.priority < rule.priority for rule in of_kind(FABRIC, "leaf1", RuleKind.HOST))
     unsure = Fabric(FABRIC.switches, FABRIC.links, FABRIC.hosts, flood=False)
-    assert of_kind(FABRIC, "leaf1", kind)
-    assert not of_kind(unsure, "leaf1", kind)
+    assert not of_kind(unsure, "leaf1", RuleKind.TREE)
 
 
 def of_kind(fabric, switch, kind):
@@ -85,16 +86,6 @@ def test_arp_and_nd_go_on_everywhere_and_are_copied_to_the_controller_only_where
     assert [rule.match for rule in transit] == [(("in_port", link), *match) for link in links for match in RESOLUTION]
     assert all((rule.actions, rule.goto) == ((), FORWARDING) for rule in transit)
     assert min(rule.priority for rule in transit) > max(rule.priority for rule in copies)
-
-
-def test_arp_and_nd_to_an_unknown_mac_leave_by_the_ports_of_broadcast():
-    for switch in FABRIC.switches:
-        (broadcast,), unknown = (of_kind(FABRIC, switch, kind) for kind in (RuleKind.TREE, RuleKind.ARP_TREE))
-        assert [rule.match for rule in unknown] == list(RESOLUTION)
-        known = of_kind(FABRIC, switch, RuleKind.HOST)
-        for rule in unknown:
-            assert rule.actions == broadcast.actions
-            assert all(rule.priority < other.priority for other in (broadcast, *known))
 
 
 def test_what_hosts_answer_to_the_controller_goes_no_further():
