@@ -93,11 +93,14 @@ class Conductor:
         """A switch went away; what it holds is asked anew when it comes back."""
         self.ledgers.pop(dpid, None)
 
-    def port_changed(self, dpid: int, number: int, is_up: bool, now: float) -> list[Command]:
+    def port_changed(self, dpid: int, port: Port, is_up: bool, now: float) -> list[Command]:
+        """A port went up or down; to one that a given topology does not know nothing happens."""
         switch = self.fabric.by_dpid.get(dpid)
         if switch is None:
             return []
-        return self._become(self.fabric.with_port(switch.name, number, is_up), now)
+        if self.discovery is not None:
+            return self._become(self.discovery.port(self.fabric, self.hosts, dpid, port, is_up=is_up), now)
+        return self._become(self.fabric.with_port(switch.name, port.number, is_up), now)
 
     def flow_removed(self, dpid: int, rule: Rule, now: float) -> list[Command]:
         """A rule of ours timed out."""
@@ -231,7 +234,7 @@ class Conductor:
             yield from feature.problems()
         yield from self.hosts.problems()
         for name, number in sorted(self.fabric.doubtful):
-            yield f"{name} port {number}: probes of discovery pass, but it ends no link; it gets no broadcast"
+            yield f"{name} port {number} may lead to another port of the fabric: no broadcast goes there"
         if self.discovery is not None:
             for switch in sorted({link.source.switch for link in self.fabric.links}):
                 if self.fabric.switches[switch].dpid not in self.ledgers:

@@ -183,7 +183,7 @@ def test_spoofed_arp_and_nd_move_nothing_and_are_counted_and_shown(controlled, e
 
 
 def test_a_learnt_host_moves_when_it_does_not_answer_where_it_was(controlled, eventually):
-    ovs, controller = controlled
+    ovs, _ = controlled
     say(ovs, 2, request(GUEST, "10.9.0.7", "10.9.0.1"))
     eventually(lambda: rule_of(ovs, GUEST) == 2)
     say(ovs, 3, request(GUEST, "10.9.0.7", "10.9.0.1"))
