@@ -140,7 +140,7 @@ class Conductor:
                 return []
             place = port.switch, port.number
             learn = self.fabric.flood and place not in self.fabric.doubtful
-            return self._tell(self.hosts.heard(claim, place, now, self.fabric.down, learn=learn), now)
+            return self._tell(self.hosts.heard(claim, place, self.fabric.down, learn=learn), now)
         if self.discovery is None:
             return []
         try:
@@ -154,16 +154,18 @@ class Conductor:
         """What time alone brings about, to be called every discovery.PROBE_PERIOD: links age and are probed."""
         if self.discovery is None:
             return self._sync(now)
-        if not self._swept and self._began is not None and now - self._began >= HOST_AGE:
-            self._swept = True
-            self._look_at_all()
+        if not self._swept and self._began is not None:
+            self._began = min(self._began, now)  # a clock may be set back
+            if now - self._began >= HOST_AGE:
+                self._swept = True
+                self._look_at_all()
         commands = self._become(self.discovery.settled(self.fabric, self.hosts, self.ledgers, now), now)
-        commands += self._tell(self.hosts.doubt(self.fabric.doubtful, now), now)
+        commands += self._tell(self.hosts.doubt(self.fabric.doubtful), now)
         return [*commands, *self._sync(now), *self.discovery.probes(self.fabric)]
 
     def ask(self, now: float) -> list[Command]:
         """Questions to hosts, to be called every hosts.ASK_PERIOD: asked again, decided, or begun by age."""
-        return self._tell(self.hosts.due(now), now)
+        return self._tell(self.hosts.due(), now)
 
     def ports_reported(self, ports: Iterable[tuple[str, str, int, int]], now: float) -> list[Command]:
         """Analytics' names of ports: (agent, ifIndex, datapath id, OpenFlow port)."""

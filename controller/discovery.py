@@ -101,6 +101,7 @@ class Discovery:
 
     def settled(self, fabric: Fabric, hosts: Hosts, connected: Collection[int], now: float) -> Fabric:
         """The fabric at the end of a round: with flooding once no switch came for a while, and with the links found."""
+        self.newest = min(self.newest, now)  # a clock may be set back
         if not fabric.flood and fabric.switches and now - self.newest >= SETTLE:
             fabric = replace(fabric, flood=True)
         self.heard = {

@@ -43,7 +43,7 @@ def program(ovs, *learnt):
     """The rules of br0 when the controller knows these hosts, as (MAC, address, port)."""
     hosts = Hosts()
     for mac, address, port in learnt:
-        hosts.heard(Claim(mac, address), ("br0", port), 0.0, (), learn=True)
+        hosts.heard(Claim(mac, address), ("br0", port), (), learn=True)
     for rule in Forwarding().wanted(FABRIC, hosts, 0.0)["br0"].rules.values():
         ovs.ofctl("add-flow", "br0", text(rule), version="OpenFlow15")
 
