@@ -269,9 +269,9 @@ class Howdah(app_manager.RyuApp):
     @on(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
     def on_port(self, event: Any) -> None:
         if session := self.sessions.of(event.msg.datapath):
-            port = event.msg.desc
-            up = openflow.is_up(port) and not openflow.is_gone(event.msg)
-            self.execute(self.conductor.port_changed(session.dpid, port.port_no, up, now()))
+            up = openflow.is_up(event.msg.desc) and not openflow.is_gone(event.msg)
+            for port in openflow.ports("", [event.msg.desc]).values():
+                self.execute(self.conductor.port_changed(session.dpid, port, up, now()))
 
     @on(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     def on_packet(self, event: Any) -> None:

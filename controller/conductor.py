@@ -95,11 +95,14 @@ class Conductor:
         """A switch went away; what it holds is asked anew when it comes back."""
         self.ledgers.pop(dpid, None)
 
-    def port_changed(self, dpid: int, number: int, is_up: bool, now: float) -> list[Command]:
+    def port_changed(self, dpid: int, port: Port, is_up: bool, now: float) -> list[Command]:
+        """A port went up or down; to one that a given topology does not know nothing happens."""
         switch = self.fabric.by_dpid.get(dpid)
         if switch is None:
             return []
-        return self._become(self.fabric.with_port(switch.name, number, is_up), now)
+        if self.discovery is not None:
+            return self._become(self.discovery.port(self.fabric, self.hosts, dpid, port, is_up=is_up), now)
+        return self._become(self.fabric.with_port(switch.name, port.number, is_up), now)
 
     def flow_removed(self, dpid: int, rule: Rule, now: float) -> list[Command]:
         """A rule of ours timed out."""
@@ -141,7 +144,7 @@ class Conductor:
                 return []
             place = port.switch, port.number
             learn = self.fabric.flood and place not in self.fabric.doubtful
-            return self._tell(self.hosts.heard(claim, place, now, self.fabric.down, learn=learn), now)
+            return self._tell(self.hosts.heard(claim, place, self.fabric.down, learn=learn), now)
         if self.discovery is None:
             return []
         try:
@@ -155,16 +158,18 @@ class Conductor:
         """What time alone brings about, to be called every discovery.PROBE_PERIOD: links age and are probed."""
         if self.discovery is None:
             return self._sync(now)
-        if not self._swept and self._began is not None and now - self._began >= HOST_AGE:
-            self._swept = True
-            self._look_at_all()
+        if not self._swept and self._began is not None:
+            self._began = min(self._began, now)  # a clock may be set back
+            if now - self._began >= HOST_AGE:
+                self._swept = True
+                self._look_at_all()
         commands = self._become(self.discovery.settled(self.fabric, self.hosts, self.ledgers, now), now)
-        commands += self._tell(self.hosts.doubt(self.fabric.doubtful, now), now)
+        commands += self._tell(self.hosts.doubt(self.fabric.doubtful), now)
         return [*commands, *self._sync(now), *self.discovery.probes(self.fabric)]
 
     def ask(self, now: float) -> list[Command]:
         """Questions to hosts, to be called every hosts.ASK_PERIOD: asked again, decided, or begun by age."""
-        return self._tell(self.hosts.due(now), now)
+        return self._tell(self.hosts.due(), now)
 
     def ports_reported(self, ports: Iterable[tuple[str, str, int, int]], now: float) -> list[Command]:
         """Analytics' names of ports: (agent, ifIndex, datapath id, OpenFlow port)."""
@@ -240,7 +245,7 @@ class Conductor:
             yield from feature.problems()
         yield from self.hosts.problems()
         for name, number in sorted(self.fabric.doubtful):
-            yield f"{name} port {number}: probes of discovery pass, but it ends no link; it gets no broadcast"
+            yield f"{name} port {number} may lead to another port of the fabric: no broadcast goes there"
         if self.discovery is not None:
             for switch in sorted({link.source.switch for link in self.fabric.links}):
                 if self.fabric.switches[switch].dpid not in self.ledgers:

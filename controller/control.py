@@ -154,7 +154,7 @@ class ElephantControl(Feature):
                 self.records.live[flow].state = "refused"
                 self.counts.refused_by_cap += 1
         dscp = self.policy.dscp if self.policy.marking else None
-        for elephant in sorted((live[flow] for flow in kept), key=lambda elephant: -elephant.rate):
+        for elephant in sorted((live[flow] for flow in live if flow in kept), key=lambda elephant: -elephant.rate):
             flow, ingress = elephant.flow, elephant.entry.switch
             old = self.controls.get(flow)
             if old is None and not self._budget.take([ingress], now):

@@ -18,6 +18,7 @@ not yet known looks like an edge port.
 4. A port where hosts are known ends no link, and neither does one that hears itself, its own switch or one direction
    only: it is in doubt and gets no broadcast, which might come back, as long as probes pass. Hosts there have to answer
    (hosts.py), so a cable between two ports that had hosts before is found when they are gone.
+5. A port that is new or came up is in doubt for a round, because a cable may have been plugged in there.
 
 Not covered: who carries probes between two ports where no host was heard poses as a cable there. An HMAC proves who
 wrote a frame and not which way it came. Where that matters, give a topology file.
@@ -55,12 +56,14 @@ class ForeignProbe(ValueError):
 class Discovery:
     """`port_speed`, bits/s, stands in for the speed of ports that report none or one that is not real (veth: 10G).
 
-    `key` signs the probes; `heard` is, for each pair of ports (from, to), the round of the last probe that passed.
+    `key` signs the probes; `heard` is, for each pair of ports (from, to), the round of the last probe that passed;
+    `fresh` the round in which a port came up.
     """
 
     key: bytes
     port_speed: int = 0
     heard: dict[tuple[End, End], int] = field(default_factory=dict)
+    fresh: dict[End, int] = field(default_factory=dict)
     round: int = 0
     newest: float = 0.0
 
@@ -82,8 +85,23 @@ class Discovery:
                 self.heard[pair] = self.round  # its probes were not seen while it was away
         return replace(fabric.with_switch(Switch(label, dpid, fresh, old.agent if old else None)), flood=False)
 
+    def port(self, fabric: Fabric, hosts: Hosts, dpid: int, port: Port, *, is_up: bool) -> Fabric:
+        """The fabric with what a connected switch says of one of its ports, which may be new."""
+        switch = fabric.by_dpid[dpid]
+        known, place = switch.ports.get(port.number), (switch.name, port.number)
+        if known is None and not is_up:
+            return fabric
+        if known is None or (is_up and place in fabric.down):
+            self.fresh[dpid, port.number] = self.round
+        if known is None:
+            name = distinct(port.name, {other.name for other in switch.ports.values()}, str(port.number))
+            added = Port(switch.name, port.number, name, self.port_speed or port.speed)
+            fabric = fabric.with_switch(replace(switch, ports={**switch.ports, port.number: added}))
+        return self._linked(fabric.with_port(*place, is_up), hosts)
+
     def settled(self, fabric: Fabric, hosts: Hosts, connected: Collection[int], now: float) -> Fabric:
         """The fabric at the end of a round: with flooding once no switch came for a while, and with the links found."""
+        self.newest = min(self.newest, now)  # a clock may be set back
         if not fabric.flood and fabric.switches and now - self.newest >= SETTLE:
             fabric = replace(fabric, flood=True)
         self.heard = {
@@ -91,6 +109,7 @@ class Discovery:
             for pair, heard in self.heard.items()
             if self.round - heard <= LINK_AGE or not {pair[0][0], pair[1][0]} <= set(connected)
         }
+        self.fresh = {end: came_up for end, came_up in self.fresh.items() if self.round - came_up <= 1}
         return self._linked(fabric, hosts)
 
     def probes(self, fabric: Fabric) -> list[Emit]:
@@ -163,8 +182,8 @@ class Discovery:
             links += [Link(name, source, target), Link(name, target, source)]
             names.add(name)
             used |= cable
-        passed = {places[end] for pair in self.heard for end in pair if end in places}
-        return fabric.with_links(links, passed - used)
+        in_doubt = self.fresh.keys() | {end for pair in self.heard for end in pair}
+        return fabric.with_links(links, {places[end] for end in in_doubt if end in places} - used)
 
 
 def _end(fabric: Fabric, port: Port) -> End:

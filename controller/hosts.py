@@ -58,9 +58,9 @@ class _Question:
 
     mac: str
     address: str | None
-    due: float
-    left: int = ASKED
     claim: tuple[Claim, Place] | None = None
+    left: int = ASKED
+    due: float = 0.0
 
 
 @dataclass
@@ -71,7 +71,9 @@ class _Problem:
 
 
 class Hosts:
-    """All hosts, by MAC, address and place."""
+    """All hosts, by MAC, address and place. Its time is what passes by calls of `due`, one every ASK_PERIOD: so a clock
+    that is set and a controller that stood still make no host silent and no question unanswered.
+    """
 
     def __init__(self, fixed: Iterable[Host] = ()) -> None:
         self.by_mac: dict[str, Host] = {}
@@ -84,6 +86,7 @@ class Hosts:
         self._claims: dict[Place, int] = {}
         self._waiting: dict[Place, OrderedDict[str, str]] = {}
         self._problems: dict[tuple[str, Place], _Problem] = {}
+        self._now = 0.0
         for host in fixed:
             self._put(None, host)
             self._fixed_addresses.update(host.addresses)
@@ -107,48 +110,49 @@ class Hosts:
 
     # Inputs
 
-    def heard(self, claim: Claim, place: Place, now: float, down: Collection[Place], *, learn: bool) -> News:
+    def heard(self, claim: Claim, place: Place, down: Collection[Place], *, learn: bool) -> News:
         """A host spoke at this edge port. Without `learn`, what was not known is left alone. `down` are dead ports."""
         news = News()
         known = self.by_mac.get(claim.mac)
         if known is None:
-            if not learn or not self._is_welcome(claim, place, now, news):
+            if not learn or not self._is_welcome(claim, place, news):
                 return news
             free = () if claim.address in self.by_address else (claim.address,)
             known = self._put(None, Host(claim.mac, claim.mac, *place, free), news)
         elif known.place != place:
             if learn:
-                self._claim_place(known, claim, place, now, down, news)
+                self._claim_place(known, claim, place, down, news)
             return news
-        self._alive(known, claim.address, now, news)
+        self._alive(known, claim.address, news)
         if claim.address not in known.addresses and learn:
-            self._claim_address(known, claim, now, down, news)
+            self._claim_address(known, claim, down, news)
         return news
 
-    def due(self, now: float) -> News:
-        """Asks again, decides what was not answered, and asks those silent for long; every ASK_PERIOD."""
+    def due(self) -> News:
+        """ASK_PERIOD has passed: asks again, decides what was not answered, and asks those silent for long."""
+        self._now += ASK_PERIOD
         news = News()
-        while self._questions and (question := next(iter(self._questions.values()))).due <= now:
+        while self._questions and (question := next(iter(self._questions.values()))).due <= self._now:
             if question.left:
-                self._ask(question, now, news)
+                self._ask(question, news)
             else:
-                self._unanswered(question, now, news)
+                self._unanswered(question, news)
         for mac, heard in self._heard.items():
-            if now - heard < HOST_AGE or len(self._questions) >= QUESTIONS // 2:
+            if self._now - heard < HOST_AGE or len(self._questions) >= QUESTIONS // 2:
                 break
             if (mac, None) not in self._questions:
-                self._ask(_Question(mac, None, now), now, news)
-        for key in [key for key, problem in self._problems.items() if now - problem.last > PROBLEM_AGE]:
+                self._ask(_Question(mac, None), news)
+        for key in [key for key, problem in self._problems.items() if self._now - problem.last > PROBLEM_AGE]:
             del self._problems[key]
         return news
 
-    def doubt(self, places: Iterable[Place], now: float) -> News:
+    def doubt(self, places: Iterable[Place]) -> News:
         """These ports seem to lead to a switch: hosts there that were silent for DOUBT_AGE have to answer."""
         news = News()
         for mac in [mac for place in places for mac in self._at.get(place, ())]:
-            silent = now - self._heard.get(mac, now) >= DOUBT_AGE
+            silent = self._now - self._heard.get(mac, self._now) >= DOUBT_AGE
             if silent and (mac, None) not in self._questions and len(self._questions) < QUESTIONS:
-                self._ask(_Question(mac, None, now), now, news)
+                self._ask(_Question(mac, None), news)
         return news
 
     def keep_within(self, fabric: Fabric) -> News:
@@ -162,7 +166,7 @@ class Hosts:
 
     # Newcomers
 
-    def _is_welcome(self, claim: Claim, place: Place, now: float, news: News) -> bool:
+    def _is_welcome(self, claim: Claim, place: Place, news: News) -> bool:
         """Whether a host not known so far is learnt; from half of a bound on it has to be heard twice."""
         here, learnt = len(self._at.get(place, ())), len(self._heard)
         if here < PORT_HOSTS // 2 and learnt < TOTAL_HOSTS // 2:
@@ -173,9 +177,7 @@ class Hosts:
             news.questions.append((place, claim.mac, claim.address))
             if len(waiting) > WAITING:
                 mac, _ = waiting.popitem(last=False)
-                self._crowd(
-                    f"{mac} is not learnt: {here} hosts are known there, and it was heard once", place, now, news
-                )
+                self._crowd(f"{mac} is not learnt: {here} hosts are known there, and it was heard once", place, news)
             return False
         if here < PORT_HOSTS and learnt < TOTAL_HOSTS:
             return True
@@ -185,49 +187,47 @@ class Hosts:
             if len(self._at[fullest]) > here + 1 and oldest is not None:
                 self._forget(self.by_mac[oldest], news)
                 return True
-        self._crowd(f"{claim.mac} is not learnt: {here} hosts are known there and {learnt} in all", place, now, news)
+        self._crowd(f"{claim.mac} is not learnt: {here} hosts are known there and {learnt} in all", place, news)
         return False
 
     # Claims
 
-    def _claim_place(
-        self, known: Host, claim: Claim, place: Place, now: float, down: Collection[Place], news: News
-    ) -> None:
+    def _claim_place(self, known: Host, claim: Claim, place: Place, down: Collection[Place], news: News) -> None:
         """A known MAC at another port."""
         if known.fixed:
-            self._refuse(claim, place, f"{known.mac} is at {_words(known.place)} by the topology", now, news)
+            self._refuse(claim, place, f"{known.mac} is at {_words(known.place)} by the topology", news)
         elif known.place in down or not known.addresses:
-            self._move(known, claim, place, now, news)
+            self._move(known, claim, place, news)
         else:
-            self._contest(known.mac, None, claim, place, now, news)
+            self._contest(known.mac, None, claim, place, news)
 
-    def _claim_address(self, known: Host, claim: Claim, now: float, down: Collection[Place], news: News) -> None:
+    def _claim_address(self, known: Host, claim: Claim, down: Collection[Place], news: News) -> None:
         """A host where it is known, with an address that is not known as its own."""
         holder = self.by_address.get(claim.address)
         if holder is None:
             self._take_address(known, claim.address, news)
         elif claim.address in self._fixed_addresses:
-            self._refuse(claim, known.place, f"{claim.address} is {holder.name}'s by the topology", now, news)
+            self._refuse(claim, known.place, f"{claim.address} is {holder.name}'s by the topology", news)
         elif holder.place in down:
             self._take_address(known, claim.address, news)
         else:
-            self._contest(holder.mac, claim.address, claim, known.place, now, news)
+            self._contest(holder.mac, claim.address, claim, known.place, news)
 
-    def _contest(self, mac: str, address: str | None, claim: Claim, place: Place, now: float, news: News) -> None:
+    def _contest(self, mac: str, address: str | None, claim: Claim, place: Place, news: News) -> None:
         """Asks for the place or the address of `mac`, on which a claim hangs, unless another hangs on it already."""
         opened = self._questions.get((mac, address))
         if opened is not None and opened.claim is not None:
             return
         if self._claims.get(place, 0) >= CLAIMS or len(self._questions) >= QUESTIONS:
-            self._refuse(claim, place, "too many claims from there are open", now, news)
+            self._refuse(claim, place, "too many claims from there are open", news)
             return
         self._claims[place] = self._claims.get(place, 0) + 1
-        self._ask(_Question(mac, address, now, claim=(claim, place)), now, news)
+        self._ask(_Question(mac, address, (claim, place)), news)
 
-    def _alive(self, host: Host, address: str, now: float, news: News) -> None:
+    def _alive(self, host: Host, address: str, news: News) -> None:
         """A host was heard where it is known, with this address: questions about both are answered."""
         if not host.fixed:
-            self._heard[host.mac] = now
+            self._heard[host.mac] = self._now
             self._heard.move_to_end(host.mac)
             self._at[host.place].move_to_end(host.mac)
         for asked in (None, address):
@@ -237,9 +237,9 @@ class Hosts:
             self._close(question)
             if question.claim is not None:
                 claim, place = question.claim
-                self._refuse(claim, place, f"{host.mac} answers at {_words(host.place)}", now, news)
+                self._refuse(claim, place, f"{host.mac} answers at {_words(host.place)}", news)
 
-    def _unanswered(self, question: _Question, now: float, news: News) -> None:
+    def _unanswered(self, question: _Question, news: News) -> None:
         """The host is gone from its place, or the address is no longer its own."""
         self._close(question)
         host = self.by_mac[question.mac]
@@ -249,18 +249,18 @@ class Hosts:
         claim, place = question.claim
         claimant = self.by_mac.get(claim.mac)
         if question.address is None:
-            self._move(host, claim, place, now, news)
+            self._move(host, claim, place, news)
         elif claimant is not None and claimant.place == place:
             self._take_address(claimant, question.address, news)
 
-    def _move(self, host: Host, claim: Claim, place: Place, now: float, news: News) -> None:
+    def _move(self, host: Host, claim: Claim, place: Place, news: News) -> None:
         """A host is where it was heard, if there is room; with the address it gave there, if that is free."""
         if len(self._at.get(place, ())) >= PORT_HOSTS:
-            self._crowd(f"{host.mac} is not moved there: it has {PORT_HOSTS} hosts", place, now, news)
+            self._crowd(f"{host.mac} is not moved there: it has {PORT_HOSTS} hosts", place, news)
             return
         self._withdraw(host.mac, None)
         moved = self._put(host, replace(host, switch=place[0], port=place[1]), news)
-        self._alive(moved, claim.address, now, news)
+        self._alive(moved, claim.address, news)
         if claim.address not in moved.addresses and claim.address not in self.by_address:
             self._take_address(moved, claim.address, news)
 
@@ -280,13 +280,13 @@ class Hosts:
 
     # Questions
 
-    def _ask(self, question: _Question, now: float, news: News) -> None:
+    def _ask(self, question: _Question, news: News) -> None:
         """Asks for the address in question, or for each of the host's in turn, the newest first."""
         host = self.by_mac[question.mac]
         wanted = (question.address,) if question.address else host.addresses
         if wanted:
             news.questions.append((host.place, host.mac, wanted[-1 - (ASKED - question.left) % len(wanted)]))
-        question.left, question.due = question.left - 1, now + ASK_PERIOD
+        question.left, question.due = question.left - 1, self._now + ASK_PERIOD
         key = question.mac, question.address
         self._questions[key] = question
         self._questions.move_to_end(key)
@@ -338,19 +338,19 @@ class Hosts:
 
     # What is refused
 
-    def _refuse(self, claim: Claim, place: Place, why: str, now: float, news: News) -> None:
+    def _refuse(self, claim: Claim, place: Place, why: str, news: News) -> None:
         text = f"{_words(place)}: {claim.mac} as {claim.address} is refused: {why}"
         news.refused.append(text)
-        self._complain("claim", place, text, now)
+        self._complain("claim", place, text)
 
-    def _crowd(self, what: str, place: Place, now: float, news: News) -> None:
+    def _crowd(self, what: str, place: Place, news: News) -> None:
         text = f"{_words(place)}: {what}"
         news.crowded.append(text)
-        self._complain("crowd", place, text, now)
+        self._complain("crowd", place, text)
 
-    def _complain(self, kind: str, place: Place, text: str, now: float) -> None:
-        problem = self._problems.setdefault((kind, place), _Problem(text, 0, now))
-        problem.text, problem.times, problem.last = text, problem.times + 1, now
+    def _complain(self, kind: str, place: Place, text: str) -> None:
+        problem = self._problems.setdefault((kind, place), _Problem(text, 0, 0.0))
+        problem.text, problem.times, problem.last = text, problem.times + 1, self._now
 
 
 def _words(place: Place) -> str:

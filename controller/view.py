@@ -19,8 +19,9 @@ from controller.topology import Fabric, Host, Link, Path
 
 @dataclass(frozen=True)
 class Definitions:
-    """What analytics has to be given: the fabric, and for each speed of an edge port (bits/s) the rate from which a
-    flow that enters there is an elephant (bits/s). `ports` says that the controller needs analytics' names of ports.
+    """What analytics has to be given: the fabric, without the hosts that were learnt, of which it has no use; and for
+    each speed of an edge port (bits/s) the rate from which a flow that enters there is an elephant (bits/s). `ports`
+    says that the controller needs analytics' names of ports.
     """
 
     fabric: Fabric

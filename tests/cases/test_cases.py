@@ -65,7 +65,7 @@ class Play:
             case "port":
                 port = self.ports[value]
                 dpid = self.network.switches[port.switch].dpid
-                self.execute(self.conductor.port_changed(dpid, port.number, more["up"], now), now)
+                self.execute(self.conductor.port_changed(dpid, port, more["up"], now), now)
             case "policy":
                 policy = replace(self.conductor.view().policy, **value)
                 self.execute(self.conductor.set_policy(policy, now), now)

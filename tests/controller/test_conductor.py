@@ -1,11 +1,12 @@
 """The conductor: observations in, rules out, through restarts of every program it works with."""
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from controller import control
-from controller.commands import Emit, Send
+from controller.commands import Complain, Emit, Send
 from controller.conductor import Conductor, Report
 from controller.control import Policy
 from controller.elephants import GRACE, Limits
@@ -25,6 +26,7 @@ FABRIC = Fabric.from_spec(SPEC.with_ifindexes(IFINDEX))
 ONE = FlowKey("10.0.1.1", "10.0.2.1", 6, 5001, 80)
 TWO = FlowKey("10.0.1.2", "10.0.2.2", 6, 5002, 80)
 LEAF1, LEAF2, SPINE1, SPINE2 = 1, 2, 0x101, 0x102
+PLACES = [(LEAF1, 1), (LEAF1, 2), (LEAF2, 1), (LEAF2, 2)]
 
 
 def seen(flow, port, rate, at):
@@ -244,7 +246,7 @@ def test_stale_rules_of_ours_are_removed(switches):
 def test_a_link_down_takes_the_spine_out_of_the_far_leaf_and_frees_pinned_elephants(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
-    switches.execute(conductor, conductor.port_changed(SPINE2, 2, False, 8.0), 8.0)
+    switches.execute(conductor, conductor.port_changed(SPINE2, FABRIC.switches["spine2"].ports[2], False, 8.0), 8.0)
     assert all(rule.goto == 1 for rule in switches.elephant_rules(LEAF1))
     assert switches.held[LEAF1].groups == {}  # one next hop left: a plain output
     remote = [r for r in switches.held[LEAF1].rules.values() if ("eth_dst", "00:04:00:00:02:01") in r.match]
@@ -313,7 +315,8 @@ def test_a_link_down_frees_pinned_elephants_whatever_the_budget(switches):
     collide(conductor, switches, 6.0)
     assert [rule for rule in switches.elephant_rules(LEAF1) if rule.goto is None]
     poll(conductor, switches, 6.0, seen(replace(ONE, source_port=1), "leaf1-eth1", 2.4, 6.0))  # takes the last token
-    for port in (3, 4):  # both of leaf1's links
+    for number in (3, 4):  # both of leaf1's links
+        port = FABRIC.by_dpid[LEAF1].ports[number]
         switches.execute(conductor, conductor.port_changed(LEAF1, port, False, 6.0), 6.0)
     assert not [rule for rule in switches.elephant_rules(LEAF1) if rule.goto is None]
 
@@ -378,7 +381,7 @@ def test_a_further_feature_is_joined_and_gets_every_input(switches):
     assert conductor.view().problems == ("one problem",)
     poll(conductor, switches, 1.0, seen(ONE, "leaf1-eth1", 2.0, 1.0))
     assert len(switches.elephant_rules(LEAF1)) == 1
-    conductor.port_changed(SPINE2, 2, False, 2.0)
+    conductor.port_changed(SPINE2, FABRIC.switches["spine2"].ports[2], False, 2.0)
     conductor.flow_removed(LEAF1, rule, 3.0)
     assert pins.inputs == [
         ("in_force", 1500, 0.0), ("observed", 1, 1.0, True),
@@ -387,6 +390,39 @@ def test_a_further_feature_is_joined_and_gets_every_input(switches):
     pins.entries["leaf1"].become([])
     poll(conductor, switches, 4.0)
     assert rule.identity not in conductor.view().installed[LEAF1].rules
+
+
+def test_a_feature_that_fails_is_a_fault_and_keeps_no_rule_of_others_from_the_switches(switches):
+    class Broken(Feature):
+        def wanted(self, fabric, hosts, now):
+            raise KeyError("no such switch")
+
+    conductor = Conductor(fabric=FABRIC, more=(Broken(),))
+    for dpid in switches.held:
+        switches.connect(conductor, dpid, 0.0)
+    commands = conductor.observed([seen(ONE, "leaf1-eth1", 2.0, 1.0)], 1.0, complete=True)
+    assert [command.kind for command in commands if isinstance(command, Complain)] == ["feature Broken"]
+    switches.execute(conductor, commands, 1.0)
+    assert len(switches.elephant_rules(LEAF1)) == 1
+    assert any(kind_of(rule.cookie) == RuleKind.HOST for rule in switches.held[SPINE2].rules.values())
+
+
+def test_what_a_host_costs_the_conductor_does_not_grow_with_the_hosts(switches):
+    """Rules for every switch included. A factor that tells constant from linear, which would be a hundred or more."""
+    conductor = started(switches)
+
+    def seconds(first, count):
+        began = time.perf_counter()
+        for n in range(first, first + count):
+            mac, address = (0x02 << 40 | n).to_bytes(6, "big").hex(":"), f"10.1.{n >> 8}.{n & 255}"
+            commands = conductor.packet_in(*PLACES[n % 4], request(mac, address, "10.0.2.1"), 1.0 + n / 100)
+            assert len(commands) == 4
+        return time.perf_counter() - began
+
+    first = min(seconds(20 * n, 20) for n in range(3)) * 5
+    seconds(60, 1600)
+    last = min(seconds(1660 + 100 * n, 100) for n in range(3))
+    assert last < 10 * first
 
 
 def test_a_view_stays_as_it_was(switches):
@@ -407,7 +443,7 @@ def test_definitions_are_the_same_object_until_the_fabric_changes(switches):
     assert (first.thresholds, first.ports) == ({5_000_000: 500_000.0}, False)
     poll(conductor, switches, 1.0, seen(ONE, "leaf1-eth1", 2.0, 1.0))
     assert conductor.definitions() is first
-    conductor.port_changed(SPINE2, 2, False, 2.0)
+    conductor.port_changed(SPINE2, FABRIC.switches["spine2"].ports[2], False, 2.0)
     assert conductor.definitions().fabric is conductor.view().fabric
 
 

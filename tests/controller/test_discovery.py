@@ -292,7 +292,9 @@ def test_probes_relayed_between_ports_where_hosts_are_make_no_link():
     assert network.links() == set()
     assert network.hosts() == {A, B}
     assert network.floods(1) == network.floods(2) == [1, 3, 4]  # what comes back would be a loop
-    assert [problem.split(":")[0] for problem in network.conductor.view().problems] == ["s1 port 2", "s2 port 2"]
+    assert network.conductor.view().problems == tuple(
+        f"{name} port 2 may lead to another port of the fabric: no broadcast goes there" for name in ("s1", "s2")
+    )
     network.cables.clear()
     network.run((LINK_AGE + 2) * PROBE_PERIOD)
     assert network.floods(1) == [1, 2, 3, 4]
@@ -309,6 +311,23 @@ def test_a_cable_between_two_ports_where_hosts_were_is_found_in_the_end():
     network.run(DOUBT_AGE + PROBE_PERIOD + (ASKED + 1) * ASK_PERIOD + PROBE_PERIOD)
     assert network.links() == FOUND
     assert network.hosts() == set()
+
+
+def test_a_port_that_is_new_or_comes_up_gets_broadcast_after_a_round_without_a_probe():
+    network = Network()
+    conductor = network.conductor
+    network.take(conductor.port_changed(1, Port("", 9, "tap9"), True, network.now))
+    network.take(conductor.port_changed(1, Port("", 3, "eth3"), False, network.now))
+    network.run(3 * PROBE_PERIOD)
+    assert network.floods(1) == [1, 2, 3, 4, 9]
+    network.take(conductor.port_changed(1, Port("", 3, "eth3"), True, network.now))
+    network.take(conductor.port_changed(1, Port("", 8, "eth3"), True, network.now))  # a name that is taken
+    network.arrive((1, 3), request(A, "10.9.0.1", "10.9.0.2"))
+    assert network.floods(1) == [1, 2, 4, 9]
+    assert network.hosts() == set()
+    network.run(3 * PROBE_PERIOD)
+    assert network.floods(1) == [1, 2, 3, 4, 8, 9]
+    assert [port.name for port in conductor.fabric.switches["s1"].ports.values()][-2:] == ["tap9", "eth3-8"]
 
 
 @pytest.mark.parametrize("cable", [((1, 2), (1, 2)), ((1, 2), (1, 3))], ids=["itself", "its switch"])
@@ -448,7 +467,7 @@ def test_whatever_happens_the_fabric_can_be_described_and_the_switches_hold_what
                 network.run(*more)
             case "port":
                 ((dpid, number), is_up) = more
-                network.take(network.conductor.port_changed(dpid, number, is_up, network.now))
+                network.take(network.conductor.port_changed(dpid, Port("", number, "eth1"), is_up, network.now))
             case "rows":
                 network.take(network.conductor.ports_reported(more[0], network.now))
         fabric, hosts = network.conductor.fabric, network.conductor.view().hosts

@@ -40,11 +40,10 @@ def ip(n):
 
 
 class Network:
-    """Hosts, the clock, and which (MAC, address, place) answer when they are asked."""
+    """Hosts, and which (MAC, address, place) answer when they are asked."""
 
     def __init__(self, fixed=()):
         self.hosts = Hosts(fixed)
-        self.now = 0.0
         self.down = frozenset()
         self.answering = set()
         self.asked = []
@@ -53,7 +52,7 @@ class Network:
         self.moved = []
 
     def say(self, mac, address, place, learn=True):
-        self.take(self.hosts.heard(Claim(mac, address), place, self.now, self.down, learn=learn))
+        self.take(self.hosts.heard(Claim(mac, address), place, self.down, learn=learn))
 
     def live(self, mac, address, place):
         """A host that answers from now on, and speaks first."""
@@ -71,8 +70,7 @@ class Network:
 
     def wait(self, seconds):
         for _ in range(round(seconds / ASK_PERIOD)):
-            self.now += ASK_PERIOD
-            self.take(self.hosts.due(self.now))
+            self.take(self.hosts.due())
 
     def where(self, mac):
         host = self.hosts.by_mac.get(mac)
@@ -248,10 +246,10 @@ def test_who_speaks_is_not_asked(network):
 def test_hosts_at_a_port_in_doubt_have_to_answer(network):
     network.live(VICTIM, IP, HERE)
     network.say(OTHER, IP2, HERE)
-    network.take(network.hosts.doubt([HERE], network.now))
+    network.take(network.hosts.doubt([HERE]))
     assert network.asked == []
     network.wait(DOUBT_AGE)
-    network.take(network.hosts.doubt([HERE], network.now))
+    network.take(network.hosts.doubt([HERE]))
     network.wait(DECIDED)
     assert (network.where(VICTIM), network.where(OTHER)) == (HERE, None)
 
@@ -353,7 +351,7 @@ def test_whatever_is_said_the_table_agrees_with_itself_and_the_file_holds(events
             case "down":
                 network.down = more[0]
             case "doubt":
-                network.take(network.hosts.doubt(more, network.now))
+                network.take(network.hosts.doubt(more))
             case "answer":
                 network.answering.add(tuple(more))
         hosts = network.hosts

@@ -43,7 +43,7 @@ def program(ovs, *learnt):
     """The rules of br0 when the controller knows these hosts, as (MAC, address, port)."""
     hosts = Hosts()
     for mac, address, port in learnt:
-        hosts.heard(Claim(mac, address), ("br0", port), 0.0, (), learn=True)
+        hosts.heard(Claim(mac, address), ("br0", port), (), learn=True)
     for rule in Forwarding().wanted(FABRIC, hosts, 0.0)["br0"].rules.values():
         ovs.ofctl("add-flow", "br0", text(rule), version="OpenFlow15")
 
@@ -182,7 +182,7 @@ def test_spoofed_arp_and_nd_move_nothing_and_are_counted_and_shown(controlled, e
 
 
 def test_a_learnt_host_moves_when_it_does_not_answer_where_it_was(controlled, eventually):
-    ovs, controller = controlled
+    ovs, _ = controlled
     say(ovs, 2, request(GUEST, "10.9.0.7", "10.9.0.1"))
     eventually(lambda: rule_of(ovs, GUEST) == 2)
     say(ovs, 3, request(GUEST, "10.9.0.7", "10.9.0.1"))
