@@ -169,7 +169,7 @@ class Conductor:
 
     def ask(self, now: float) -> list[Command]:
         """Questions to hosts, to be called every hosts.ASK_PERIOD: asked again, decided, or begun by age."""
-        return self._tell(self.hosts.due(), now)
+        return self._tell(self.hosts.due(self.packet_ins.muted()), now)
 
     def ports_reported(self, ports: Iterable[tuple[str, str, int, int]], now: float) -> list[Command]:
         """Analytics' names of ports: (agent, ifIndex, datapath id, OpenFlow port)."""

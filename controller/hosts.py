@@ -128,12 +128,17 @@ class Hosts:
             self._claim_address(known, claim, down, news)
         return news
 
-    def due(self) -> News:
-        """ASK_PERIOD has passed: asks again, decides what was not answered, and asks those silent for long."""
+    def due(self, mute: Collection[Place] = ()) -> News:
+        """ASK_PERIOD has passed: asks again, decides what was not answered, and asks those silent for long. Of hosts at
+        `mute` ports no answer can come; they are asked when it can.
+        """
         self._now += ASK_PERIOD
         news = News()
         while self._questions and (question := next(iter(self._questions.values()))).due <= self._now:
-            if question.left:
+            if self.by_mac[question.mac].place in mute:
+                question.left, question.due = ASKED, self._now + ASK_PERIOD
+                self._questions.move_to_end((question.mac, question.address))
+            elif question.left:
                 self._ask(question, news)
             else:
                 self._unanswered(question, news)

@@ -46,6 +46,7 @@ class Network:
         self.hosts = Hosts(fixed)
         self.down = frozenset()
         self.answering = set()
+        self.mute = set()
         self.asked = []
         self.refused = []
         self.crowded = []
@@ -70,7 +71,7 @@ class Network:
 
     def wait(self, seconds):
         for _ in range(round(seconds / ASK_PERIOD)):
-            self.take(self.hosts.due())
+            self.take(self.hosts.due(self.mute))
 
     def where(self, mac):
         host = self.hosts.by_mac.get(mac)
@@ -133,6 +134,20 @@ def test_a_host_that_does_not_answer_where_it_was_has_moved(network):
     assert network.who(IP) == VICTIM
     assert network.asked == [(HERE, VICTIM, IP)] * ASKED
     assert network.refused == []
+
+
+def test_a_host_at_a_mute_port_cannot_answer_and_loses_nothing(network):
+    """Its answers do not come through while its port sends too much (controller/packetins.py)."""
+    network.say(VICTIM, IP, HERE)
+    network.mute.add(HERE)
+    network.say(VICTIM, IP, THERE)
+    network.wait(2 * HOST_AGE)
+    assert (network.where(VICTIM), len(network.asked)) == (HERE, 1)
+    network.mute.clear()
+    network.answering.add((VICTIM, IP, HERE))
+    network.wait(DECIDED)
+    assert network.where(VICTIM) == HERE
+    assert len(network.refused) == 1
 
 
 def test_a_host_whose_port_is_down_has_moved_at_once(network):
