@@ -109,7 +109,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         else:
             tasks.append(played(settings.replay, engine))
             source = f"replay {settings.replay}"
-        app = rest.build(engine, version=version(), token=settings.token)
+        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()))
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
         server = HttpServer(app, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, http, tasks, parent_pid, engine.faults))
