@@ -44,6 +44,7 @@ KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
 GRACE_S = 2  # what a running request gets when the program ends
 SWITCH_S = 0.0005  # how long a batch with counters waits for the GIL while a request is answered
 
+KERNEL_BUFFER = 128 * 1024  # bytes each way and connection; the kernel doubles it
 MAX_FILES = 2 * MAX_CONNECTIONS
 
 Task = Callable[[], Coroutine[Any, Any, None]]
@@ -100,6 +101,8 @@ class HttpServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._beside:
             self._beside.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beside
         self._polls.close()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests cut off are no error
         await super().shutdown(sockets)
@@ -172,6 +175,8 @@ def listen(host: str, port: int) -> socket.socket:
     # without it each answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
     http.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     http.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a client that died during a long poll
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # the kernel would give each connection some megabytes
+        http.setsockopt(socket.SOL_SOCKET, buffer, KERNEL_BUFFER)
     return http
 
 

@@ -19,6 +19,7 @@ The request's target and headers must be UTF-8, so that no later step meets anyt
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 import re
@@ -162,6 +163,7 @@ def _wrong_type(method: str, headers: Mapping[str, str]) -> Refusal | None:
     return Refusal(415, f"Content-Type is {found}; a body needs the header 'Content-Type: application/json'")
 
 
+@functools.lru_cache(256)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name.strip("[]"))

@@ -11,7 +11,7 @@ So connections are accepted here, and uvicorn's protocol is told of time and mem
 2. A request's head has HEAD_S and MAX_HEAD bytes, its body BODY_S. An answer must have been taken within ANSWER_S.
 3. The bodies that are not answered yet have at most MAX_BODIES bytes, answers not taken MAX_ANSWERS: beyond that the
    one that has taken longest goes. Requests that wait in one connection behind another (pipelining): MAX_PIPELINED.
-4. When accept fails (no descriptors are left), one that has been silent for PATIENCE_S is closed; accepting goes on.
+4. When accept fails (no descriptors are left), those that have been silent for SILENT_S are closed; accepting goes on.
 
 What is closed is a fault by its kind, but for one that never said a word (browsers open such). Cost: three moves in
 dictionaries per request; once a second all connections are looked at.
@@ -20,6 +20,7 @@ dictionaries per request; once a second all connections are looked at.
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import itertools
 import math
@@ -35,8 +36,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from documents.faults import Faults
 
-MAX_CONNECTIONS = 1024
-MAX_PER_PEER = 256
+MAX_CONNECTIONS = 4096
+MAX_PER_PEER = 1024
 MAX_HEAD = 32 * 1024  # bytes; a path and query may have half of that (documents.httpguard)
 MAX_PIPELINED = 16
 MAX_BODIES = 16 * 1024 * 1024  # bytes: four of the largest
@@ -45,9 +46,11 @@ HEAD_S = 10.0
 BODY_S = 60.0
 ANSWER_S = 60.0
 LINGER_S = 5.0  # what a client that was refused has for reading why
-PATIENCE_S = 2.0
+PATIENCE_S = 2.0  # with a body when there are too many
+SILENT_S = 0.25  # when there are no descriptors: who has just come has mostly sent its request
 PAUSE_S = 0.05  # after an accept that failed
 SWEEP_S = 1.0
+AT_ONCE = 64  # connections looked at, about 2 ms if all of them end
 
 
 class Refused(Exception):
@@ -76,7 +79,7 @@ class Connections:
                 stream, address = await loop.sock_accept(listener)
             except OSError as error:
                 self.note("http accept", error)
-                self._end_one_silent()
+                self._end_silent()
                 await asyncio.sleep(PAUSE_S)
                 continue
             try:
@@ -90,12 +93,14 @@ class Connections:
         """Look at all connections now and then, for as long as it is not cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            self.sweep(time.monotonic())
+            await self.sweep(time.monotonic())
 
-    def sweep(self, now: float) -> None:
-        """End what takes too long or, not taking its answers, too much."""
+    async def sweep(self, now: float) -> None:
+        """End what takes too long or, not taking its answers, too much; some at a time, others are answered between."""
         stuck: list[tuple[float, Connection]] = []
-        for connection in self._all():
+        for number, connection in enumerate(self._all(), 1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
             if connection.is_late(now):
                 if connection.has_begun:
                     self.note("http time-out", TimeoutError(f"{connection.peer}: no whole request in time"))
@@ -172,10 +177,11 @@ class Connections:
             self.end(victim, "http full", ConnectionAbortedError(f"{victim.peer}: closed for a newer connection"))
             self.closed(victim)
 
-    def _end_one_silent(self) -> None:
-        oldest = next(itertools.chain(self._asking, self._idle), None)
-        if oldest and oldest.asked_for(time.monotonic()) > PATIENCE_S:
-            oldest.abort()
+    def _end_silent(self) -> None:
+        now = time.monotonic()
+        for connection in [*self._asking, *self._idle]:
+            if connection.asked_for(now) > SILENT_S:
+                connection.abort()
 
 
 class Connection(HttpToolsProtocol):
@@ -340,6 +346,7 @@ class Connection(HttpToolsProtocol):
         self.refuse(400, msg)
 
 
+@functools.lru_cache(MAX_CONNECTIONS)
 def peer_of(host: str) -> str:
     """Whose connection it is: an IPv4 address, or the /64 of an IPv6 one, all of which one host may have."""
     address = ipaddress.ip_address(host.partition("%")[0])
@@ -350,5 +357,6 @@ def peer_of(host: str) -> str:
     return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64))) if not address.is_loopback else host
 
 
+@functools.lru_cache(MAX_CONNECTIONS)
 def is_loopback(peer: str) -> bool:
     return ipaddress.ip_address(peer.partition("/")[0]).is_loopback

@@ -2,8 +2,8 @@
 
 The engine signals each new event through a file descriptor. The event loop watches it, empties it and wakes the
 waiting requests, which ask the engine again: a few per turn of the event loop, so that others are answered in between.
-Nothing polls, so waiting costs nothing but a connection. The future to wait on is taken before asking, so no event falls
-between the two.
+Nothing polls, so waiting costs nothing but a connection. The future to wait on is taken before asking, so no event
+falls between the two.
 
 The contract towards clients (sFlow-RT's): an answer at once if there is something, otherwise after the full timeout
 and empty. Early empty answers make the published scripts spin, any status but 200 ends them. So when more than
@@ -18,7 +18,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-MAX_POLLS = 512  # half of the connections that there may be (connections.py)
+MAX_POLLS = 1024  # a quarter of the connections that there may be (connections.py)
 WOKEN_AT_ONCE = 16  # about 2 ms of work
 
 T = TypeVar("T")
