@@ -55,6 +55,7 @@ class Acceptor:
             if len(self._kept) >= self._most:
                 self._close_one_older_than(0.0)
             self._kept[id(stream)] = stream, time.monotonic()
+            hub.sleep(0)  # the one accepted before is served before this one may cost it its place
             return stream, address
 
     def release(self, stream: Any) -> bool:

@@ -9,7 +9,8 @@ whatever comes. Here
 3. switches may take half of the process's descriptors. When descriptors run out all the same, the oldest connection
    that is no switch yet is closed, and accepting goes on;
 4. every message is checked (messagecheck.py) before it is parsed; a malformed one costs its connection;
-5. HTTP: at most MAX_HTTP_CONNECTIONS, each quiet for at most HTTP_TIMEOUT_S, the oldest closed for the newest;
+5. HTTP: at most MAX_HTTP_CONNECTIONS, each quiet for at most HTTP_TIMEOUT_S, the oldest closed for the newest; requests
+   of any application of Ryu's are looked at by documents.httpguard first, and their bodies are bounded;
 6. a switch that answers no echo for about 15 s is disconnected, so a dead connection does not keep its datapath id.
 
 What goes wrong is a fault: counted by kind, logged at a limited rate. Cost: one green thread and one descriptor a
@@ -20,12 +21,14 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import logging
 import resource
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import eventlet.hubs
@@ -44,12 +47,14 @@ from controller.acceptor import Acceptor, close
 from controller.config import OpenFlow, Tls
 from controller.messagecheck import MalformedMessage, is_wanted
 from documents.faults import Faults
+from documents.httpguard import ANSWER_HEADERS, Access, Refusal, joined
 
 HANDSHAKE_S = 10.0
 MAX_HANDSHAKES = 64
 ECHO_PERIOD_S, ECHOS_MISSED = 5.0, 2
 MAX_HTTP_CONNECTIONS = 64
 HTTP_TIMEOUT_S = 10.0
+MAX_BODY = 64 * 1024  # bytes; a policy has about a hundred
 REPLACED_OPTIONS = ("ctl_privkey", "ctl_cert", "ca_certs", "ofp_ssl_listen_port", "ofp_switch_address_list")
 
 Note = Callable[[str, Exception], None]  # kind and error of a fault
@@ -159,11 +164,46 @@ def _checked(note: Note) -> Callable[..., Any]:
     return parse
 
 
+def guarded(application: Any, access: Access, note: Note) -> Callable[..., Any]:
+    """The same WSGI application for requests that `access` lets in and that have a bounded body. A bug in it is a fault
+    and the answer 500; every answer carries ANSWER_HEADERS."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            return start_response(status, [*headers, *ANSWER_HEADERS.items()], *more)
+
+        def refuse(refusal: Refusal) -> list[bytes]:
+            headers = [("Content-Type", "application/json"), *refusal.headers.items()]
+            begin(f"{refusal.status} {HTTPStatus(refusal.status).phrase}", headers)
+            return [json.dumps({"error": refusal.reason}).encode()]
+
+        target = f"{environ['RAW_PATH_INFO']}?{environ.get('QUERY_STRING', '')}".encode("latin-1")
+        headers = joined([(name.encode("latin-1"), value.encode("latin-1")) for name, value in environ["headers_raw"]])
+        refusal = access.refusal(environ["REQUEST_METHOD"], target, headers) or _too_large(headers)
+        if refusal:
+            return refuse(refusal)
+        try:
+            return application(environ, begin)
+        except Exception as error:
+            note("request", error)
+            return refuse(Refusal(500, "a fault of the controller; see its log"))
+
+    return answer
+
+
+def _too_large(headers: Mapping[str, str]) -> Refusal | None:
+    if "transfer-encoding" in headers:
+        return Refusal(411, "a request needs a Content-Length")
+    if int(headers.get("content-length", 0)) > MAX_BODY:  # digits: the parser took it
+        return Refusal(413, f"the body has more than {MAX_BODY} bytes")
+    return None
+
+
 class HttpServer:
     """Ryu's HTTP server with bounds; made by Ryu when it starts."""
 
-    def __init__(self, application: Any, note: Note) -> None:
-        self._application, self._note = application, note
+    def __init__(self, application: Any, access: Access, note: Note) -> None:
+        self._application, self._note = guarded(application, access, note), note
 
     def __call__(self) -> None:
         server = hub.StreamServer((cfg.CONF.wsapi_host, cfg.CONF.wsapi_port), None).server
@@ -177,7 +217,7 @@ class HttpServer:
         )
 
 
-def install(settings: OpenFlow, faults: Faults, clock: Callable[[], float]) -> None:
+def install(settings: OpenFlow, access: Access, faults: Faults, clock: Callable[[], float]) -> None:
     """Have Ryu use these listeners and checks; to be called before Ryu starts its applications.
 
     Ryu's own option for the address wins over the settings. Raises ValueError, one line, for what cannot work and for
@@ -198,4 +238,4 @@ def install(settings: OpenFlow, faults: Faults, clock: Callable[[], float]) -> N
     listener = Listener(settings, cfg.CONF.ofp_tcp_listen_port or OFP_TCP_PORT, openflow)
     ofproto_parser.msg = _checked(openflow)
     ofp_handler.OpenFlowController = lambda: listener
-    wsgi.WSGIServer = lambda application: HttpServer(application, http)
+    wsgi.WSGIServer = lambda application: HttpServer(application, access, http)
