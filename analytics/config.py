@@ -16,6 +16,7 @@ from pathlib import Path
 from analytics.events.log import MAX_EVENTS
 from analytics.inputs.settings import CollectorSettings, prefix
 from documents import strict
+from documents.httpguard import Access
 
 MAX_SOCKETS = 64
 
@@ -40,6 +41,10 @@ class Settings:
     """Events kept for clients to ask for; older ones are forgotten."""
     token: str | None = None
     """If set, PUT and DELETE need the header Authorization: Bearer <token>."""
+    token_for_reading: bool = False
+    """If set, GET needs it too."""
+    hosts: tuple[str, ...] = ()
+    """Names by which clients ask for this machine, beside localhost, its own name and its addresses."""
     replay: str | None = None
     """A capture (pcap) to play instead of listening for sFlow."""
 
@@ -59,15 +64,16 @@ class Settings:
                 raise ValueError(
                     f"sflow_sources: {source!r} is neither an address nor a prefix such as 192.0.2.0/24"
                 ) from None
-        if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or " " in self.token):
-            raise ValueError("token must be printable ASCII without spaces")
-        if self.token == "":
-            raise ValueError("token is empty")
+        self.access()
         if not is_loopback(self.host) and self.token is None:
             raise ValueError(
                 f"host {self.host} can be reached from elsewhere: writing then needs a token; "
                 "set 'token' in the section 'analytics' of the configuration file, or use 127.0.0.1"
             )
+
+    def access(self, *names: str) -> Access:
+        """Who may ask over HTTP; `names` are the machine's own. ValueError for what cannot work."""
+        return Access(self.token, self.token_for_reading, (*self.hosts, *names), "analytics.hosts")
 
 
 def load(path: Path | None = None, **options: object) -> Settings:

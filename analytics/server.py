@@ -16,6 +16,7 @@ import importlib.metadata
 import itertools
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from analytics.api import rest
+from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
 from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
@@ -42,6 +44,9 @@ KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
 GRACE_S = 2  # what a running request gets when the program ends
 SWITCH_S = 0.0005  # how long a batch with counters waits for the GIL while a request is answered
 
+KERNEL_BUFFER = 128 * 1024  # bytes each way and connection; the kernel doubles it
+MAX_FILES = 2 * MAX_CONNECTIONS
+
 Task = Callable[[], Coroutine[Any, Any, None]]
 
 FLOWS = {  # published scripts ask for these; as sFlow-RT's mininet-dashboard defines them
@@ -55,13 +60,16 @@ FLOWS = {  # published scripts ask for these; as sFlow-RT's mininet-dashboard de
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn without its signal handlers: calls `on_ready` when it serves, and ends long polls before it stops."""
+    """uvicorn without its signal handlers and its accepting: takes connections from `listener` within the bounds of
+    `connections`, calls `on_ready` when it serves, and ends long polls before it stops."""
 
-    def __init__(self, app: Starlette, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, app: Starlette, listener: socket.socket, connections: Connections, on_ready: Callable[[], None]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -74,13 +82,27 @@ class HttpServer(uvicorn.Server):
             )
         )
         self._polls = app.state.polls
+        self._listener, self._connections = listener, connections
         self._on_ready = on_ready
+        self._beside: asyncio.Future[Any] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        protocol = functools.partial(
+            Connection,
+            self._connections,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self._beside = asyncio.gather(self._connections.serve(self._listener, protocol), self._connections.watch())
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._beside:
+            self._beside.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beside
         self._polls.close()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests cut off are no error
         await super().shutdown(sockets)
@@ -94,6 +116,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
     """Serve until a signal or the end of the parent. OSError or ValueError, one line: something cannot be opened."""
     logging.basicConfig(level=logging.WARNING, format="howdah analytics: %(message)s")
     sys.setswitchinterval(SWITCH_S)
+    allow_files(MAX_FILES)
     with contextlib.ExitStack() as closing:
         engine = Engine(EngineSettings(max_events=settings.events))
         closing.callback(engine.close)
@@ -109,10 +132,17 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         else:
             tasks.append(played(settings.replay, engine))
             source = f"replay {settings.replay}"
-        app = rest.build(engine, version=version(), token=settings.token)
+        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()))
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
-        server = HttpServer(app, on_ready=functools.partial(begin, ready))
-        asyncio.run(serve(server, http, tasks, parent_pid, engine.faults))
+        connections = Connections(engine.faults)
+        server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
+        asyncio.run(serve(server, tasks, parent_pid, engine.faults))
+
+
+def allow_files(most: int) -> None:
+    """Raise the limit of open files to what connections may take, as far as the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(most, hard)), hard))
 
 
 def begin(ready: str) -> None:
@@ -144,12 +174,13 @@ def listen(host: str, port: int) -> socket.socket:
     # Inherited by every connection. asyncio would set it itself, but not on a socket that was made without naming TCP;
     # without it each answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
     http.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    http.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a client that died during a long poll
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # the kernel would give each connection some megabytes
+        http.setsockopt(socket.SOL_SOCKET, buffer, KERNEL_BUFFER)
     return http
 
 
-async def serve(
-    server: HttpServer, http: socket.socket, tasks: Sequence[Task], parent_pid: int | None, faults: Faults
-) -> None:
+async def serve(server: HttpServer, tasks: Sequence[Task], parent_pid: int | None, faults: Faults) -> None:
     """HTTP and the tasks beside it, until a signal or the parent's end. A task that fails ends everything."""
 
     def stop() -> None:
@@ -163,7 +194,7 @@ async def serve(
         loop.add_reader(watched(parent_pid), stop)
     beside = asyncio.gather(*(task() for task in tasks))
     beside.add_done_callback(lambda done: stop())
-    await server.serve(sockets=[http])
+    await server.serve(sockets=[])  # it has its own listener
     beside.cancel()
     try:
         await beside

@@ -37,7 +37,7 @@ from controller.feed import FLOW, Feed, Unavailable
 from controller.load import Meter
 from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import Change, DropRule, PutRule, describe
-from controller.rest import Health, Northbound
+from controller.rest import Answer, Health, Northbound
 from controller.sessions import Session, Sessions, TooMuch
 from controller.supervisor import Supervisor
 from controller.view import Definitions
@@ -49,7 +49,6 @@ POLL_PERIOD = 1.0
 UNSETTLED_PERIOD = 0.1  # while an elephant's path, or its arrival on a new one, is not yet seen
 SUPERVISE_PERIOD = 0.2
 RETRY_PERIOD = 0.5
-MAX_BODY = 1 << 20  # bytes of a request; a policy has about a hundred
 # Analytics that does not answer yet is no fault within this many seconds of the controller's own start.
 START_UP_S = 10.0
 
@@ -88,7 +87,7 @@ def _begin(faults: Faults) -> tuple[config.Settings, Conductor]:
     try:
         settings = config.load(os.environ)
         conductor = config.conductor(settings, secrets.token_bytes(32))
-        listener.install(settings.openflow, faults, now)
+        listener.install(settings.openflow, settings.access(socket.gethostname()), faults, now)
     except ValueError as error:
         sys.exit(f"howdah: {error}")
     cfg.CONF.set_default("wsapi_host", settings.listen)
@@ -344,24 +343,18 @@ class NorthboundController(ControllerBase):
         super().__init__(req, link, data, **config)
         self.app: Howdah = data["app"]
 
-    @route("howdah", "/v1/{path:.*}", methods=["GET", "PUT", "POST", "DELETE"])
+    @route("howdah", "/v1/{path:.*}")
     def answer(self, req: Any, path: str, **_: Any) -> Any:
-        if req.headers.get("Transfer-Encoding") or (req.content_length or 0) > MAX_BODY:
-            return _response(413, {"error": f"a request needs a Content-Length of at most {MAX_BODY} bytes"})
-        token = self.app.settings.token
-        given = req.headers.get("Authorization", "")
-        if req.method != "GET" and token and not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            return _response(401, {"error": "writing needs the header Authorization: Bearer <token>"})
-        try:
-            answer = self.app.northbound.answer(req.method, path, req.params, req.body, now())
-            self.app.execute(answer.commands)
-        except Exception as error:
-            self.app.faults.note("HTTP request", error, now())
-            return _response(500, {"error": f"/v1/{path}: a fault of the controller; see its log"})
-        return _response(answer.status, answer.body)
+        answer = self.app.northbound.answer(req.method, path, req.GET, req.body, now())
+        self.app.execute(answer.commands)
+        return _response(answer)
 
 
-def _response(status: int, body: Any) -> Any:
-    if body is None:
-        return Response(status=status)
-    return Response(status=status, content_type="application/json", charset="utf-8", text=json.dumps(body))
+def _response(answer: Answer) -> Any:
+    if answer.body is None:
+        return Response(status=answer.status)
+    text = json.dumps(answer.body)
+    response = Response(status=answer.status, content_type="application/json", charset="utf-8", text=text)
+    if answer.allow:
+        response.allow = answer.allow
+    return response

@@ -1,11 +1,13 @@
 """Reading the controller from a terminal: `howdah top`, `elephants`, `links`, `ecmp`, each with `--json`.
 
 Plain HTTP clients of the northbound interface (rest.py): nothing is computed here that a script could not read there.
+Where reading needs a token it is taken from the environment, HOWDAH_TOKEN: all users of a machine see command lines.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Annotated, Any
@@ -87,12 +89,15 @@ def ecmp(url: Url = URL, as_json: AsJson = False) -> None:
 def get(url: str, resource: str) -> Any:
     """The answer of one resource of the northbound interface; ends the program with one line when there is none."""
     address = f"{url.rstrip('/')}/v1/{resource}"
+    token = os.environ.get("HOWDAH_TOKEN")
     try:
-        answer = requests.get(address, timeout=5)
+        answer = requests.get(address, timeout=5, headers={"Authorization": f"Bearer {token}"} if token else None)
         answer.raise_for_status()
         return answer.json()
     except (requests.RequestException, ValueError) as error:
         reason = "connection refused" if isinstance(error, requests.ConnectionError) else error
+        if isinstance(error, requests.HTTPError) and error.response.status_code == 401:
+            reason = "reading needs a token; put it into the environment as HOWDAH_TOKEN"
         print(f"howdah: no answer from the controller at {address}: {reason}", file=sys.stderr)
         raise typer.Exit(1) from None
 

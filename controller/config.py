@@ -18,6 +18,7 @@ from controller.elephants import Limits
 from controller.policy.replication import Replication
 from controller.topology import Fabric
 from documents import strict
+from documents.httpguard import Access
 from documents.topology import Spec, SpecError
 from ovs_rules import replication
 
@@ -26,7 +27,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Analytics:
-    """Where analytics is. Without `url` the controller starts one of its own on these addresses."""
+    """Where analytics is. Without `url` the controller starts one of its own on these addresses, with this token."""
 
     url: str | None = None
     host: str = "127.0.0.1"
@@ -121,7 +122,9 @@ class Settings:
 
     `topology` is a topology file, none means discovery; `port_speed` (bits/s) then stands in for the speeds of ports;
     `replication` lists the files of replication specs (ovs_rules/) to install. `listen` is the address of the
-    northbound HTTP interface; one that can be reached from elsewhere requires a `token` for writing.
+    northbound HTTP interface; one that can be reached from elsewhere requires a `token` for writing, which with
+    `token_for_reading` is for reading too. `hosts` are names by which clients ask for this machine, beside localhost,
+    its own name and its addresses.
     """
 
     topology: str | None = None
@@ -132,10 +135,17 @@ class Settings:
     replication: tuple[str, ...] = ()
     listen: str = "127.0.0.1"
     token: str | None = None
+    token_for_reading: bool = False
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.access()
         if self.listen not in LOOPBACK and not self.token:
             raise ValueError(f"listen {self.listen} can be reached from elsewhere: set 'token' too, or use 127.0.0.1")
+
+    def access(self, *names: str) -> Access:
+        """Who may ask over HTTP; `names` are the machine's own. Raises ValueError for what cannot work."""
+        return Access(self.token, self.token_for_reading, (*self.hosts, *names), "controller.hosts")
 
 
 def load(environment: Mapping[str, str]) -> Settings:

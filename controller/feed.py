@@ -87,11 +87,12 @@ class Feed:
 
     def __init__(self, base: str, token: str | None = None) -> None:
         self.base = base
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._polling = requests.Session()
         self._asking = requests.Session()
         for session in (self._polling, self._asking):
             session.trust_env = False  # no proxy between a controller and its analytics
+            if token:
+                session.headers["Authorization"] = f"Bearer {token}"
         self._cursor = -1
 
     def alive(self) -> bool:
@@ -145,7 +146,7 @@ class Feed:
             raise WrongAnswer(f"GET {self.base}{path}: metricValue is no number of a port: {error}") from None
 
     def _put(self, path: str, body: Any) -> None:
-        self._ask(self._asking, "PUT", path, ANSWER_S, json=body, headers=self._headers)
+        self._ask(self._asking, "PUT", path, ANSWER_S, json=body)
 
     def _get(self, session: requests.Session, path: str, timeout: float, shape: type[T]) -> T:
         try:

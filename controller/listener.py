@@ -11,7 +11,8 @@ whatever comes. Here
 4. every message is checked (messagecheck.py) before it is parsed; a malformed one costs its connection, and so does
    one port more than MAX_PORTS;
 5. HTTP: at most MAX_HTTP_CONNECTIONS, each quiet for at most HTTP_TIMEOUT_S, the one silent for longest closed for the
-   next; an answer has to be taken within ANSWER_S;
+   next; an answer has to be taken within ANSWER_S. Requests of any application of Ryu's are looked at by
+   documents.httpguard first, and their bodies are bounded;
 6. a switch that answers no echo for about 15 s is disconnected, so a dead connection does not keep its datapath id;
 7. sending never waits for a switch: what it does not read is queued, and MAX_QUEUED messages end its connection.
 
@@ -23,12 +24,14 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import logging
 import resource
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import eventlet.hubs
@@ -47,6 +50,7 @@ from controller.acceptor import Acceptor, close
 from controller.config import OpenFlow, Tls
 from controller.messagecheck import MalformedMessage, is_wanted
 from documents.faults import Faults
+from documents.httpguard import ANSWER_HEADERS, Access, Refusal, joined
 
 HANDSHAKE_S, HANDSHAKE_PATIENCE_S = 10.0, 1.0
 MAX_HANDSHAKES = 256
@@ -57,6 +61,7 @@ HTTP_TIMEOUT_S, HTTP_PATIENCE_S = 10.0, 0.2
 ANSWER_S = 30.0
 MAX_PORTS = 10_000
 MAX_QUEUED = 100_000  # messages; a switch of a fabric of thousands of hosts gets thousands when it connects
+MAX_BODY = 64 * 1024  # bytes; a policy has about a hundred
 REPLACED_OPTIONS = ("ctl_privkey", "ctl_cert", "ca_certs", "ofp_ssl_listen_port", "ofp_switch_address_list")
 
 Note = Callable[[str, Exception], None]  # kind and error of a fault
@@ -195,11 +200,46 @@ class HttpConnection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
             self._acceptor.keep(self.connection)
 
 
+def guarded(application: Any, access: Access, note: Note) -> Callable[..., Any]:
+    """The same WSGI application for requests that `access` lets in and that have a bounded body. A bug in it is a fault
+    and the answer 500; every answer carries ANSWER_HEADERS."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            return start_response(status, [*headers, *ANSWER_HEADERS.items()], *more)
+
+        def refuse(refusal: Refusal) -> list[bytes]:
+            headers = [("Content-Type", "application/json"), *refusal.headers.items()]
+            begin(f"{refusal.status} {HTTPStatus(refusal.status).phrase}", headers)
+            return [json.dumps({"error": refusal.reason}).encode()]
+
+        target = f"{environ['RAW_PATH_INFO']}?{environ.get('QUERY_STRING', '')}".encode("latin-1")
+        headers = joined([(name.encode("latin-1"), value.encode("latin-1")) for name, value in environ["headers_raw"]])
+        refusal = access.refusal(environ["REQUEST_METHOD"], target, headers) or _too_large(headers)
+        if refusal:
+            return refuse(refusal)
+        try:
+            return application(environ, begin)
+        except Exception as error:
+            note("request", error)
+            return refuse(Refusal(500, "a fault of the controller; see its log"))
+
+    return answer
+
+
+def _too_large(headers: Mapping[str, str]) -> Refusal | None:
+    if "transfer-encoding" in headers:
+        return Refusal(411, "a request needs a Content-Length")
+    if int(headers.get("content-length", 0)) > MAX_BODY:  # digits: the parser took it
+        return Refusal(413, f"the body has more than {MAX_BODY} bytes")
+    return None
+
+
 class HttpServer:
     """Ryu's HTTP server with bounds; made by Ryu when it starts."""
 
-    def __init__(self, application: Any, note: Note) -> None:
-        self._application, self._note = application, note
+    def __init__(self, application: Any, access: Access, note: Note) -> None:
+        self._application, self._note = guarded(application, access, note), note
 
     def __call__(self) -> None:
         server = hub.StreamServer((cfg.CONF.wsapi_host, cfg.CONF.wsapi_port), None).server
@@ -215,7 +255,7 @@ class HttpServer:
         )
 
 
-def install(settings: OpenFlow, faults: Faults, clock: Callable[[], float]) -> None:
+def install(settings: OpenFlow, access: Access, faults: Faults, clock: Callable[[], float]) -> None:
     """Have Ryu use these listeners and checks; to be called before Ryu starts its applications.
 
     Ryu's own option for the address wins over the settings. Raises ValueError, one line, for what cannot work and for
@@ -240,4 +280,4 @@ def install(settings: OpenFlow, faults: Faults, clock: Callable[[], float]) -> N
     listener = Listener(settings, cfg.CONF.ofp_tcp_listen_port or OFP_TCP_PORT, openflow)
     ofproto_parser.msg = _checked(openflow)
     ofp_handler.OpenFlowController = lambda: listener
-    wsgi.WSGIServer = lambda application: HttpServer(application, http)
+    wsgi.WSGIServer = lambda application: HttpServer(application, access, http)

@@ -5,6 +5,8 @@
     GET /v1/links      load and elephants per direction  GET /v1/ecmp                   groups, members, bytes, flows
     GET PUT /v1/policy marking and steering on or off    GET /v1/topology               the topology document
 
+HEAD is answered as GET is; other methods get 405, parameters that a resource does not take get 400.
+
 Every answer is made from one view (view.py). Rates are bits/s, times seconds since the epoch. A link is busy from 80 %
 of its speed on, and then "mice", "elephant" or "collision" by the number of elephants on it (0, 1, more), as sFlow-RT's
 fabric view has it.
@@ -31,6 +33,10 @@ from documents.faults import Faults
 from ovs_rules.rule import Group, Output, text
 
 BUSY = 0.8
+MAX_CAP = 1_000_000  # rules per switch
+READING = ("GET", "HEAD")
+ALL = {"true": True, "false": False, "1": True, "0": False}  # values of elephants?all=
+SHOWN = 60  # characters of a wrong word that an answer quotes
 
 
 @dataclass
@@ -48,8 +54,8 @@ class PolicyChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     marking: bool | msgspec.UnsetType = msgspec.UNSET
     steering: bool | msgspec.UnsetType = msgspec.UNSET
     dscp: Annotated[int, msgspec.Meta(ge=0, le=63)] | msgspec.UnsetType = msgspec.UNSET
-    cap: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
-    controls_per_second: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
+    cap: Annotated[int, msgspec.Meta(ge=0, le=MAX_CAP)] | msgspec.UnsetType = msgspec.UNSET
+    controls_per_second: Annotated[int, msgspec.Meta(ge=1, le=MAX_CAP)] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Answer:
     status: int
     body: Any
     commands: tuple[Command, ...] = ()
+    allow: str = ""
 
 
 Query = Mapping[str, str]
@@ -83,15 +90,23 @@ class Northbound:
 
     def answer(self, method: str, path: str, query: Query, body: bytes, now: float) -> Answer:
         """200 with a body, 204 after a change, or 4xx with {"error": one line that names what is wrong}."""
-        resource = self._resources.get(path.strip("/"))
+        name = path.strip("/")
+        resource = self._resources.get(name)
         if resource is None:
             known = ", ".join(sorted(self._resources))
-            return Answer(404, {"error": f"no such resource: /v1/{path}; there are {known}"})
-        if method == "GET":
-            return Answer(200, resource(self.conductor.view(), query))
-        if path != "policy":
-            return Answer(405, {"error": f"/v1/{path} can only be read"})
-        return self._set_policy(body, now)
+            return Answer(404, {"error": f"no such resource: /v1/{path[:SHOWN]}; there are {known}"})
+        methods = (*READING, "PUT") if name == "policy" else READING
+        if method not in methods:
+            allow = ", ".join(methods)
+            return Answer(405, {"error": f"/v1/{name} answers to {allow}, not to {method[:SHOWN]}"}, allow=allow)
+        for parameter, value in query.items():
+            if name != "elephants" or parameter != "all":
+                return Answer(400, {"error": f"/v1/{name} takes no parameter '{parameter[:SHOWN]}'"})
+            if value.lower() not in ALL:
+                return Answer(400, {"error": f"/v1/{name}: all '{value[:SHOWN]}' is neither true nor false"})
+        if method == "PUT":
+            return self._set_policy(body, now)
+        return Answer(200, resource(self.conductor.view(), query))
 
     def _status(self, view: View, query: Query) -> Any:
         connected = [view.fabric.by_dpid[dpid].name for dpid in view.installed]
@@ -150,7 +165,7 @@ class Northbound:
 
     def _elephants(self, view: View, query: Query) -> Any:
         records = list(view.elephants)
-        if query.get("all", "").lower() in ("1", "true", "yes"):
+        if ALL[query.get("all", "false").lower()]:
             records = [*view.ended, *records]
         return [self._elephant(view, record) for record in sorted(records, key=lambda record: record.detected_at)]
 

@@ -46,7 +46,8 @@ class Supervisor:
             return None
         self._started = now
         self.starts += 1
-        self.process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL)
+        token = {"HOWDAH_ANALYTICS_TOKEN": self.settings.token} if self.settings.token else {}
+        self.process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, env=os.environ | token)
         return f"analytics started as process {self.process.pid} on {self.settings.base}"
 
     def stop(self) -> None:

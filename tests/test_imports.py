@@ -40,10 +40,10 @@ WEB = ("starlette", "uvicorn")
 ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
                    "metrics", "server", "topology", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
-ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "rest parameters"))
+ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest"))
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine server"),
-    *modules("analytics/api", "longpoll rest vitals"),
+    *modules("analytics/api", "connections longpoll middleware rest vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),

@@ -1,19 +1,25 @@
 """Long polls: requests that wait until the engine has something newer than their cursor.
 
-The engine signals each new event through a file descriptor. The event loop watches it, empties it and wakes every
-waiting request, which asks the engine again. Nothing polls, so an event is answered in the time of one wake-up and a
-thousand waiting requests cost nothing. The future to wait on is taken before asking, so no event falls between the two.
+The engine signals each new event through a file descriptor. The event loop watches it, empties it and wakes the
+waiting requests, which ask the engine again: a few per turn of the event loop, so that others are answered in between.
+Nothing polls, so waiting costs nothing but a connection. The future to wait on is taken before asking, so no event
+falls between the two.
 
 The contract towards clients (sFlow-RT's): an answer at once if there is something, otherwise after the full timeout
-and empty. Early empty answers make the published scripts spin, any status but 200 ends them.
+and empty. Early empty answers make the published scripts spin, any status but 200 ends them. So when more than
+MAX_POLLS wait, the one that has waited longest gets the empty answer early, and asks again if it wants to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+MAX_POLLS = 1024  # a quarter of the connections that there may be (connections.py)
+WOKEN_AT_ONCE = 16  # about 2 ms of work
 
 T = TypeVar("T")
 
@@ -22,19 +28,32 @@ class ShuttingDown(Exception):
     """The program ends; the waiting request gets no answer from the engine any more."""
 
 
-class LongPolls:
-    """Wakes every waiting request when `fd` becomes readable. Inert until `start`, which needs a running loop."""
+class Poll:
+    """One waiting request."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, wake_up: asyncio.Future[None]) -> None:
+        self.wake_up = wake_up
+        self.is_over = False
+
+    def wake(self) -> None:
+        if not self.wake_up.done():
+            self.wake_up.set_result(None)
+
+
+class LongPolls:
+    """Wakes the waiting requests when `fd` becomes readable. Inert until `start`, which needs a running loop."""
+
+    def __init__(self, fd: int, most: int = MAX_POLLS) -> None:
         self._fd = fd
+        self._most = most
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake_up: asyncio.Future[None] | None = None
+        self._polls: dict[Poll, None] = {}  # that wait, longest first
+        self._to_wake: dict[Poll, None] = {}
 
     def start(self) -> None:
         self._closed = False
         self._loop = asyncio.get_running_loop()
-        self._wake_up = self._loop.create_future()
         self._loop.add_reader(self._fd, self._on_readable)
 
     def close(self) -> None:
@@ -50,26 +69,46 @@ class LongPolls:
         if self._loop is None:
             raise RuntimeError("start was not called")
         deadline = self._loop.time() + timeout
-        left_task = asyncio.ensure_future(gone)
+        left = asyncio.ensure_future(gone)
+        poll = Poll(self._loop.create_future())
+        self._make_room()
+        self._polls[poll] = None
         try:
             while True:
-                wake_up = self._wake_up
-                assert wake_up is not None
+                poll.wake_up = self._loop.create_future()
                 if self._closed:
                     raise ShuttingDown
                 found = ask()
                 remaining = deadline - self._loop.time()
-                if found or remaining <= 0 or left_task.done():
+                if found or remaining <= 0 or poll.is_over or left.done():
                     return found
-                await asyncio.wait((wake_up, left_task), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((poll.wake_up, left), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            left_task.cancel()
+            del self._polls[poll]
+            self._to_wake.pop(poll, None)
+            left.cancel()
+
+    def _make_room(self) -> None:
+        """For one more. One that is over may still be here until its next turn."""
+        over = len(self._polls) - self._most + 1
+        for poll in itertools.islice(self._polls, max(0, over)):
+            poll.is_over = True
+            poll.wake()
 
     def _on_readable(self) -> None:
         os.read(self._fd, 4096)  # an eventfd is emptied by this, a pipe stays readable while bytes are left
         self._wake()
 
     def _wake(self) -> None:
-        assert self._loop is not None and self._wake_up is not None
-        wake_up, self._wake_up = self._wake_up, self._loop.create_future()
-        wake_up.set_result(None)
+        under_way = bool(self._to_wake)
+        self._to_wake |= self._polls  # those that were to be woken before stay before the others
+        if not under_way:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        assert self._loop is not None
+        for poll in list(itertools.islice(self._to_wake, WOKEN_AT_ONCE)):
+            del self._to_wake[poll]
+            poll.wake()
+        if self._to_wake:
+            self._loop.call_soon(self._wake_some)

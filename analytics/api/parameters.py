@@ -1,14 +1,15 @@
 """Reading requests: the parts of a path, query parameters and bodies, checked.
 
 sFlow-RT's rules: lists are separated by ',' or, in its older documents, ';'; unknown query parameters are ignored;
-the body is JSON whatever its Content-Type, and may be relaxed (relaxed_json.py). Whatever is wrong becomes a 400 whose
-one line quotes the offending word.
+the body is JSON and may be relaxed (relaxed_json.py). Whatever is wrong, too long or too large becomes a 400 or 413
+whose one line quotes the offending word, shortened. What one request can make the program do is bounded here: lists by
+MAX_LISTED, numbers and bodies by the handler that reads them. connections.py bounds all requests together.
 """
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -21,10 +22,10 @@ from analytics.flows.patterns import BadPattern, Pattern
 
 Number = TypeVar("Number", int, float)
 Choice = TypeVar("Choice", bound=Enum)
-FLOW_NAME = re.compile(
-    r"[A-Za-z0-9_+-]{1,128}"
-)  # no '.', ':', ',', ';': a flow's name is also a metric's name in queries
-THRESHOLD_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,128}")
+LARGEST = sys.float_info.max
+SHOWN = 60  # characters of a wrong word that an answer quotes
+MAX_LISTED = 256  # names of agents or metrics in one path
+MAX_SPEC = 64 * 1024  # bytes of a definition or a threshold
 
 
 def words(request: Request, parameter: str) -> list[str]:
@@ -32,12 +33,16 @@ def words(request: Request, parameter: str) -> list[str]:
     text = request.path_params[parameter]
     parts = [part for part in re.split("[,;]", text) if part]
     if not parts:
-        raise HTTPException(400, f"'{text}' names no {parameter}")
+        raise HTTPException(400, f"'{shortened(text)}' names no {parameter}")
+    if len(parts) > MAX_LISTED:
+        raise HTTPException(
+            400, f"{len(parts)} names of {parameter} in one list, at most {MAX_LISTED}: '{shortened(text)}'"
+        )
     return parts
 
 
-def number(request: Request, parameter: str, default: Number, *, least: float = 0, most: float = math.inf) -> Number:
-    """A query parameter of the default's type; above `most` it is taken as `most`."""
+def number(request: Request, parameter: str, default: Number, *, least: float = 0, most: float = LARGEST) -> Number:
+    """A query parameter of the default's type, from `least` to `most`."""
     text = request.query_params.get(parameter)
     if text is None:
         return default
@@ -46,30 +51,35 @@ def number(request: Request, parameter: str, default: Number, *, least: float = 
         value = msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError:
         value = None
-    if value is None or not math.isfinite(value) or value < least:
+    if value is None or not least <= value <= most:  # NaN is not
         what = "an integer" if kind is int else "a number"
-        bound = f" of at least {least}" if math.isfinite(least) else ""
-        raise HTTPException(400, f"{parameter} '{text}' is not {what}{bound}")
-    return min(value, kind(most)) if math.isfinite(most) else value
+        low = f" of at least {least}" if least > -LARGEST else ""
+        high = f"{' and' if low else ' of'} at most {most:.0f}" if most < LARGEST else ""
+        raise HTTPException(400, f"{parameter} '{shortened(text)}' is not {what}{low}{high}")
+    return value
 
 
 def choice(request: Request, parameter: str, default: Choice) -> Choice:
     """The member of the default's Enum whose value is the parameter."""
     text = request.query_params.get(parameter)
+    if text is None:
+        return default
     try:
-        return default if text is None else type(default)(text)
+        return type(default)(text)
     except ValueError:
         known = ", ".join(each.value for each in type(default))
-        raise HTTPException(400, f"{parameter} '{text}' is none of {known}") from None
+        raise HTTPException(400, f"{parameter} '{shortened(text)}' is none of {known}") from None
 
 
 def pattern(request: Request, parameter: str) -> Pattern | None:
     """A regular expression."""
     text = request.query_params.get(parameter)
+    if text is None:
+        return None
     try:
-        return None if text is None else Pattern(text)
+        return Pattern(text)
     except BadPattern as fault:
-        raise HTTPException(400, f"{parameter} '{text}' is not a pattern: {fault}") from None
+        raise HTTPException(400, f"{parameter} '{shortened(text)}' is not a pattern: {fault}") from None
 
 
 def required(request: Request, parameter: str) -> str:
@@ -80,8 +90,28 @@ def required(request: Request, parameter: str) -> str:
 
 
 async def spec_of(request: Request, what: str) -> dict[str, Any]:
-    """The JSON object in the body, whatever Content-Type says."""
-    spec = relaxed_json.decode(await request.body())
-    if not isinstance(spec, dict):
+    """The JSON object in the body."""
+    return an_object(relaxed_json.decode(await body_of(request, what, MAX_SPEC)), what)
+
+
+def an_object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
         raise HTTPException(400, f"{what}: the body must be a JSON object")
-    return spec
+    return value
+
+
+async def body_of(request: Request, what: str, most: int) -> bytes:
+    """The body; 413 as soon as it is known to have more than `most` bytes."""
+    refusal = HTTPException(413, f"{what}: the body has more than {most} bytes")
+    if int(request.headers.get("content-length", 0)) > most:  # digits: the parser took it
+        raise refusal
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise refusal
+    return bytes(body)
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."

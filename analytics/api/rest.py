@@ -5,16 +5,15 @@ keeps no state but the topology version. Handlers run in the event loop, one at 
 still exists in the next line. Only /events/json waits (longpoll.py).
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
-401 for a write without the token. A bug in a handler is a fault (documents.faults), answered 500. The table in `routes`
-is the whole interface; openapi.yaml describes it.
+413 for too long a body. Who may ask at all is the business of documents.httpguard. A bug in a handler is a fault
+(documents.faults), answered 500. The table in `routes` is the whole interface; openapi.yaml describes it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import hmac
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -28,12 +27,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analytics import topology
 from analytics.api import answers, prometheus, relaxed_json
 from analytics.api.longpoll import LongPolls, ShuttingDown
-from analytics.api.parameters import choice, number, pattern, required, spec_of, words
+from analytics.api.middleware import guarded, noted
+from analytics.api.parameters import (
+    LARGEST,
+    MAX_SPEC,
+    an_object,
+    body_of,
+    choice,
+    number,
+    pattern,
+    required,
+    spec_of,
+    words,
+)
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
@@ -41,14 +51,18 @@ from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.metrics import InvalidQuery
-from documents.faults import Faults
+from documents.httpguard import LOCAL, Access
 
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-MAX_BODY = 16 * 1024 * 1024  # bytes; a topology of 100,000 ports has about 10 MB
-MAX_POLL_S = 3600.0  # bounds how long an abandoned client holds its connection
+MAX_TOPOLOGY = 4 * 1024 * 1024  # bytes: about 100,000 ports with ifIndex, or half of that with all we know of a port
+MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
+MAX_EVENT_ID = 2**53
+MAX_THRESHOLDS = 1000
+MAX_NOTES = 10  # lines that one topology may write into the log
+MAX_REFUSAL = 300  # characters
 
 
 class Api:
@@ -62,6 +76,7 @@ class Api:
         self.vitals = Vitals()
         self.topology = topology.Topology()
         self.topology_version = 0
+        self.changing_topology = asyncio.Lock()
         self._warned_of_n = False
 
     # The program itself
@@ -117,7 +132,7 @@ class Api:
             request.path_params["name"],
             self.clock(),
             max_flows=number(request, "maxFlows", 100, most=MAX_COUNT),
-            min_value=number(request, "minValue", 0.0, least=-math.inf),
+            min_value=number(request, "minValue", 0.0, least=-LARGEST),
             mode=choice(request, "aggMode", Mode.MAX),
             pattern=pattern(request, "filter"),
         )
@@ -197,6 +212,9 @@ class Api:
 
     async def put_threshold(self, request: Request) -> Response:
         name = request.path_params["name"]
+        known = self.engine.thresholds()
+        if name not in known and len(known) >= MAX_THRESHOLDS:
+            raise HTTPException(400, f"threshold '{name}': there are {MAX_THRESHOLDS} already, no more are possible")
         self.engine.set_threshold(name, await spec_of(request, f"threshold '{name}'"))
         metric = self.existing_threshold(request).metric
         if metric not in self.engine.flows() and metric not in self.engine.metric_names(self.clock()):
@@ -216,11 +234,11 @@ class Api:
         return threshold
 
     async def get_events(self, request: Request) -> Response:
-        after = number(request, "eventID", -1, least=-1)
+        after = number(request, "eventID", -1, least=-1, most=MAX_EVENT_ID)
         count = number(request, "maxEvents", MAX_COUNT, most=MAX_COUNT)
         timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
         only = request.query_params.get("thresholdID")
-        await request.body()  # what is received after the body is the disconnection
+        await body_of(request, "events", MAX_SPEC)  # what is received after the body is the disconnection
         events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
         return answer([answers.event(event) for event in events])
 
@@ -230,16 +248,28 @@ class Api:
         return answer({"version": self.topology_version, **self.topology.document})
 
     async def put_topology(self, request: Request) -> Response:
-        document = await spec_of(request, "topology")
-        document.pop("version", None)  # ours; a client that edits what it got sends it back
-        wanted = topology.parse(document)
+        body = await body_of(request, "topology", MAX_TOPOLOGY)
+        async with self.changing_topology:  # in a thread, because a large one takes long; one at a time for its memory
+            wanted = await asyncio.to_thread(topology_of, body)
+            self.use_topology(wanted)
+        return NO_CONTENT
+
+    def use_topology(self, wanted: topology.Topology) -> None:
         if wanted.document != self.topology.document:
             self.engine.set_topology(wanted)
             self.topology = wanted
             self.topology_version += 1
-            for note in wanted.notes:
+            for note in wanted.notes[:MAX_NOTES]:
                 log.warning("topology: %s", note)
-        return NO_CONTENT
+            if len(wanted.notes) > MAX_NOTES:
+                log.warning("topology: %d more like these", len(wanted.notes) - MAX_NOTES)
+
+
+def topology_of(body: bytes) -> topology.Topology:
+    """The topology in a body; raises NotJson, InvalidTopology or HTTPException."""
+    document = an_object(relaxed_json.decode(body), "topology")
+    document.pop("version", None)  # ours; a client that edits what it got sends it back
+    return topology.parse(document)
 
 
 def answer(value: object) -> Response:
@@ -253,54 +283,19 @@ NO_CONTENT = Response(status_code=204)
 # The application
 
 
-def noted(app: ASGIApp, faults: Faults) -> ASGIApp:
-    """The same application; a bug in a handler is a fault and the answer 500."""
-
-    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-        started = False
-
-        async def sending(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await app(scope, receive, sending)
-        except Exception as fault:
-            faults.note("http", fault, time.monotonic())
-            if not started:
-                await PlainTextResponse("internal error", status_code=500)(scope, receive, send)
-
-    return noting
-
-
-def guarded(app: ASGIApp, token: str | None) -> ASGIApp:
-    """The same application; with a token set, writing needs it (Authorization: Bearer)."""
-    if token is None:
-        return app
-    expected = f"bearer {token}".encode()
-
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
-            if not hmac.compare_digest(scheme.lower() + b" " + given.strip(), expected):
-                refusal = PlainTextResponse(
-                    "writing needs the header 'Authorization: Bearer <token>'",
-                    status_code=401,
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
-                await refusal(scope, receive, send)
-                return
-        await app(scope, receive, send)
-
-    return guard
-
-
 async def bad_request(request: Request, fault: Exception) -> Response:
-    return PlainTextResponse(" ".join(str(fault).split()), status_code=400)
+    return PlainTextResponse(in_one_line(str(fault)), status_code=400)
+
+
+async def refused(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, HTTPException)
+    return PlainTextResponse(in_one_line(fault.detail), fault.status_code, fault.headers)
+
+
+def in_one_line(text: str) -> str:
+    """Short enough too: it quotes what came from outside."""
+    line = " ".join(text[: 2 * MAX_REFUSAL].split())
+    return line if len(line) <= MAX_REFUSAL else line[:MAX_REFUSAL] + "..."
 
 
 async def gone(request: Request, fault: Exception) -> Response:
@@ -320,9 +315,7 @@ async def get_openapi(request: Request) -> Response:
     return FileResponse(HERE / "openapi.yaml", media_type="application/yaml")
 
 
-def build(
-    engine: Engine, *, version: str, token: str | None = None, clock: Callable[[], float] = time.time
-) -> Starlette:
+def build(engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.time) -> Starlette:
     """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
@@ -335,8 +328,9 @@ def build(
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(noted, engine.faults), Middleware(guarded, token)],
+        middleware=[Middleware(api.vitals.counted), Middleware(guarded, access), Middleware(noted, engine.faults)],
         exception_handlers={
+            HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
             topology.InvalidTopology: bad_request,
@@ -344,7 +338,6 @@ def build(
             ClientDisconnect: gone,
             ShuttingDown: shutting_down,
         },
-        max_body_size=MAX_BODY,
     )
     app.state.polls = api.polls
     return app

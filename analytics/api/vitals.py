@@ -6,6 +6,7 @@ Names are those of sFlow-RT's /analyzer/json (heapUsed is the resident memory).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,6 +28,7 @@ class Vitals:
         self._messages = 0
         self._received = 0
         self._sent = 0
+        self._resident = 0
         self._processor = (time.monotonic(), time.process_time(), 0.0)
 
     def counted(self, app: ASGIApp) -> ASGIApp:
@@ -57,7 +59,7 @@ class Vitals:
             "httpMessagesReceived": self._messages,
             "httpBytesReceived": self._received,
             "httpBytesSent": self._sent,
-            "heapUsed": _resident_bytes(),
+            "heapUsed": self._resident_bytes(),
             "heapMax": os.sysconf("SC_PHYS_PAGES") * PAGE,
             "cpuLoadProcess": self._load(),
         }
@@ -72,8 +74,8 @@ class Vitals:
             self._processor = (then + elapsed, used, load)
         return load
 
-
-def _resident_bytes() -> int:
-    """Second field of /proc/self/statm (proc(5)), in pages."""
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * PAGE
+    def _resident_bytes(self) -> int:
+        """Second field of /proc/self/statm (proc(5)), in pages; as it was last if no descriptor is left to read it."""
+        with contextlib.suppress(OSError), open("/proc/self/statm", encoding="ascii") as statm:
+            self._resident = int(statm.read().split()[1]) * PAGE
+        return self._resident

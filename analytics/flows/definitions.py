@@ -21,6 +21,7 @@ from analytics.flows.texts import INJECTIVE, RENDER, number
 N_RANGE = (5, 20)
 T_RANGE = (0.2, 600.0)
 MAX_TEXTS = 1 << 19  # computed texts remembered per definition; then those of no live entry are forgotten
+MAX_NAME = 128  # characters of a flow's or a threshold's name
 NAME_FORBIDS = frozenset("/,;:. \t\n?#%")
 UNSERVED = ("values", "ipfixCollectors", "aggMode")
 
@@ -225,6 +226,8 @@ def parse_definition(name: str, spec: dict[str, Any]) -> FlowDefinition:
 
 def check_name(what: str, name: str, forbids: frozenset[str] = NAME_FORBIDS) -> None:
     """Names stand in URLs, a flow's also in `dataSource.metric`: refuse what would break them there."""
+    if len(name) > MAX_NAME:
+        raise InvalidDefinition(f"{what} name {name[:40]!r}... has more than {MAX_NAME} characters")
     bad = sorted(forbids & set(name))
     if not name or bad:
         raise InvalidDefinition(

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from analytics.config import Settings, is_loopback, load
+from documents.httpguard import Access
 from documents.strict import DocumentError
 
 
@@ -50,6 +51,11 @@ def test_a_token_opens_other_addresses(file):
     assert load(file("analytics: {token: s3cret}\n"), host="10.0.0.1").host == "10.0.0.1"
 
 
+def test_who_may_ask(file):
+    access = load(file("analytics: {token: t, token_for_reading: true, hosts: [collector]}\n")).access("me.example")
+    assert access == Access("t", True, ("collector", "me.example"), "analytics.hosts")
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -63,6 +69,11 @@ def test_a_token_opens_other_addresses(file):
             "'analytics': sflow_sources: 'leaf1' is neither an address nor a prefix such as 192.0.2.0/24",
         ),
         ("analytics: {token: ''}\n", "howdah.yaml:1: 'analytics': token is empty"),
+        ("analytics: {token_for_reading: true}\n", "howdah.yaml:1: 'analytics': token_for_reading needs a token"),
+        (
+            "analytics: {hosts: ['collector:8008']}\n",
+            "hosts: 'collector:8008' is not a host's name (without scheme and port)",
+        ),
         ("analytics: {token: 'a b'}\n", "howdah.yaml:1: 'analytics': token must be printable ASCII without spaces"),
     ],
 )  # fmt: skip

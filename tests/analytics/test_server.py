@@ -1,10 +1,12 @@
 """analytics.server and cli: the real program in processes of its own, on ports the kernel chose."""
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
 import re
+import resource
 import signal
 import socket
 import statistics
@@ -238,6 +240,24 @@ def test_incomplete_requests_leave_nothing_behind(start, eventually):
         eventually(lambda: len(list(descriptors.iterdir())) == before + 1)
         assert program.http.get("/flow/f/json").status_code == 404
         assert program.end() == (0, "")
+
+
+def test_running_out_of_descriptors_ends_nothing_and_fills_no_log(start, eventually):
+    program = start()
+    descriptors = Path(f"/proc/{program.process.pid}/fd")
+    used = len(list(descriptors.iterdir()))
+    resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (used + 8, used + 8))
+    with contextlib.ExitStack() as silent:
+        for _ in range(40):
+            client = silent.enter_context(socket.create_connection(("127.0.0.1", program.port), TIMEOUT))
+            client.sendall(b"GET /version HTTP/1.1\r\nHost: ")
+        eventually(lambda: program.http.get("/analyzer/json").json()["faults"].get("http accept", 0) >= 3)
+        program.send()
+        eventually(lambda: AGENT in program.http.get("/agents/json").json())
+    status, complaints = program.end()
+    assert status == 0
+    assert complaints.count("http accept: ") == 1
+    assert "Traceback" not in complaints
 
 
 def test_it_ends_with_its_parent(eventually):

@@ -11,7 +11,7 @@ class Answering:
     """`answers`: the beginning of a path -> the body of a GET, or (status, body); None closes the connection.
 
     Any other path is answered with `[]`, a long poll as late as analytics would. `asked` counts requests, `put` lists
-    the paths of PUTs.
+    the paths of PUTs, `authorizations` has the values of that header.
     """
 
     def __init__(self, answers):
@@ -20,6 +20,7 @@ class Answering:
         self.asked = 0
         self._closing = threading.Event()
         self.put = []
+        self.authorizations = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
@@ -50,6 +51,7 @@ class Answering:
         class Handler(BaseHTTPRequestHandler):
             def handle_request(self):
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                server.authorizations.add(self.headers.get("Authorization"))
                 answer = server.answer(self.command, self.path)
                 self.close_connection = True
                 if answer is not None:

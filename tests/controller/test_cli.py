@@ -57,3 +57,14 @@ def test_no_answer_ends_the_program_with_one_line(answer, reason, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"howdah: no answer from the controller at {server.base}/v1/links: ")
     assert reason in line
+
+
+def test_the_token_comes_from_the_environment(monkeypatch, capsys):
+    with Answering({"/v1/links": b"[]"}) as server:
+        monkeypatch.setenv("HOWDAH_TOKEN", "s3cret")
+        cli.links(server.base, as_json=True)
+        assert server.authorizations == {"Bearer s3cret"}
+        server.answers["/v1/links"] = (401, b"no")
+        with pytest.raises(typer.Exit):
+            cli.links(server.base)
+    assert "HOWDAH_TOKEN" in capsys.readouterr().err

@@ -40,6 +40,9 @@ def test_file_names_are_relative_to_the_configuration(tmp_path):
         ("controller: {elephants: {cap: -1}}", "cap -1"),
         ("controller: {analytics: {prt: 1}}", "did you mean 'port'"),
         ("controler: {}", "controler"),
+        ("controller: {token_for_reading: true}", "token_for_reading needs a token"),
+        ("controller: {token: ''}", "token is empty"),
+        ("controller: {hosts: ['http://fabric']}", "hosts: 'http://fabric' is not a host's name"),
     ],
 )
 def test_a_bad_setting_is_one_line_that_names_it(tmp_path, text, named):

@@ -68,13 +68,73 @@ def test_every_resource_is_json(northbound, resource):
     assert ask(northbound, resource)
 
 
-@pytest.mark.parametrize(
-    "method, path, status", [("GET", "nothing", 404), ("PUT", "links", 405), ("DELETE", "policy", 400)]
-)
-def test_what_is_not_possible_is_refused_by_name(northbound, method, path, status):
-    answer = northbound.answer(method, path, {}, b"", 3.0)
-    assert answer.status == status
+@pytest.mark.parametrize("path", ["nothing", "a" * 9000])
+def test_what_does_not_exist_is_refused_by_name(northbound, path):
+    answer = northbound.answer("GET", path, {}, b"", 3.0)
+    assert answer.status == 404
+    assert path[:60] in answer.body["error"]
+    assert len(answer.body["error"]) < 300
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "X" * 9000])
+@pytest.mark.parametrize("path", ["links", "policy", "status"])
+def test_a_method_does_what_it_says_or_nothing(northbound, method, path):
+    """Finding 12: PUT, POST and DELETE were one."""
+    if (method, path) == ("PUT", "policy"):
+        return
+    before = northbound.conductor.view().policy
+    answer = northbound.answer(method, path, {}, b'{"steering": false}', 3.0)
+    assert (answer.status, answer.allow) == (405, "GET, HEAD, PUT" if path == "policy" else "GET, HEAD")
     assert path in answer.body["error"]
+    assert len(answer.body["error"]) < 300
+    assert northbound.conductor.view().policy == before
+
+
+def test_a_policy_is_put(northbound):
+    answer = northbound.answer("PUT", "policy", {}, b'{"steering": false, "cap": 7}', 3.0)
+    assert (answer.status, answer.body) == (204, None)
+    policy = northbound.conductor.view().policy
+    assert (policy.steering, policy.cap, policy.marking) == (False, 7, True)
+    assert ask(northbound, "policy")["cap"] == 7
+    assert northbound.answer("HEAD", "policy", {}, b"", 3.0).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "/v1/policy"),
+        (b'{"cap": ' + b"1" * 400 + b"}", "cap"),
+        (b'{"cap": 1000001}', "cap"),
+        (b'{"cap": -1}', "cap"),
+        (b'{"dscp": 64}', "dscp"),
+        (b'{"dscp": 1e400}', "Number out of range"),
+        (b'{"steering": 1}', "steering"),
+        (b'{"steerng": true}', "steerng"),
+        (b'{"steering": "\xff"}', "/v1/policy"),
+        (b"[" * 9000, "/v1/policy"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused_in_a_short_line(northbound, body, said):
+    before = northbound.conductor.view().policy
+    answer = northbound.answer("PUT", "policy", {}, body, 3.0)
+    assert answer.status == 400
+    assert said in answer.body["error"]
+    assert len(answer.body["error"]) < 300
+    assert northbound.conductor.view().policy == before
+
+
+@pytest.mark.parametrize(
+    ("resource", "query", "said"),
+    [
+        ("links", {"all": "true"}, "/v1/links takes no parameter 'all'"),
+        ("elephants", {"al": "true"}, "/v1/elephants takes no parameter 'al'"),
+        ("elephants", {"all": "maybe"}, "/v1/elephants: all 'maybe' is neither true nor false"),
+        ("elephants", {"all": "1" * 400}, f"/v1/elephants: all '{'1' * 60}' is neither true nor false"),
+    ],
+)
+def test_a_parameter_that_means_nothing_is_refused(northbound, resource, query, said):
+    answer = northbound.answer("GET", resource, query, b"", 3.0)
+    assert (answer.status, answer.body) == (400, {"error": said})
 
 
 def test_status_counts_what_went_wrong(northbound):

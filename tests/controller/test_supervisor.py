@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from controller.feed import Feed, Unavailable
 from controller.supervisor import FIRST_DELAY, AnalyticsEnded
 from tests.controller.analytics_process import analytics_process
 
@@ -40,3 +41,19 @@ def test_a_stopped_supervisor_leaves_no_process(analytics):
     supervisor.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_the_analytics_that_is_started_wants_the_token_of_its_settings(eventually):
+    with analytics_process(eventually, token="s3cret") as (supervisor, feed):
+        feed.publish({})
+        with pytest.raises(Unavailable, match="status 401"):
+            Feed(supervisor.settings.base).publish({})
+
+
+def test_the_controller_reads_from_an_analytics_that_wants_a_token_for_reading(eventually, tmp_path, monkeypatch):
+    (tmp_path / "howdah.yaml").write_text("analytics: {token: s3cret, token_for_reading: true}\n")
+    monkeypatch.setenv("HOWDAH_CONFIG", str(tmp_path / "howdah.yaml"))  # which analytics reads, too
+    with analytics_process(eventually, token="s3cret") as (supervisor, feed):
+        assert feed.ports() == []
+        with pytest.raises(Unavailable, match="status 401"):
+            Feed(supervisor.settings.base).ports()

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from analytics.api import rest
+from analytics.api.parameters import MAX_SPEC
 from analytics.engine import Engine
+from documents.httpguard import LOCAL, Access
 from tests.analytics.examples import wire
 
 NOW = 1_700_000_000.0
@@ -51,11 +53,11 @@ def counter_sample(port, in_octets=0, speed=10_000_000, sequence=1):
 class Client:
     """The application around a fresh engine; `feed` is what the network does, the rest is HTTP."""
 
-    def __init__(self, token=None):
+    def __init__(self, access=LOCAL):
         self.engine = Engine()
         self.now = NOW
         self.sequence = 0
-        self.app = rest.build(self.engine, version="0.1.0 (core test)", token=token, clock=lambda: self.now)
+        self.app = rest.build(self.engine, version="0.1.0 (core test)", access=access, clock=lambda: self.now)
 
     def feed(self, *samples):
         self.sequence += 1
@@ -66,7 +68,7 @@ class Client:
             transport = httpx.ASGITransport(app=self.app)
             async with (
                 self.app.router.lifespan_context(self.app),
-                httpx.AsyncClient(transport=transport, base_url="http://howdah") as client,
+                httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8008") as client,
             ):
                 return await client.request(method, path, **options)
 
@@ -348,7 +350,12 @@ def test_the_landing_page_and_the_description(client):
         ("GET", "/threshold/nosuch/json", "", (404, "no threshold 'nosuch'")),
         ("GET", "/activeflows/ALL/nosuch/json", "", (404, "no flow 'nosuch'")),
         ("GET", "/activeflows/;/f/json", "", (400, "';' names no agent")),
-        ("GET", "/activeflows/ALL/f/json?maxFlows=ten", "", (400, "maxFlows 'ten' is not an integer of at least 0")),
+        (
+            "GET",
+            "/activeflows/ALL/f/json?maxFlows=ten",
+            "",
+            (400, "maxFlows 'ten' is not an integer of at least 0 and at most 2147483647"),
+        ),
         ("GET", "/activeflows/ALL/f/json?minValue=nan", "", (400, "minValue 'nan' is not a number")),
         (
             "GET",
@@ -362,8 +369,13 @@ def test_the_landing_page_and_the_description(client):
             "",
             (400, "filter '[' is not a pattern: missing ]: ["),
         ),
-        ("GET", "/events/json?eventID=abc", "", (400, "eventID 'abc' is not an integer of at least -1")),
-        ("GET", "/events/json?timeout=-1", "", (400, "timeout '-1' is not a number of at least 0")),
+        (
+            "GET",
+            "/events/json?eventID=abc",
+            "",
+            (400, f"eventID 'abc' is not an integer of at least -1 and at most {2**53}"),
+        ),
+        ("GET", "/events/json?timeout=-1", "", (400, "timeout '-1' is not a number of at least 0 and at most 3600")),
         (
             "PUT",
             "/flow/a.b/json",
@@ -402,9 +414,133 @@ def test_the_engines_refusals_become_400(client, path, body, word):
     assert client.refusal("GET", path)[0] == 404
 
 
-def test_a_body_beyond_the_limit_is_refused(client):
-    answer = client.request("PUT", "/topology/json", content=b" " * (rest.MAX_BODY + 1))
-    assert answer.status_code == 413
+@pytest.mark.parametrize(
+    ("path", "most", "what"),
+    [
+        ("/topology/json", rest.MAX_TOPOLOGY, "topology"),
+        ("/flow/f/json", MAX_SPEC, "flow 'f'"),
+        ("/threshold/t/json", MAX_SPEC, "threshold 't'"),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_beyond_the_limit_is_refused(client, path, most, what, chunked):
+    async def chunks():
+        yield b" " * most
+        yield b" "
+
+    body = chunks() if chunked else b" " * (most + 1)
+    assert client.refusal("PUT", path, content=body) == (413, f"{what}: the body has more than {most} bytes")
+
+
+LONG = "1" * 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("GET", f"/activeflows/ALL/f/json?maxFlows={LONG}", "", f"maxFlows '{LONG[:60]}...' is not an integer"),
+        ("GET", f"/activeflows/ALL/f/json?minValue={LONG}", "", f"minValue '{LONG[:60]}...' is not a number"),
+        ("GET", f"/activeflows/ALL/f/json?aggMode={LONG}", "", f"aggMode '{LONG[:60]}...' is none of"),
+        ("GET", "/activeflows/ALL/f/json?maxFlows=2147483648", "", "maxFlows '2147483648' is not an integer"),
+        ("GET", f"/events/json?eventID={LONG}", "", f"eventID '{LONG[:60]}...' is not an integer"),
+        ("GET", f"/events/json?maxEvents={LONG * 20}", "", f"maxEvents '{LONG[:60]}...' is not an integer"),
+        ("GET", f"/events/json?timeout={LONG}", "", f"timeout '{LONG[:60]}...' is not a number"),
+        ("GET", "/events/json?timeout=3601", "", "timeout '3601' is not a number"),
+        ("GET", f"/dump/{','.join(['a'] * 257)}/ALL/json", "", "257 names of agent in one list, at most 256"),
+        ("GET", f"/metric/ALL/{','.join(['a'] * 257)}/json", "", "257 names of metric in one list, at most 256"),
+        ("GET", f"/flow/{'a' * 9000}/json", "", "no flow 'aaaa"),
+        ("PUT", "/flow/f/json", f"{{value:'bytes',t:{LONG}}}", f"'t': the number {LONG[:30]}... does not fit"),
+        ("PUT", "/flow/f/json", f"{{value:'bytes',n:-{LONG}}}", f"'n': the number -{LONG[:29]}... does not fit"),
+        ("PUT", "/flow/f/json", f"{{value:'bytes',activeTimeout:{LONG}}}", "'activeTimeout': the number 1111"),
+        ("PUT", "/flow/f/json", f"{{value:'bytes',keys:{LONG * 20}}}", "body is not JSON"),
+        ("PUT", "/flow/f/json", "{value:'bytes',t:1e400}", "body is not JSON"),
+        ("PUT", "/flow/f/json", LONG, "body: the number 1111"),
+        ("PUT", "/flow/f/json", "[" * 5000, "body is nested too deeply"),
+        ("PUT", "/flow/f/json", f"{{value:'bytes',filter:'{'(' * 9000}'}}", ""),
+        ("PUT", "/flow/f/json", f"{{value:'bytes',keys:'{'or:[' * 9000}'}}", ""),
+        ("PUT", "/flow/f/json", f"{{value:'{'a' * 9000}'}}", "unknown value 'aaa"),
+        ("PUT", f"/flow/{'a' * 129}/json", "{value:'bytes'}", f"flow name '{'a' * 40}'... has more than 128"),
+        ("PUT", f"/threshold/{'a' * 129}/json", "{metric:'f',value:1}", f"threshold name '{'a' * 40}'... has more"),
+        ("PUT", "/threshold/t/json", f"{{metric:'f',value:{LONG}}}", "'value': the number 1111"),
+        ("PUT", "/threshold/t/json", f"{{metric:'f',value:1,timeout:{LONG}}}", "'timeout': the number 1111"),
+        ("PUT", "/threshold/t/json", f"{{metric:'f',value:1,filter:{{ifspeed:[{LONG}]}}}}", "'ifspeed': the number"),
+        ("PUT", "/topology/json", f'{{"nodes":{{"s":{{"ports":{{"p":{{"speed":{LONG}}}}}}}}}}}', "'speed': the number"),
+        ("PUT", "/topology/json", f'{{"anything":[[{LONG}]]}}', "'anything': the number 1111"),
+        ("PUT", "/topology/json", "{a:" + " " * 20_000 + "1}", "relaxed JSON has at most 16384 bytes"),
+    ],
+)  # fmt: skip
+def test_the_absurd_is_refused_in_a_short_line(client, method, path, body, said):
+    client.put("/flow/f/json", {"value": "bytes"})
+    status, line = client.refusal(method, path, content=body)
+    assert status == (404 if said.startswith("no flow") else 400)
+    assert said in line
+    assert len(line) <= rest.MAX_REFUSAL + len("...")
+    for known in ("/flow/json", "/threshold/json", "/topology/json"):
+        client.get(known)
+
+
+def test_thresholds_are_bounded_in_number(client, monkeypatch):
+    monkeypatch.setattr(rest, "MAX_THRESHOLDS", 2)
+    for name in "ab":
+        client.put(f"/threshold/{name}/json", {"metric": "f", "value": 1})
+    refusal = (400, "threshold 'c': there are 2 already, no more are possible")
+    assert client.refusal("PUT", "/threshold/c/json", content="{metric:'f',value:1}") == refusal
+    client.put("/threshold/b/json", {"metric": "f", "value": 2})  # one that exists may change
+
+
+def test_flows_are_bounded_in_number(client):
+    put = [client.request("PUT", f"/flow/f{n}/json", content="{value:'bytes'}") for n in range(200)]
+    accepted = [answer for answer in put if answer.status_code == 204]
+    assert 0 < len(accepted) < 200
+    assert {answer.status_code for answer in put[len(accepted) :]} == {400}
+    assert len(client.get("/flow/json")) == len(accepted)
+
+
+def test_a_topology_full_of_mistakes_writes_few_lines(client, caplog):
+    link = {"node1": "x", "port1": "p", "node2": "y", "port2": "p"}
+    client.put("/topology/json", {"links": {f"l{n}": link for n in range(1000)}})
+    assert len(caplog.records) == rest.MAX_NOTES + 1
+    assert "1990 more like these" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options"),
+    [
+        ("GET", "/flow/%ff/json", {}),
+        ("GET", "/activeflows/ALL/f/json?filter=%ff", {}),
+        ("GET", "/flow/json", {"headers": {"x-name": b"\xff"}}),
+        ("PUT", "/flow/f/json", {"content": b"{value:'\xff'}"}),
+    ],
+)
+def test_what_is_not_utf8_is_refused_without_a_traceback(client, caplog, method, path, options):
+    status, line = client.refusal(method, path, **options)
+    assert (status, "not UTF-8" in line) == (400, True)
+    assert caplog.text == ""
+
+
+def test_pages_of_other_sites_can_neither_read_nor_write(client):
+    """The reproductions of issue 8, finding 12: a cross-site write, a rebound name."""
+    body, page = "{value:'bytes'}", {"Origin": "http://evil.example"}
+    for method in ("PUT", "POST", "DELETE"):
+        assert client.refusal(method, "/flow/f/json", content=body, headers=page)[0] == 403
+    assert client.refusal("PUT", "/flow/f/json", content=body, headers={"Content-Type": "text/plain"})[0] == 415
+    assert client.refusal("GET", "/flow/json", headers={"Host": "evil.example:8008"})[0] == 421
+    assert client.get("/flow/json") == {}
+    for method in ("POST", "PATCH", "OPTIONS"):
+        answer = client.request(method, "/flow/f/json")
+        assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "PUT", "DELETE"})
+
+
+def test_every_answer_carries_the_headers_that_bind_a_browser(client):
+    for path in ("/html/index.html", "/version", "/flow/none/json", "/nowhere"):
+        answer = client.request("GET", path)
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    page = client.text("/html/index.html")
+    assert "<script>" not in page, "the policy would not run it"
+    assert "<style>" not in page
+    assert "default-src" not in client.text("/html/index.js") + client.text("/html/index.css")
 
 
 def test_a_bug_in_a_handler_is_counted_and_logged_once(client, caplog, monkeypatch):
@@ -428,7 +564,7 @@ def test_a_bug_while_a_poll_waits_is_an_answer(client, monkeypatch):
 
 
 def test_a_token_guards_writing_only():
-    client = Client(token="s3cret")
+    client = Client(Access(token="s3cret"))
     body = json.dumps({"value": "bytes"})
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}):
         answer = client.request("PUT", "/flow/f/json", content=body, headers=headers)
@@ -437,3 +573,10 @@ def test_a_token_guards_writing_only():
     assert client.get("/flow/json") == {}
     client.put("/flow/f/json", body, headers={"Authorization": "Bearer s3cret"})
     assert "f" in client.get("/flow/json")
+
+
+def test_a_token_guards_reading_too_if_wanted():
+    client = Client(Access(token="s3cret", token_for_reading=True))
+    for path in ("/version", "/html/index.html", "/prometheus/metrics/ALL/ALL/txt", "/events/json"):
+        assert client.request("GET", path).status_code == 401
+        assert client.request("GET", path, headers={"Authorization": "Bearer s3cret"}).status_code == 200

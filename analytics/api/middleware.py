@@ -1,0 +1,58 @@
+"""What stands around the application: who may ask (documents.httpguard), and what becomes of a bug in a handler."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from documents.faults import Faults
+from documents.httpguard import ANSWER_HEADERS, Access, joined
+
+HEADERS = [(name.lower().encode(), value.encode()) for name, value in ANSWER_HEADERS.items()]
+
+
+def guarded(app: ASGIApp, access: Access) -> ASGIApp:
+    """The same application for requests that `access` lets in; every answer carries ANSWER_HEADERS."""
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        target = scope["raw_path"] + b"?" + scope["query_string"]
+        refusal = access.refusal(scope["method"], target, joined(scope["headers"]))
+        answer = refusal and PlainTextResponse(refusal.reason, refusal.status, dict(refusal.headers))
+        await (answer or app)(scope, receive, sending)
+
+    return guard
+
+
+def noted(app: ASGIApp, faults: Faults) -> ASGIApp:
+    """The same application; a bug in a handler is a fault and the answer 500."""
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sending)
+        except Exception as fault:
+            faults.note("http", fault, time.monotonic())
+            if not started:
+                await PlainTextResponse("internal error", status_code=500)(scope, receive, send)
+
+    return noting
