@@ -1,4 +1,4 @@
-"""The command line of analytics. `howdah analytics` and `python -m analytics` are the same command."""
+"""The command line of analytics. `__main__.py` is the same command without the others."""
 
 from __future__ import annotations
 

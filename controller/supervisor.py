@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
 from controller.config import Analytics
+from documents import programs
 
 # Seconds between a death and the next start: at once the first time, then doubling, so that a port in use does not
 # fill the log.
@@ -20,7 +20,7 @@ class AnalyticsEnded(Exception):
 
 
 class Supervisor:
-    """Keeps one `python -m analytics` alive. `supervise` is called a few times a second."""
+    """Keeps one analytics process alive. `supervise` is called a few times a second."""
 
     def __init__(self, settings: Analytics) -> None:
         self.settings = settings
@@ -61,8 +61,7 @@ class Supervisor:
 
     def _command(self) -> list[str]:
         where = self.settings
-        return [
-            sys.executable, "-m", "analytics", "--parent-pid", str(os.getpid()),
-            "--host", where.host, "--port", str(where.port),
-            "--sflow-host", where.sflow_host, "--sflow-port", str(where.sflow_port),
-        ]  # fmt: skip
+        return programs.command(
+            "analytics", "--parent-pid", os.getpid(), "--host", where.host, "--port", where.port,
+            "--sflow-host", where.sflow_host, "--sflow-port", where.sflow_port,
+        )  # fmt: skip

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from analytics.inputs.capture import MAGICS, MalformedCapture
+from documents import programs
 
 DEFINITIONS = {
     "five_tuple": {
@@ -115,7 +116,7 @@ def _repeat(file: Path, times: int, capture: Path) -> None:
 
 
 def _ours(capture: Path, port: int, work: Path) -> tuple[Result, dict[str, int]]:
-    result = _run("howdah", [sys.executable, "-m", "analytics.bench.decode", str(capture), str(port)], work)
+    result = _run("howdah", programs.command("analytics.bench.decode", capture, port), work)
     return result, json.loads((work / "howdah.out").read_text())
 
 

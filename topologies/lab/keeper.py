@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from documents import programs
 from documents.topology import Spec, SpecError
 from topologies.lab.footprint import STATE
 from topologies.lab.machine import LabError
@@ -37,12 +38,11 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
     state.parent.mkdir(parents=True, exist_ok=True)
     with log_beside(state).open("wb") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "topologies.lab.keeper", str(state)],  # the path only to be seen by ps
+            programs.command("topologies.lab.keeper", state),  # the path only to be seen by ps
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,  # Ctrl-C in the terminal goes to our parent, which ends us
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
         )
     try:
         assert keeper.stdin is not None and keeper.stdout is not None
@@ -65,12 +65,6 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
 def log_beside(state: Path) -> Path:
     """Where the keeper of the lab with this state file writes unexpected failures; removed with the lab if empty."""
     return state.with_name(f"{state.stem}.log")
-
-
-def _import_path() -> list[str]:
-    """Where the keeper finds this package, wherever it is started; a source tree need not be installed."""
-    inherited = os.environ.get("PYTHONPATH")
-    return [str(Path(__file__).resolve().parents[2]), *([inherited] if inherited else [])]
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ import argparse
 import os
 import sys
 
-if not __package__:  # run as a file, as `command` does
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if not __package__:  # run as a file, as `command` does, and isolated: nothing of ours is on the path
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from topologies.traffic import datagrams, mice, transfers
 from topologies.traffic.eventloop import Flow, Loop
@@ -26,7 +26,7 @@ PROGRAMS = {
 
 def parser() -> argparse.ArgumentParser:
     """The command line of all programs."""
-    top = argparse.ArgumentParser(prog="python -m topologies.traffic", description="Traffic inside lab hosts.")
+    top = argparse.ArgumentParser(prog="traffic", description="Traffic inside lab hosts.")
     programs = top.add_subparsers(dest="program", required=True, metavar="PROGRAM")
     for name, program in PROGRAMS.items():
         one = programs.add_parser(name, help=(program.__doc__ or "").partition(":")[0].partition(";")[0].strip("."))
