@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from analytics import config, decode
 from analytics.config import Settings
+from documents.printable import complain
 
 
 def analytics(
@@ -55,7 +55,7 @@ def analytics(
         )
         run(settings, parent_pid)
     except (ValueError, OSError) as fault:
-        print(f"howdah analytics: {in_one_line(fault)}", file=sys.stderr)
+        complain(f"howdah analytics: {in_one_line(fault)}")
         raise typer.Exit(1) from None
 
 

@@ -34,6 +34,7 @@ from analytics.inputs import capture
 from analytics.inputs.collector import Collector
 from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
 from documents.faults import Faults
+from documents.printable import guard_logs, say
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class HttpServer(uvicorn.Server):
 def run(settings: Settings, parent_pid: int | None = None) -> None:
     """Serve until a signal or the end of the parent. OSError or ValueError, one line: something cannot be opened."""
     logging.basicConfig(level=logging.WARNING, format="howdah analytics: %(message)s")
+    guard_logs()
     sys.setswitchinterval(SWITCH_S)
     with contextlib.ExitStack() as closing:
         engine = Engine(EngineSettings(max_events=settings.events))
@@ -119,7 +121,7 @@ def begin(ready: str) -> None:
     """Print the ready line. What exists now lives as long as the program: the garbage collector shall skip it, because
     going through it once a second delayed every answer."""
     gc.freeze()
-    print(ready, flush=True)
+    say(ready)
 
 
 def receiving(settings: Settings) -> CollectorSettings:

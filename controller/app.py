@@ -42,6 +42,7 @@ from controller.sessions import Session, Sessions
 from controller.supervisor import Supervisor
 from controller.view import Definitions
 from documents.faults import Faults
+from documents.printable import guard_logs, printable
 
 OFP_PORT = 6653  # Ryu listens there unless its options name another
 COUNTER_PERIOD = 1.0
@@ -76,12 +77,13 @@ def on(event: type, *dispatchers: str) -> Callable[[Callable[[App, Any], None]],
 
 def _begin(faults: Faults) -> tuple[config.Settings, Conductor]:
     """The settings and the controller they describe; ends the program with one line if it cannot run with them."""
+    guard_logs()
     try:
         settings = config.load(os.environ)
         conductor = config.conductor(settings)
         listener.install(settings.openflow, faults, time.time)
     except ValueError as error:
-        sys.exit(f"howdah: {error}")
+        sys.exit(printable(f"howdah: {error}"))
     cfg.CONF.set_default("wsapi_host", settings.listen)
     _check_free("HTTP", "--wsapi-port", cfg.CONF.wsapi_host, cfg.CONF.wsapi_port)
     _check_free("OpenFlow", "--ofp-tcp-listen-port", cfg.CONF.ofp_listen_host, cfg.CONF.ofp_tcp_listen_port or OFP_PORT)

@@ -42,6 +42,7 @@ from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.metrics import InvalidQuery
 from documents.faults import Faults
+from documents.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -300,7 +301,7 @@ def guarded(app: ASGIApp, token: str | None) -> ASGIApp:
 
 
 async def bad_request(request: Request, fault: Exception) -> Response:
-    return PlainTextResponse(" ".join(str(fault).split()), status_code=400)
+    return PlainTextResponse(printable(" ".join(str(fault).split())), status_code=400)
 
 
 async def gone(request: Request, fault: Exception) -> Response:

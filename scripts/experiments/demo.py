@@ -21,6 +21,7 @@ from typing import Any
 
 import requests
 
+from documents.printable import complain
 from documents.topology import Host
 from scripts.experiments.patterns import stride
 from scripts.experiments.screen import Screen
@@ -304,10 +305,10 @@ def main() -> int:
             ended = "kept" if options.keep else "done"
         except SystemExit:
             ended = "interrupted"
-            print("\ndemo: interrupted; taking everything away", file=sys.stderr)
+            complain("demo: interrupted; taking everything away")
             raise
         except (StageError, LabError, RuntimeError, requests.RequestException, OSError) as error:
-            print(f"demo: {error}\ndemo: the programs' logs are in {work}", file=sys.stderr)
+            complain(f"demo: {error}", f"demo: the programs' logs are in {work}")
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half a fabric behind

@@ -9,6 +9,7 @@ import sys
 if not __package__:  # run as a file, as `command` does, and isolated: nothing of ours is on the path
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from documents.printable import complain
 from topologies.traffic import datagrams, mice, transfers
 from topologies.traffic.eventloop import Flow, Loop
 
@@ -75,7 +76,7 @@ def main() -> int:
     try:
         return PROGRAMS[options.program](Loop(), options)
     except OSError as error:
-        print(f"{options.program}: {error}", file=sys.stderr)
+        complain(f"{options.program}: {error}")
         return 1
 
 
