@@ -39,7 +39,7 @@ from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import Change, DropRule, PutRule, describe
 from controller.rest import Health, Northbound
 from controller.sessions import Session, Sessions
-from controller.supervisor import Supervisor
+from controller.supervisor import AnalyticsHung, Supervisor
 from controller.view import Definitions
 from documents.faults import Faults
 from documents.printable import guard_logs, printable
@@ -49,6 +49,7 @@ COUNTER_PERIOD = 1.0
 POLL_PERIOD = 1.0
 UNSETTLED_PERIOD = 0.1  # while an elephant's path, or its arrival on a new one, is not yet seen
 SUPERVISE_PERIOD = 0.2
+LIVENESS_PERIOD = 1.0
 RETRY_PERIOD = 0.5
 MAX_BODY = 1 << 20  # bytes of a request; a policy has about a hundred
 # Analytics that does not answer yet is no fault within this many seconds of the controller's own start.
@@ -142,6 +143,7 @@ class Howdah(app_manager.RyuApp):
         ]
         if self.supervisor:
             work.append(("supervisor", self.supervise, SUPERVISE_PERIOD))
+            work.append(("analytics liveness", self.supervisor.ask, LIVENESS_PERIOD))
         self.threads += [hub.spawn(self._repeat, *row) for row in work]
 
     def stop(self) -> None:
@@ -207,7 +209,13 @@ class Howdah(app_manager.RyuApp):
             self.logger.info("analytics at %s answers; flow %s is defined", self.feed.base, FLOW)
 
     def supervise(self) -> None:
-        if self.supervisor and (line := self.supervisor.supervise(time.time())):
+        assert self.supervisor
+        try:
+            line = self.supervisor.supervise(time.monotonic())
+        except AnalyticsHung as error:
+            self.faults.note("analytics hung", error, time.time())
+            return
+        if line:
             self.health.analytics_starts = self.supervisor.starts
             self.logger.info("%s", line)
 
