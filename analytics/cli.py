@@ -33,6 +33,10 @@ def analytics(
         typer.Option(help="Address or prefix that may send sFlow; may be repeated.", show_default="any"),
     ] = None,
     replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help="Whom root becomes when all is open; root stays.", show_default="howdah, else nobody"),
+    ] = None,
     config_file: Annotated[
         Path | None,
         typer.Option("--config", envvar="HOWDAH_CONFIG", help="YAML file; its section 'analytics' is read."),
@@ -52,6 +56,7 @@ def analytics(
             sflow_sockets=sflow_sockets,
             sflow_sources=tuple(sflow_source) if sflow_source else None,
             replay=replay,
+            user=user,
         )
         run(settings, parent_pid)
     except (ValueError, OSError) as fault:

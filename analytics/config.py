@@ -42,6 +42,8 @@ class Settings:
     """If set, PUT and DELETE need the header Authorization: Bearer <token>."""
     replay: str | None = None
     """A capture (pcap) to play instead of listening for sFlow."""
+    user: str | None = None
+    """Whom root becomes once all is open: without it howdah, or nobody where that user does not exist. root stays."""
 
     def __post_init__(self) -> None:
         check(self)

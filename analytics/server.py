@@ -1,9 +1,10 @@
 """Builds and connects the parts: settings -> engine, source of sFlow, HTTP; then waits for the end of the program.
 
 One process: the HTTP server's event loop in the main thread, the receive thread beside it, the engine between them.
-Both sockets are open before the ready line is printed. A capture is played in the event loop, at the pace at which it
-was taken and as if it arrived now, so thresholds and answers behave as they would have then. SIGTERM, SIGINT and the
-end of the supervising parent process stop the loop, which ends waiting long polls and returns.
+Both sockets are open, and root has become another user (privileges.py), before the ready line is printed and anything
+is read from them. A capture is played in the event loop, at the pace at which it was taken and as if it arrived now, so
+thresholds and answers behave as they would have then. SIGTERM, SIGINT and the end of the supervising parent process
+stop the loop, which ends waiting long polls and returns.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import uvicorn
 from starlette.applications import Starlette
 
+from analytics import privileges
 from analytics.api import rest
 from analytics.config import Settings
 from analytics.core import pipeline
@@ -34,6 +36,7 @@ from analytics.inputs import capture
 from analytics.inputs.collector import Collector
 from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
 from documents.faults import Faults
+from documents.files import open_regular
 from documents.printable import guard_logs, say
 
 log = logging.getLogger(__name__)
@@ -103,16 +106,20 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
         tasks: list[Task] = [functools.partial(tick, engine)]
+        app = rest.build(engine, version=version(), token=settings.token)
+        ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
         if settings.replay is None:
             collector = Collector(engine, receiving(settings))
-            collector.start()
             closing.callback(collector.stop)
-            source = f"sflow {shown(collector.address)}"
+            collector.bind()
+            privileges.drop(settings.user)
+            collector.start()
+            ready += f"sflow {shown(collector.address)}"
         else:
-            tasks.append(played(settings.replay, engine))
-            source = f"replay {settings.replay}"
-        app = rest.build(engine, version=version(), token=settings.token)
-        ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
+            file = closing.enter_context(open_regular(settings.replay))
+            privileges.drop(settings.user)
+            tasks.append(played(settings.replay, file, engine))
+            ready += f"replay {settings.replay}"
         server = HttpServer(app, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, http, tasks, parent_pid, engine.faults))
 
@@ -191,9 +198,9 @@ async def tick(engine: Engine) -> None:
         await asyncio.sleep(TICK_S)
 
 
-def played(path: str, engine: Engine) -> Task:
-    """The task that plays a capture; OSError or ValueError at once if there is nothing to play."""
-    datagrams = capture.datagrams(path, SFLOW_PORT)
+def played(path: str, file: BinaryIO, engine: Engine) -> Task:
+    """The task that plays a capture; OSError or ValueError, which name `path`, at once if there is nothing to play."""
+    datagrams = capture.datagrams(path, SFLOW_PORT, file)
     first = next(datagrams, None)
     if first is None:
         raise ValueError(f"{path}: no sFlow in it (UDP port {SFLOW_PORT})")

@@ -25,9 +25,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analytics import topology
@@ -317,8 +316,14 @@ async def get_root(request: Request) -> Response:
     return RedirectResponse("html/index.html", status_code=302)
 
 
-async def get_openapi(request: Request) -> Response:
-    return FileResponse(HERE / "openapi.yaml", media_type="application/yaml")
+def page(path: Path, media_type: str) -> Callable[[Request], Any]:
+    """A handler that answers with a file as it is now: later the program may be a user who cannot read it."""
+    content = path.read_bytes()
+
+    async def get_page(request: Request) -> Response:
+        return Response(content, media_type=media_type)
+
+    return get_page
 
 
 def build(
@@ -351,12 +356,12 @@ def build(
     return app
 
 
-def routes(api: Api) -> list[Route | Mount]:
+def routes(api: Api) -> list[Route]:
     """Path -> method -> handler: the whole interface."""
     table: Mapping[str, Mapping[str, Callable[[Request], Any]]] = {
         "/": {"GET": get_root},
         "/version": {"GET": api.get_version},
-        "/openapi.yaml": {"GET": get_openapi},
+        "/openapi.yaml": {"GET": page(HERE / "openapi.yaml", "application/yaml")},
         "/analyzer/json": {"GET": api.get_analyzer},
         "/agents/json": {"GET": api.get_agents},
         "/flow/json": {"GET": api.get_flows},
@@ -378,7 +383,7 @@ def routes(api: Api) -> list[Route | Mount]:
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
     }
     resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
-    return [*resources, Mount("/html", StaticFiles(directory=HERE / "web"))]
+    return [*resources, Route("/html/index.html", page(HERE / "web/index.html", "text/html"))]
 
 
 def by_method(handlers: Mapping[str, Callable[[Request], Any]]) -> Callable[[Request], Any]:
