@@ -30,14 +30,19 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Binary
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         raise OSError(errno.EINVAL, "is not a regular file", os.fspath(path))
-    return os.fdopen(descriptor, "rb")
+    return open(path, "rb", opener=lambda *_: descriptor)  # so that it has its name
 
 
 def read_text(path: str | os.PathLike[str], *, limit: int = MAX_TEXT, follow: bool = True) -> str:
     """The whole file as UTF-8 text. OSError as of `open_regular`, or because it has more than `limit` bytes;
     UnicodeDecodeError (a ValueError): it is no such text."""
     with open_regular(Path(path), follow=follow) as file:
-        content = file.read(limit + 1)
+        return text_of(file, limit)
+
+
+def text_of(file: BinaryIO, limit: int = MAX_TEXT) -> str:
+    """The rest of an open file as UTF-8 text, with the errors of `read_text`."""
+    content = file.read(limit + 1)
     if len(content) > limit:
-        raise OSError(errno.EFBIG, f"is larger than {limit:,} bytes", os.fspath(path))
+        raise OSError(errno.EFBIG, f"is larger than {limit:,} bytes", str(file.name))
     return content.decode("utf-8")

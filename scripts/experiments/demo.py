@@ -85,11 +85,11 @@ class Demo:
         version = subprocess.run(
             ["ovs-vsctl", "get", "Open_vSwitch", ".", "ovs_version"], capture_output=True, text=True, check=True
         ).stdout.strip().strip('"')  # fmt: skip
-        self.report["fabric"] = {**SHAPE, "datapath": footprint.about["datapath"], "ovs": version}
+        self.report["fabric"] = {**SHAPE, "datapath": footprint.about.datapath, "ovs": version}
         self.screen.say(
             f"{SHAPE['leaves']} leaves x {SHAPE['spines']} spines, {len(self.stage.spec.hosts)} hosts, links of "
             f"{SHAPE['link_mbps']:g} Mb/s: up in {took:.1f} s (Open vSwitch {version}, "
-            f"{footprint.about['datapath']} datapath)"
+            f"{footprint.about.datapath} datapath)"
         )
         self.stage.start_controller()
         until(self.stage.ready, 60, "controller, analytics and sFlow of all switches")

@@ -21,6 +21,7 @@ from typing import Any
 
 from documents import programs
 from documents.topology import Spec, SpecError
+from topologies.lab import rundir
 from topologies.lab.footprint import STATE
 from topologies.lab.machine import LabError
 
@@ -35,13 +36,14 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
     keeper and wait until it has cleaned up.
     """
     order = {"topology": spec.to_json(), "options": options, "state": str(state), "document": str(document)}
-    state.parent.mkdir(parents=True, exist_ok=True)
-    with log_beside(state).open("wb") as log:
+    rundir.prepare(state.parent)
+    log = log_beside(state)
+    with open(rundir.new_log(log), "wb") as errors:
         keeper = subprocess.Popen(
             programs.command("topologies.lab.keeper", state),  # the path only to be seen by ps
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=errors,
             start_new_session=True,  # Ctrl-C in the terminal goes to our parent, which ends us
         )
     try:
@@ -53,12 +55,12 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
     except BaseException:
         keeper.terminate()
         keeper.wait()
-        _discard_if_empty(log_beside(state))
+        _discard_if_empty(log)
         raise
     report = json.loads(answer or b"{}")
     if "ready" not in report:
         keeper.wait()
-        raise LabError(report.get("error") or f"the lab's keeper failed; see {log.name}")
+        raise LabError(report.get("error") or f"the lab's keeper failed; see {log}")
     return float(report["ready"])
 
 
