@@ -1,4 +1,4 @@
-"""`python -m analytics` is the command `howdah analytics`."""
+"""`howdah analytics` without the other commands: what the controller and the benchmarks start."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The command line of analytics. `howdah analytics` and `python -m analytics` are the same command."""
+"""The command line of analytics. `__main__.py` is the same command without the others."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from analytics import config, decode
 from analytics.config import Settings
+from documents.printable import complain
 
 
 def analytics(
@@ -37,6 +37,10 @@ def analytics(
         str | None,
         typer.Option(envvar="HOWDAH_ANALYTICS_TOKEN", help="What writing needs. All users see a command line."),
     ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help="Whom root becomes when all is open; root stays.", show_default="howdah, else nobody"),
+    ] = None,
     config_file: Annotated[
         Path | None,
         typer.Option("--config", envvar="HOWDAH_CONFIG", help="YAML file; its section 'analytics' is read."),
@@ -57,10 +61,11 @@ def analytics(
             sflow_sources=tuple(sflow_source) if sflow_source else None,
             replay=replay,
             token=token,
+            user=user,
         )
         run(settings, parent_pid)
     except (ValueError, OSError) as fault:
-        print(f"howdah analytics: {in_one_line(fault)}", file=sys.stderr)
+        complain(f"howdah analytics: {in_one_line(fault)}")
         raise typer.Exit(1) from None
 
 

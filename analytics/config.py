@@ -12,13 +12,13 @@ import dataclasses
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from analytics.events.log import MAX_EVENTS
 from analytics.inputs.settings import CollectorSettings, prefix
 from documents import strict
 from documents.httpguard import Access
-
-MAX_SOCKETS = 64
+from documents.ranges import Port, Range, check
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class Settings:
 
     host: str = "127.0.0.1"
     """Address of the HTTP interface. Anything but loopback needs a token."""
-    port: int = 8008
+    port: Port = 8008
     sflow_host: str = CollectorSettings.host
     """Address on which sFlow is received; 0.0.0.0 or :: for switches on other machines."""
-    sflow_port: int = CollectorSettings.port
-    sflow_sockets: int = CollectorSettings.sockets
+    sflow_port: Port = CollectorSettings.port
+    sflow_sockets: Annotated[int, Range(1, 64)] = CollectorSettings.sockets
     """Sockets on that port, with a thread each; the kernel spreads senders over them."""
     sflow_sources: tuple[str, ...] = CollectorSettings.sources
     """Addresses and prefixes that may send sFlow; datagrams of others are counted and not read. Empty: any may send."""
-    receive_buffer: int = CollectorSettings.buffer_bytes
+    receive_buffer: Annotated[int, Range(1, (1 << 31) - 1)] = CollectorSettings.buffer_bytes
     """Bytes asked of the kernel for each UDP socket; it may grant less (net.core.rmem_max)."""
-    events: int = MAX_EVENTS
+    events: Annotated[int, Range(1, 1_000_000)] = MAX_EVENTS
     """Events kept for clients to ask for; older ones are forgotten."""
     token: str | None = None
     """If set, PUT and DELETE need the header Authorization: Bearer <token>."""
@@ -47,16 +47,11 @@ class Settings:
     """Names by which clients ask for this machine, beside localhost, its own name and its addresses."""
     replay: str | None = None
     """A capture (pcap) to play instead of listening for sFlow."""
+    user: str | None = None
+    """Whom root becomes once all is open: without it howdah, or nobody where that user does not exist. root stays."""
 
     def __post_init__(self) -> None:
-        for name in ("port", "sflow_port"):
-            if not 0 <= getattr(self, name) <= 65535:
-                raise ValueError(f"{name} {getattr(self, name)} is not between 0 and 65535")
-        for name in ("receive_buffer", "events"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} is not at least 1")
-        if not 1 <= self.sflow_sockets <= MAX_SOCKETS:
-            raise ValueError(f"sflow_sockets {self.sflow_sockets} is not between 1 and {MAX_SOCKETS}")
+        check(self)
         for source in self.sflow_sources:
             try:
                 prefix(source)

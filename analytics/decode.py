@@ -1,17 +1,19 @@
 """`howdah decode`: sFlow out of a capture, a pipe or a UDP port, printed for people and scripts.
 
 The native printer (core/printing) does the work: datagrams go in, and what comes back is written in large pieces.
-Output is flushed whenever no datagram is waiting, so a live view is live. A closed pipe and Ctrl-C end it quietly.
+Output is flushed whenever no datagram is waiting, so a live view is live. A closed pipe, Ctrl-C and SIGTERM end it
+quietly, after what was printed so far; everything else that ends it early is one line.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +23,7 @@ import typer
 
 from analytics.inputs import capture
 from analytics.inputs.settings import SFLOW_PORT
+from documents.printable import complain, printable
 
 PIECE = 1 << 18  # bytes written at once
 LONG_FILE = 16 << 20  # bytes from which a progress bar is shown
@@ -50,20 +53,22 @@ def decode(
         packed = None if agent is None else ip_address(agent).packed
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--agent") from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     with ExitStack() as stack:
         try:
             arrivals = _live(host, port) if file is None else _recorded(file, port, stack)
-            out = sys.stdout.buffer if pcap in (None, "-") else stack.enter_context(Path(str(pcap)).open("wb"))
+            out = _output(pcap, stack)
             run(arrivals, out, form, agent=packed, count=count, recorded=file is not None)
         except KeyboardInterrupt:
             pass
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at exit must not fail
+            _forget_output()
         except (capture.MalformedCapture, OSError) as fault:
             what = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
             name = f"{fault.filename}: " if isinstance(fault, OSError) and fault.filename else ""
             stack.close()  # the progress bar goes first
-            print(f"howdah decode: {name}{what}", file=sys.stderr)
+            complain(f"howdah decode: {name}{what}")
+            _forget_output()
             raise typer.Exit(1) from None
 
 
@@ -126,11 +131,30 @@ class Refused:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + REPORT_EVERY_S
             self._reported = self.count
-            print(f"howdah decode: {source}: {length} bytes that are not sFlow version 5", file=sys.stderr)
+            complain(f"howdah decode: {source}: {length} bytes that are not sFlow version 5")
 
     def close(self) -> None:
         if self.count > self._reported:
-            print(f"howdah decode: {self.count} datagrams in all were not sFlow version 5", file=sys.stderr)
+            complain(f"howdah decode: {self.count} datagrams in all were not sFlow version 5")
+
+
+def _output(pcap: str | None, stack: ExitStack) -> BinaryIO:
+    """Where the printed goes. `run` flushes, so that a full disk is its error; closing has nothing more to say."""
+    if pcap in (None, "-"):
+        return sys.stdout.buffer
+    file = Path(str(pcap)).open("wb")  # noqa: SIM115 - closed by the stack
+    stack.push(lambda *_: _close(file))
+    return file
+
+
+def _close(file: BinaryIO) -> None:
+    with suppress(OSError):
+        file.close()
+
+
+def _forget_output() -> None:
+    """What standard output did not take is given up: Python's own flush at exit must not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _recorded(file: str, port: int, stack: ExitStack) -> Arrivals:
@@ -140,11 +164,13 @@ def _recorded(file: str, port: int, stack: ExitStack) -> Arrivals:
     size = Path(file).stat().st_size
     if size < LONG_FILE or not sys.stderr.isatty() or sys.stdout.isatty():
         return capture.datagrams(file, port)
-    from rich.console import Console  # noqa: PLC0415 - a sixth of a second that most runs need not wait
+    from rich.markup import escape  # noqa: PLC0415 - a sixth of a second that most runs need not wait
     from rich.progress import Progress  # noqa: PLC0415
 
-    progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
-    task = progress.add_task(Path(file).name, total=size)
+    from documents.console import PlainConsole  # noqa: PLC0415
+
+    progress = stack.enter_context(Progress(console=PlainConsole(stderr=True), transient=True))
+    task = progress.add_task(escape(printable(Path(file).name)), total=size)
     return capture.datagrams(file, port, progress=lambda offset: progress.update(task, completed=offset))
 
 
@@ -158,7 +184,7 @@ def _live(host: str, port: int) -> Iterator[tuple[float, str, bytes] | None]:
             receiver.bind((host, port))
         except OSError as fault:
             raise OSError(fault.errno, f"{host} port {port}: {fault.strerror or fault}") from None
-        print(f"howdah decode: listening on {host} port {receiver.getsockname()[1]}", file=sys.stderr, flush=True)
+        complain(f"howdah decode: listening on {host} port {receiver.getsockname()[1]}")
         while True:
             try:
                 datagram, address = receiver.recvfrom(LARGEST_DATAGRAM, socket.MSG_DONTWAIT)

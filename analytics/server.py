@@ -1,9 +1,10 @@
 """Builds and connects the parts: settings -> engine, source of sFlow, HTTP; then waits for the end of the program.
 
 One process: the HTTP server's event loop in the main thread, the receive thread beside it, the engine between them.
-Both sockets are open before the ready line is printed. A capture is played in the event loop, at the pace at which it
-was taken and as if it arrived now, so thresholds and answers behave as they would have then. SIGTERM, SIGINT and the
-end of the supervising parent process stop the loop, which ends waiting long polls and returns.
+Both sockets are open, and root has become another user (privileges.py), before the ready line is printed and anything
+is read from them. A capture is played in the event loop, at the pace at which it was taken and as if it arrived now, so
+thresholds and answers behave as they would have then. SIGTERM, SIGINT and the end of the supervising parent process
+stop the loop, which ends waiting long polls and returns.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import uvicorn
 from starlette.applications import Starlette
 
+from analytics import privileges
 from analytics.api import rest
 from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
 from analytics.config import Settings
@@ -36,6 +38,8 @@ from analytics.inputs import capture
 from analytics.inputs.collector import Collector
 from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
 from documents.faults import Faults
+from documents.files import open_regular
+from documents.printable import guard_logs, say
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +119,7 @@ class HttpServer(uvicorn.Server):
 def run(settings: Settings, parent_pid: int | None = None) -> None:
     """Serve until a signal or the end of the parent. OSError or ValueError, one line: something cannot be opened."""
     logging.basicConfig(level=logging.WARNING, format="howdah analytics: %(message)s")
+    guard_logs()
     sys.setswitchinterval(SWITCH_S)
     allow_files(MAX_FILES)
     with contextlib.ExitStack() as closing:
@@ -124,16 +129,20 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
         tasks: list[Task] = [functools.partial(tick, engine)]
+        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()))
+        ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
         if settings.replay is None:
             collector = Collector(engine, receiving(settings))
-            collector.start()
             closing.callback(collector.stop)
-            source = f"sflow {shown(collector.address)}"
+            collector.bind()
+            privileges.drop(settings.user)
+            collector.start()
+            ready += f"sflow {shown(collector.address)}"
         else:
-            tasks.append(played(settings.replay, engine))
-            source = f"replay {settings.replay}"
-        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()))
-        ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} {source}"
+            file = closing.enter_context(open_regular(settings.replay))
+            privileges.drop(settings.user)
+            tasks.append(played(settings.replay, file, engine))
+            ready += f"replay {settings.replay}"
         connections = Connections(engine.faults)
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
@@ -149,7 +158,7 @@ def begin(ready: str) -> None:
     """Print the ready line. What exists now lives as long as the program: the garbage collector shall skip it, because
     going through it once a second delayed every answer."""
     gc.freeze()
-    print(ready, flush=True)
+    say(ready)
 
 
 def receiving(settings: Settings) -> CollectorSettings:
@@ -220,9 +229,9 @@ async def tick(engine: Engine) -> None:
         await asyncio.sleep(TICK_S)
 
 
-def played(path: str, engine: Engine) -> Task:
-    """The task that plays a capture; OSError or ValueError at once if there is nothing to play."""
-    datagrams = capture.datagrams(path, SFLOW_PORT)
+def played(path: str, file: BinaryIO, engine: Engine) -> Task:
+    """The task that plays a capture; OSError or ValueError, which name `path`, at once if there is nothing to play."""
+    datagrams = capture.datagrams(path, SFLOW_PORT, file)
     first = next(datagrams, None)
     if first is None:
         raise ValueError(f"{path}: no sFlow in it (UDP port {SFLOW_PORT})")

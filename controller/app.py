@@ -39,15 +39,17 @@ from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import Change, DropRule, PutRule, describe
 from controller.rest import Answer, Health, Northbound
 from controller.sessions import Session, Sessions, TooMuch
-from controller.supervisor import Supervisor
+from controller.supervisor import AnalyticsHung, Supervisor
 from controller.view import Definitions
 from documents.faults import Faults
+from documents.printable import guard_logs, printable
 
 OFP_PORT = 6653  # Ryu listens there unless its options name another
 COUNTER_PERIOD = 1.0
 POLL_PERIOD = 1.0
 UNSETTLED_PERIOD = 0.1  # while an elephant's path, or its arrival on a new one, is not yet seen
 SUPERVISE_PERIOD = 0.2
+LIVENESS_PERIOD = 1.0
 RETRY_PERIOD = 0.5
 # Analytics that does not answer yet is no fault within this many seconds of the controller's own start.
 START_UP_S = 10.0
@@ -84,12 +86,13 @@ def on(event: type, *dispatchers: str) -> Callable[[Callable[[App, Any], None]],
 
 def _begin(faults: Faults) -> tuple[config.Settings, Conductor]:
     """The settings and the controller they describe; ends the program with one line if it cannot run with them."""
+    guard_logs()
     try:
         settings = config.load(os.environ)
         conductor = config.conductor(settings, secrets.token_bytes(32))
         listener.install(settings.openflow, settings.access(socket.gethostname()), faults, now)
     except ValueError as error:
-        sys.exit(f"howdah: {error}")
+        sys.exit(printable(f"howdah: {error}"))
     cfg.CONF.set_default("wsapi_host", settings.listen)
     _check_free("HTTP", "--wsapi-port", cfg.CONF.wsapi_host, cfg.CONF.wsapi_port)
     _check_free("OpenFlow", "--ofp-tcp-listen-port", cfg.CONF.ofp_listen_host, cfg.CONF.ofp_tcp_listen_port or OFP_PORT)
@@ -148,6 +151,7 @@ class Howdah(app_manager.RyuApp):
         ]
         if self.supervisor:
             work.append(("supervisor", self.supervise, SUPERVISE_PERIOD))
+            work.append(("analytics liveness", self.supervisor.ask, LIVENESS_PERIOD))
         self.threads += [hub.spawn(self._repeat, *row) for row in work]
 
     def stop(self) -> None:
@@ -213,7 +217,13 @@ class Howdah(app_manager.RyuApp):
             self.logger.info("analytics at %s answers; flow %s is defined", self.feed.base, FLOW)
 
     def supervise(self) -> None:
-        if self.supervisor and (line := self.supervisor.supervise(now())):
+        assert self.supervisor
+        try:
+            line = self.supervisor.supervise(now())
+        except AnalyticsHung as error:
+            self.faults.note("analytics hung", error, now())
+            return
+        if line:
             self.health.analytics_starts = self.supervisor.starts
             self.logger.info("%s", line)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Annotated
 
 from controller.conductor import Conductor
 from controller.control import Policy
@@ -19,6 +20,7 @@ from controller.policy.replication import Replication
 from controller.topology import Fabric
 from documents import strict
 from documents.httpguard import Access
+from documents.ranges import Range, check
 from documents.topology import Spec, SpecError
 from ovs_rules import replication
 
@@ -31,14 +33,18 @@ class Analytics:
 
     url: str | None = None
     host: str = "127.0.0.1"
-    port: int = 8008
+    port: Annotated[int, Range(1, 65535)] = 8008
     sflow_host: str = "127.0.0.1"
-    sflow_port: int = 6343
+    sflow_port: Annotated[int, Range(1, 65535)] = 6343
     token: str | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @property
     def base(self) -> str:
-        return (self.url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.url or f"http://{host}:{self.port}").rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -59,10 +65,11 @@ class OpenFlow:
 
     listen: str = "127.0.0.1"
     peers: tuple[str, ...] = ()
-    datapaths: tuple[int, ...] = ()
+    datapaths: tuple[Annotated[int, Range(0, (1 << 64) - 1)], ...] = ()
     tls: Tls | None = None
 
     def __post_init__(self) -> None:
+        check(self)
         for peer in self.peers:
             try:
                 ip_network(peer, strict=False)
@@ -78,29 +85,20 @@ class OpenFlow:
 class ElephantSettings:
     """When a flow is an elephant and what its rules look like; see control.Policy and elephants.Limits."""
 
-    share: float = 0.10
-    release: float = 0.5
-    quiet: float = 2.0
-    smoothing: float = 1.0
+    share: Annotated[float, Range(1e-6, 1)] = 0.10
+    release: Annotated[float, Range(0, 1)] = 0.5
+    quiet: Annotated[float, Range(0, 3600)] = 2.0
+    smoothing: Annotated[float, Range(0.2, 600)] = 1.0
     marking: bool = True
     steering: bool = True
-    dscp: int = 1
-    cap: int = 1000
-    controls_per_second: int = 100
-    idle_timeout: int = 5
-    hold: float = 2.0
+    dscp: Annotated[int, Range(0, 63)] = 1
+    cap: Annotated[int, Range(0, 1_000_000)] = 1000
+    controls_per_second: Annotated[int, Range(1, 1_000_000)] = 100
+    idle_timeout: Annotated[int, Range(1, 65535)] = 5
+    hold: Annotated[float, Range(0, 3600)] = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share {self.share} is not between 0 and 1")
-        if not 0 <= self.dscp <= 63:
-            raise ValueError(f"dscp {self.dscp} is not between 0 and 63")
-        if not 1 <= self.idle_timeout <= 65535:
-            raise ValueError(f"idle_timeout {self.idle_timeout} is not between 1 and 65535 seconds")
-        if self.cap < 0:
-            raise ValueError(f"cap {self.cap} is negative")
-        if self.controls_per_second < 1:
-            raise ValueError(f"controls_per_second {self.controls_per_second} is not at least 1")
+        check(self)
 
     @property
     def policy(self) -> Policy:
@@ -128,7 +126,7 @@ class Settings:
     """
 
     topology: str | None = None
-    port_speed: int = 0
+    port_speed: Annotated[int, Range(0, 10**15)] = 0
     analytics: Analytics = field(default_factory=Analytics)
     openflow: OpenFlow = field(default_factory=OpenFlow)
     elephants: ElephantSettings = field(default_factory=ElephantSettings)
@@ -140,6 +138,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         self.access()
+        check(self)
         if self.listen not in LOOPBACK and not self.token:
             raise ValueError(f"listen {self.listen} can be reached from elsewhere: set 'token' too, or use 127.0.0.1")
 

@@ -26,6 +26,8 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from documents.files import read_text
+
 T = TypeVar("T")
 
 SECTIONS = ("analytics", "controller")  # the top-level keys of the configuration file
@@ -72,10 +74,10 @@ def read(path_or_text: str | os.PathLike[str], cls: type[T], *, section: str | N
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except UnicodeDecodeError as fault:
         raise DocumentError(f"{path}: is not UTF-8 text (byte {fault.start})") from None
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError) as fault:  # ValueError: a null character in the name
         raise DocumentError(f"{path}: cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
 
 

@@ -7,7 +7,6 @@ since. They are for bridges that no controller programs; a Howdah controller tak
 from __future__ import annotations
 
 import subprocess
-import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from documents.printable import complain, say
 from documents.strict import DocumentError
 from ovs_rules import replication
 from ovs_rules.rule import DEFAULT_PRIORITY, Rule, text
@@ -38,9 +38,9 @@ def show(spec_file: SpecFile) -> None:
     """Print the spec as ovs-ofctl flows (stdout), and which receiver gets what (stderr)."""
     spec = _read(spec_file)
     for line in replication.receivers(spec):
-        print(f"# {line}", file=sys.stderr)
+        complain(f"# {line}")
     for rule in replication.rules(spec):
-        print(text(rule))
+        say(text(rule))
 
 
 @replicate.command()
@@ -62,9 +62,9 @@ def apply(
             _fail(f"{bridge} has other rules of priority {priority} for these datagrams: give --priority another value")
         _fail(str(fault))
     for line in replication.receivers(spec):
-        print(line)
+        say(line)
     for line in _missing_settings(spec, bridge):
-        print(f"note: {line}", file=sys.stderr)
+        complain(f"note: {line}")
 
 
 @replicate.command()
@@ -72,7 +72,7 @@ def remove(spec_file: SpecFile, bridge: Bridge) -> None:
     """Take away from a bridge exactly what `apply` loaded for this spec."""
     spec = _read(spec_file)
     count = _remove(spec, bridge)
-    print(f"{bridge}: {count} rule{'s' * (count != 1)} removed")
+    say(f"{bridge}: {count} rule{'s' * (count != 1)} removed")
 
 
 class SwitchRefused(Exception):
@@ -133,5 +133,5 @@ def _missing_settings(spec: replication.Spec, bridge: str) -> list[str]:
 
 
 def _fail(what: str) -> NoReturn:
-    print(f"howdah replicate: {what}", file=sys.stderr)
+    complain(f"howdah replicate: {what}")
     raise typer.Exit(1)

@@ -8,6 +8,7 @@ no thread, so they are fit for an eventlet process. What goes wrong is an `Ovsdb
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import shlex
@@ -20,6 +21,7 @@ from typing import Any
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ovs.poller imports eventlet, which announces its retirement on stderr
+    import ovs.db.error
     import ovs.db.idl
     import ovs.jsonrpc
     import ovs.poller
@@ -113,13 +115,15 @@ class Ovsdb:
     """
 
     def __init__(self, remote: str | None = None, timeout: float = 15.0) -> None:
-        remote = remote or default_remote()
-        self.remote = remote if ":" in remote else f"unix:{remote}"
+        self.remote = _remote(default_remote() if remote is None else remote)
         self.timeout = timeout
-        helper = ovs.db.idl.SchemaHelper(schema_json=self._schema())
-        for table, columns in COLUMNS.items():
-            helper.register_columns(table, columns)
-        self._idl = ovs.db.idl.Idl(self.remote, helper)
+        try:
+            helper = ovs.db.idl.SchemaHelper(schema_json=self._schema())
+            for table, columns in COLUMNS.items():
+                helper.register_columns(table, columns)
+            self._idl = ovs.db.idl.Idl(self.remote, helper)
+        except (ovs.db.error.Error, LookupError, TypeError, ValueError, AttributeError):
+            raise OvsdbError(f"{self.remote}: no Open vSwitch database (a schema that is none)") from None
         try:
             self._wait(self._idl.has_ever_connected, "does not answer")
         except OvsdbError:
@@ -174,18 +178,37 @@ class Ovsdb:
     def _schema(self) -> dict[str, Any]:
         error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(self.remote), int(self.timeout * 1000))
         if error:
-            raise OvsdbError(f"no OVSDB server at {self.remote}: {os.strerror(error)}")
+            why = os.strerror(error) if error > 0 else "no such host"  # getaddrinfo's errors are negative
+            raise OvsdbError(f"no OVSDB server at {self.remote}: {why}")
         rpc = ovs.jsonrpc.Connection(stream)
         try:
-            error, reply = rpc.transact_block(ovs.jsonrpc.Message.create_request("get_schema", ["Open_vSwitch"]))
+            error, reply = self._transact(rpc, ovs.jsonrpc.Message.create_request("get_schema", ["Open_vSwitch"]))
         finally:
             rpc.close()
         if error or reply.error:
-            raise OvsdbError(
-                f"{self.remote}: no Open vSwitch database ({os.strerror(error) if error else reply.error})"
-            )
+            why = os.strerror(error) if error > 0 else "the connection was closed" if error else reply.error
+            raise OvsdbError(f"{self.remote}: no Open vSwitch database ({why})")
         schema: dict[str, Any] = reply.result
         return schema
+
+    def _transact(self, rpc: Any, request: Any) -> tuple[int, Any]:
+        """(0, the reply) or (an error number, -1 for the end of the connection, None). The bindings' own
+        `transact_block` waits for ever for a server that accepts and says nothing."""
+        deadline = time.monotonic() + self.timeout
+        error, reply = rpc.send(request), None
+        while not error and (reply is None or reply.id != request.id):
+            rpc.run()
+            error, reply = rpc.recv()
+            if error == errno.EAGAIN:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return errno.ETIMEDOUT, None
+                error, poller = 0, ovs.poller.Poller()
+                rpc.wait(poller)
+                rpc.recv_wait(poller)
+                poller.timer_wait(int(left * 1000) + 1)
+                poller.block()
+        return error, reply
 
     def _wait(self, done: Any, complaint: str) -> None:
         """Serve the connection until done() holds; OvsdbError with the complaint when the time is up."""
@@ -247,6 +270,19 @@ def enable_command(bridge: str, settings: Sflow) -> str:
 def disable_command(bridge: str) -> str:
     """The ovs-vsctl command line that takes sFlow off a bridge."""
     return shlex.join(["ovs-vsctl", "clear", "bridge", bridge, "sflow"])
+
+
+def _remote(text: str) -> str:
+    """As the bindings want it; OvsdbError for what they would end the program over."""
+    if text.startswith("tcp:"):
+        host, _, port = text[4:].rpartition(":")
+        if host.strip("[]") and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+            return text
+    else:
+        path = text.removeprefix("unix:")
+        if path and ":" not in path and "\0" not in path:
+            return f"unix:{path}"
+    raise OvsdbError(f"{text!r} is neither tcp:HOST:PORT nor the path of an OVSDB server's socket")
 
 
 def _collector(text: str) -> str:

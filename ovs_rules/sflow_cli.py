@@ -7,11 +7,12 @@ stderr names the bridge, setting or socket), 2 wrong usage.
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from documents.printable import complain, say
 
 if TYPE_CHECKING:
     from ovs_rules.ovsdb import Ovsdb
@@ -51,7 +52,7 @@ def enable(
             lines = ovsdb.enable_sflow(dict.fromkeys(bridges or ovsdb.bridges(), wanted))
         except (OvsdbError, ValueError) as error:
             _fail(error)
-    print("\n".join(lines) if lines else "there are no bridges")
+    say(*(lines or ["there are no bridges"]))
 
 
 @sflow.command()
@@ -72,9 +73,9 @@ def show(
         return
     for name, one in settings.items():
         if one is None:
-            print(f"{name:10} off")
+            say(f"{name:10} off")
         else:
-            print(
+            say(
                 f"{name:10} 1 in {one.sampling} to {one.collector}, {one.header} B of each packet, counters every "
                 f"{one.polling} s, agent {one.agent or 'chosen by Open vSwitch'}"
             )
@@ -90,7 +91,7 @@ def disable(bridges: Bridges = None, db: Remote = None) -> None:
             lines = ovsdb.disable_sflow(bridges or ovsdb.bridges())
         except OvsdbError as error:
             _fail(error)
-    print("\n".join(lines) if lines else "there are no bridges")
+    say(*(lines or ["there are no bridges"]))
 
 
 def _connected(db: str | None) -> Ovsdb:
@@ -103,5 +104,5 @@ def _connected(db: str | None) -> Ovsdb:
 
 
 def _fail(error: object) -> NoReturn:
-    print(f"howdah sflow: {error}", file=sys.stderr)
+    complain(f"howdah sflow: {error}")
     raise typer.Exit(1)

@@ -38,11 +38,11 @@ WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "s
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
 ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
-                   "metrics", "server", "topology", "__main__")  # fmt: skip
+                   "metrics", "privileges", "server", "topology", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest"))
 ANALYTICS_SHELL = (
-    *modules("analytics", "decode engine server"),
+    *modules("analytics", "decode engine privileges server"),
     *modules("analytics/api", "connections longpoll middleware rest vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest load"),

@@ -24,9 +24,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from analytics import topology
 from analytics.api import answers, prometheus, relaxed_json
@@ -52,6 +51,7 @@ from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.metrics import InvalidQuery
 from documents.httpguard import LOCAL, Access
+from documents.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -277,6 +277,7 @@ def answer(value: object) -> Response:
     return Response(msgspec.json.format(msgspec.json.encode(value), indent=1), media_type="application/json")
 
 
+MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 NO_CONTENT = Response(status_code=204)
 
 
@@ -293,9 +294,9 @@ async def refused(request: Request, fault: Exception) -> Response:
 
 
 def in_one_line(text: str) -> str:
-    """Short enough too: it quotes what came from outside."""
+    """Short and printable too: it quotes what came from outside."""
     line = " ".join(text[: 2 * MAX_REFUSAL].split())
-    return line if len(line) <= MAX_REFUSAL else line[:MAX_REFUSAL] + "..."
+    return printable(line if len(line) <= MAX_REFUSAL else line[:MAX_REFUSAL] + "...")
 
 
 async def gone(request: Request, fault: Exception) -> Response:
@@ -311,8 +312,14 @@ async def get_root(request: Request) -> Response:
     return RedirectResponse("html/index.html", status_code=302)
 
 
-async def get_openapi(request: Request) -> Response:
-    return FileResponse(HERE / "openapi.yaml", media_type="application/yaml")
+def page(path: Path, media_type: str) -> Callable[[Request], Any]:
+    """A handler that answers with a file as it is now: later the program may be a user who cannot read it."""
+    content = path.read_bytes()
+
+    async def get_page(request: Request) -> Response:
+        return Response(content, media_type=media_type)
+
+    return get_page
 
 
 def build(engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.time) -> Starlette:
@@ -343,12 +350,12 @@ def build(engine: Engine, *, version: str, access: Access = LOCAL, clock: Callab
     return app
 
 
-def routes(api: Api) -> list[Route | Mount]:
+def routes(api: Api) -> list[Route]:
     """Path -> method -> handler: the whole interface."""
     table: Mapping[str, Mapping[str, Callable[[Request], Any]]] = {
         "/": {"GET": get_root},
         "/version": {"GET": api.get_version},
-        "/openapi.yaml": {"GET": get_openapi},
+        "/openapi.yaml": {"GET": page(HERE / "openapi.yaml", "application/yaml")},
         "/analyzer/json": {"GET": api.get_analyzer},
         "/agents/json": {"GET": api.get_agents},
         "/flow/json": {"GET": api.get_flows},
@@ -370,7 +377,8 @@ def routes(api: Api) -> list[Route | Mount]:
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
     }
     resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
-    return [*resources, Mount("/html", StaticFiles(directory=HERE / "web"))]
+    pages = [Route(f"/html/{path.name}", page(path, MEDIA[path.suffix])) for path in (HERE / "web").iterdir()]
+    return [*resources, *pages]
 
 
 def by_method(handlers: Mapping[str, Callable[[Request], Any]]) -> Callable[[Request], Any]:

@@ -4,7 +4,7 @@ All three are started, differ in nothing but their class, are asked what they to
 ended. What reached a process is what was sent less what the kernel dropped at its socket, which /proc/net/udp
 says of all alike; the drain and the engine must have counted the same themselves.
 
-    python -m analytics.bench.contestants PORT BUFFER_BYTES     # the drain: ends with its standard input
+The module itself is the drain, with the arguments PORT BUFFER_BYTES; it ends with its standard input.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analytics.bench.decode import DEFINITIONS
 from analytics.bench.load import HOST, PATIENCE_S, first_line, processors
+from documents import programs
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -136,7 +137,7 @@ class Bare(Contestant):
     name = "drain"
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "analytics.bench.contestants", str(self.port), str(self.buffer_bytes)]
+        return programs.command("analytics.bench.contestants", self.port, self.buffer_bytes)
 
     def taken(self, reached: int) -> Taken:
         output, _ = self.process.communicate(timeout=PATIENCE_S)
@@ -151,9 +152,8 @@ class Howdah(Contestant):
     def command(self) -> list[str]:
         settings = self.work / "howdah.yaml"
         settings.write_text(f"analytics:\n  receive_buffer: {self.buffer_bytes}\n")
-        where = ["--host", HOST, "--port", "0", "--sflow-host", HOST, "--sflow-port", str(self.port)]
-        parent = ["--parent-pid", str(os.getpid())]
-        return [sys.executable, "-m", "analytics", *where, *parent, "--config", str(settings)]
+        where = ["--host", HOST, "--port", 0, "--sflow-host", HOST, "--sflow-port", self.port]
+        return programs.command("analytics", *where, "--parent-pid", os.getpid(), "--config", settings)
 
     def begin(self) -> None:
         ready = re.search(r"ready: http://([0-9.]+):(\d+)", first_line(self.process))

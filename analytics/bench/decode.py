@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from analytics.inputs.capture import MAGICS, MalformedCapture
+from documents import programs
+from documents.console import PlainConsole
+from documents.files import open_regular
+from documents.printable import complain
 
 DEFINITIONS = {
     "five_tuple": {
@@ -67,7 +70,7 @@ def decode(
         with tempfile.TemporaryDirectory(prefix="howdah-bench-") as work:
             report = _decode(file, port, samples, Path(work))
     except (MalformedCapture, OSError, RuntimeError) as error:
-        print(f"howdah bench: {error}", file=sys.stderr)
+        complain(f"howdah bench: {error}")
         raise typer.Exit(1) from None
     if as_json:
         print(json.dumps(report))
@@ -76,7 +79,7 @@ def decode(
     for row in report["results"]:
         speed = report["samples"] / row["cpu_s"]
         table.add_row(row["name"], f"{row['cpu_s']:.2f}", f"{row['wall_s']:.2f}", f"{speed:,.0f}")
-    console = Console()
+    console = PlainConsole()
     console.print(f"{report['samples']:,} flow samples in {report['datagrams']:,} datagrams, {report['bytes']:,} bytes")
     console.print(table)
     if "ratio" in report:
@@ -104,7 +107,7 @@ def _decode(file: Path, port: int, samples: int, work: Path) -> dict[str, Any]:
 
 def _repeat(file: Path, times: int, capture: Path) -> None:
     """The capture `times` times in one file."""
-    with file.open("rb") as source, capture.open("wb") as sink:
+    with open_regular(file) as source, capture.open("wb") as sink:
         head = source.read(PCAP_HEADER)
         if head[:4] not in MAGICS:
             raise MalformedCapture(f"{file}: offset 0: not a pcap file")
@@ -115,7 +118,7 @@ def _repeat(file: Path, times: int, capture: Path) -> None:
 
 
 def _ours(capture: Path, port: int, work: Path) -> tuple[Result, dict[str, int]]:
-    result = _run("howdah", [sys.executable, "-m", "analytics.bench.decode", str(capture), str(port)], work)
+    result = _run("howdah", programs.command("analytics.bench.decode", capture, port), work)
     return result, json.loads((work / "howdah.out").read_text())
 
 

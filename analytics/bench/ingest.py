@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from analytics.bench.client import Client
 from analytics.bench.contestants import Bare, Contestant, Howdah, Sfcapd
 from analytics.bench.load import HOST, Sending, captured, generated
 from analytics.inputs.capture import MalformedCapture
+from documents.console import PlainConsole
+from documents.printable import complain
 
 BUFFER_BYTES = 16 << 20
 PACE = 0.8  # of the drain's rate
@@ -81,7 +82,7 @@ def ingest(
             report = Bench(file, sflow_port, seconds, port, Path(work)).report()
     except (MalformedCapture, OSError, RuntimeError, subprocess.SubprocessError) as error:
         what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        print(f"howdah bench: {what}", file=sys.stderr)
+        complain(f"howdah bench: {what}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(128 + signal.SIGINT) from None
@@ -203,7 +204,7 @@ def take(contestant: Contestant, run: Run) -> None:
 
 def show(report: dict[str, Any]) -> None:
     """The report as tables for people."""
-    console = Console()
+    console = PlainConsole()
     console.print(
         f"{report['source']}: {report['datagrams']:,} datagrams, {report['bytes']:,} bytes, sent again and again; "
         f"socket buffers of {report['buffer_bytes']:,} bytes; {report['processors']} processors"

@@ -1,11 +1,9 @@
 """The load of `howdah bench ingest`: datagrams of a capture, or made as Open vSwitch makes them; and their sender.
 
-    python -m analytics.bench.load [CAPTURE PORT_IN_IT]
-
-sends from a process of its own, pinned to the last of its processors where there are several. It says a line when it
-can begin; each line `PORT SECONDS RATE` on its standard input then is sent for, and answered with what was sent as
-one JSON object. Every port gets datagrams with sequence numbers of its own. Delivery over loopback is work of the
-sender: one processor is its bound.
+The module, with the arguments [CAPTURE PORT_IN_IT], is the sender's process, pinned to the last of its processors where
+there are several. It says a line when it can begin; each line `PORT SECONDS RATE` on its standard input then is sent
+for, and answered with what was sent as one JSON object. Every port gets datagrams with sequence numbers of its own.
+Delivery over loopback is work of the sender: one processor is its bound.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics.inputs.capture import MalformedCapture, datagrams
+from documents import programs
 
 HOST = "127.0.0.1"
 MOST = 16_384  # datagrams taken of a capture
@@ -107,7 +106,7 @@ class Sending:
     """The sender's process: entered when it is ready, gone when it is left. `source`: its arguments."""
 
     def __init__(self, source: list[str]) -> None:
-        self._command = [sys.executable, "-m", "analytics.bench.load", *source]
+        self._command = programs.command("analytics.bench.load", *source)
 
     def __enter__(self) -> Sending:
         pipe = subprocess.PIPE

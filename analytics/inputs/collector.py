@@ -57,11 +57,19 @@ class Collector:
             buffer_bytes=self.buffer_bytes,
         )
 
+    def bind(self) -> None:
+        """Open the sockets; what arrives waits in them until `start`. OSError names the address that could not be
+        bound."""
+        if self._sockets:
+            raise RuntimeError("the collector is bound already")
+        self._sockets = self._bind()
+
     def start(self) -> None:
-        """Bind and begin to receive. OSError names the address that could not be bound."""
+        """Begin to receive; binds first where that was not done, with the same errors."""
         if self._threads:
             raise RuntimeError("the collector is started already")
-        self._sockets = self._bind()
+        if not self._sockets:
+            self.bind()
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
         for receiver, made in zip(self._receivers, self._sockets, strict=True):
             receiver.new_socket()
@@ -72,14 +80,13 @@ class Collector:
 
     def stop(self) -> None:
         """End the threads and close the sockets; nothing happens if it was not started."""
-        if not self._threads:
-            return
-        os.eventfd_write(self._stop_fd, 1)  # stays readable: every thread sees it
-        for thread in self._threads:
-            thread.join()
+        if self._threads:
+            os.eventfd_write(self._stop_fd, 1)  # stays readable: every thread sees it
+            for thread in self._threads:
+                thread.join()
+            os.close(self._stop_fd)
         for made in self._sockets:
             made.close()
-        os.close(self._stop_fd)
         self._threads, self._sockets = [], []
 
     def _bind(self) -> list[socket.socket]:

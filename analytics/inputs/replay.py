@@ -15,6 +15,7 @@ from analytics.core.capfile import play
 from analytics.engine import Engine
 from analytics.inputs.capture import LINKS, MAGICS, MalformedCapture, datagrams
 from analytics.inputs.settings import SFLOW_PORT
+from documents.files import open_regular
 
 CHUNK = 4 << 20
 HEADER = 24
@@ -43,7 +44,7 @@ def replay(
     for a file that is not a capture or is damaged (what came before the damage was fed).
     """
     clock = _Clock(engine, progress)
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(HEADER)
         if len(head) == HEADER and head[:4] in MAGICS:
             return _pcap(str(path), file, head, engine, port, clock)

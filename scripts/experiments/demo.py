@@ -21,6 +21,7 @@ from typing import Any
 
 import requests
 
+from documents.printable import complain
 from documents.topology import Host
 from scripts.experiments.patterns import stride
 from scripts.experiments.screen import Screen
@@ -84,11 +85,11 @@ class Demo:
         version = subprocess.run(
             ["ovs-vsctl", "get", "Open_vSwitch", ".", "ovs_version"], capture_output=True, text=True, check=True
         ).stdout.strip().strip('"')  # fmt: skip
-        self.report["fabric"] = {**SHAPE, "datapath": footprint.about["datapath"], "ovs": version}
+        self.report["fabric"] = {**SHAPE, "datapath": footprint.about.datapath, "ovs": version}
         self.screen.say(
             f"{SHAPE['leaves']} leaves x {SHAPE['spines']} spines, {len(self.stage.spec.hosts)} hosts, links of "
             f"{SHAPE['link_mbps']:g} Mb/s: up in {took:.1f} s (Open vSwitch {version}, "
-            f"{footprint.about['datapath']} datapath)"
+            f"{footprint.about.datapath} datapath)"
         )
         self.stage.start_controller()
         until(self.stage.ready, 60, "controller, analytics and sFlow of all switches")
@@ -304,10 +305,10 @@ def main() -> int:
             ended = "kept" if options.keep else "done"
         except SystemExit:
             ended = "interrupted"
-            print("\ndemo: interrupted; taking everything away", file=sys.stderr)
+            complain("demo: interrupted; taking everything away")
             raise
         except (StageError, LabError, RuntimeError, requests.RequestException, OSError) as error:
-            print(f"demo: {error}\ndemo: the programs' logs are in {work}", file=sys.stderr)
+            complain(f"demo: {error}", f"demo: the programs' logs are in {work}")
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half a fabric behind

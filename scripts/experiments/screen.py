@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Column, Table
+from rich.text import Text
+
+from documents.console import PlainConsole
+from documents.printable import printable
 
 WIDE_ENOUGH = 100  # columns assumed where the output is no terminal, so that nothing is cut
 
@@ -18,18 +21,18 @@ class Screen:
     """Prints each line with the time since the start. `names` gives the host of an address."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self.console = Console()
+        self.console = PlainConsole()
         if not self.console.is_terminal:
-            self.console = Console(width=WIDE_ENOUGH, soft_wrap=True)
+            self.console = PlainConsole(width=WIDE_ENOUGH, soft_wrap=True)
         self.names = names
         self._began = time.monotonic()
         self._shown: dict[str, tuple[Any, ...]] = {}
 
     def title(self, text: str) -> None:
-        self.console.print(f"\n[bold]{text}[/bold]", highlight=False)
+        self.console.print(f"\n{text}", style="bold")
 
     def say(self, text: str) -> None:
-        self.console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {text}", highlight=False)
+        self.console.print(Text(f"{time.monotonic() - self._began:6.1f} s", style="dim"), f" {printable(text)}")
 
     def watch(self, ask: Callable[[], list[dict[str, Any]]], run: Callable[[Callable[[float], None]], Any]) -> Any:
         """Runs something that calls back about once a second, and shows the elephants that `ask` gives then."""
@@ -61,8 +64,7 @@ class Screen:
         self.console.print(
             f"Look:    {commands}/howdah top        (log: {work}/controller.log)\n"
             f"Traffic: {commands}/howdah lab exec h1 ping 10.0.4.4\n"
-            f"End:     kill {controller}; {commands}/howdah lab down",
-            highlight=False,
+            f"End:     kill {controller}; {commands}/howdah lab down"
         )
 
     def _changes(self, records: list[dict[str, Any]]) -> None:

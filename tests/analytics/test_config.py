@@ -62,7 +62,7 @@ def test_who_may_ask(file):
         ("analytics:\n  evnts: 1\n", "howdah.yaml:2: unknown key 'evnts' in 'analytics'; did you mean 'events'?"),
         ("analytics:\n  port: high\n", "howdah.yaml:2: 'analytics.port': expected a whole number, got 'high'"),
         ("analytics:\n  port: 70000\n", "howdah.yaml:2: 'analytics': port 70000 is not between 0 and 65535"),
-        ("analytics: {events: 0}\n", "howdah.yaml:1: 'analytics': events 0 is not at least 1"),
+        ("analytics: {events: 0}\n", "howdah.yaml:1: 'analytics': events 0 is not between 1 and 1000000"),
         ("analytics: {sflow_sockets: 0}\n", "howdah.yaml:1: 'analytics': sflow_sockets 0 is not between 1 and 64"),
         (
             "analytics: {sflow_sources: [10.0.0.0/8, leaf1]}\n",

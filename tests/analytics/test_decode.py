@@ -221,7 +221,8 @@ def live():
     process.communicate()
 
 
-def test_live(live):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_live(live, ending):
     process, port = live
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for data in (b"junk", b"more junk", FIRST, OTHER):
@@ -230,7 +231,7 @@ def test_live(live):
     assert [one["packetSequenceNo"] for one in found] == ["1", "2"]
     assert found[0]["datagramSourceIP"] == "127.0.0.1"
     assert "pcapTimestamp" not in found[0]
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, ending)
     out, complaints = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out == b""

@@ -323,7 +323,8 @@ def test_a_bug_in_the_engine_does_not_end_a_replay(tmp_path, caplog, monkeypatch
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(engine, "feed", feed)
-    asyncio.run(server.played(str(path), engine)())
+    with path.open("rb") as file:
+        asyncio.run(server.played(str(path), file, engine)())
     assert engine.numbers().faults == {"replay": 3}
     assert caplog.text.count("Traceback") == caplog.text.count("replay: a bug") == 1
     engine.close()

@@ -1,8 +1,8 @@
 """Feed millions of malformed inputs to everything that reads foreign bytes, its native core built with the address
 sanitizer (gcc's libasan).
 
-    .venv/bin/python tests/bench/fuzz.py 10000000 [--seed 1] [--jobs 2] [--build DIR]
-    .venv/bin/python tests/bench/fuzz.py --seed 1 --epoch 17        one epoch again, with full reports
+    .venv-test/bin/python tests/bench/fuzz.py 10000000 [--seed 1] [--jobs 2] [--build DIR]
+    .venv-test/bin/python tests/bench/fuzz.py --seed 1 --epoch 17        one epoch again, with full reports
 
 copies the source tree to DIR (default: build/fuzz), compiles the core there with AddressSanitizer and
 UndefinedBehaviorSanitizer and runs the inputs of tests/analytics/examples/inputs.py through victims.py, epoch by

@@ -1,6 +1,6 @@
 """How many samples per second one core decodes and aggregates, with three flow definitions at work.
 
-    BENCH_DATAGRAMS=20000 .venv/bin/pytest -s tests/bench/test_decode.py
+    BENCH_DATAGRAMS=20000 .venv-test/bin/pytest -s tests/bench/test_decode.py
 
 prints samples/s of processor time over generated datagrams (8 samples of 128-byte headers, as Open vSwitch sends
 them), fed in batches from memory, for few and many distinct keys. Without BENCH_DATAGRAMS it runs a short round and

@@ -68,3 +68,27 @@ def test_the_token_comes_from_the_environment(monkeypatch, capsys):
         with pytest.raises(typer.Exit):
             cli.links(server.base)
     assert "HOWDAH_TOKEN" in capsys.readouterr().err
+
+
+def test_a_name_is_neither_markup_nor_an_escape_sequence(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")
+    names = "[/bold]\x1b[2J\u202e", "[red]\nspine1"
+    link = {**LINK, "from": names[0], "to": names[1], "state": "[/]"}
+    elephant = {**ELEPHANT, "port": names[0], "reason": names[1], "flow": names[0]}
+    answers = {"status": STATUS, "elephants": [elephant], "links": [link]}
+    with Answering({f"/v1/{name}": json.dumps(body).encode() for name, body in answers.items()}) as server:
+        cli.top(server.base)
+        cli.links(server.base)
+        cli.elephants(server.base)
+    text = capsys.readouterr().out
+    assert text.count("[/bold]\\x1b[2J\\u202e") == 6
+    assert "[red]" in text
+    assert "\x1b" not in text and "\u202e" not in text
+
+
+def test_an_endless_answer_is_given_up(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "MAX_ANSWER", 1 << 20)
+    with Answering({"/v1/links": b" " * (3 << 20)}) as server, pytest.raises(typer.Exit):
+        cli.links(server.base)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "it goes on after 1 MiB" in line

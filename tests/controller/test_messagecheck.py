@@ -1,6 +1,6 @@
 """controller.messagecheck: what Open vSwitch sends passes; no message, however it lies about lengths, holds Ryu up.
 
-MESSAGES=1000000 .venv/bin/pytest tests/controller/test_messagecheck.py tries more; the seed is fixed.
+MESSAGES=1000000 .venv-test/bin/pytest tests/controller/test_messagecheck.py tries more; the seed is fixed.
 """
 
 from __future__ import annotations

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
-import sys
-import time
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from documents import strict
+from documents.printable import complain, say
 from documents.topology import Spec, SpecError
 from topologies.fattree import fattree
-from topologies.lab import keeper
+from topologies.lab import keeper, rundir
 from topologies.lab.footprint import STATE, Footprint, clear_remains
 from topologies.lab.machine import LabError, require_root
 from topologies.leafspine import leafspine
@@ -73,13 +75,13 @@ def up(
         require_root()
         spec = _described(file, fat_tree, {"spines": spines, "leaves": leaves, "hosts": hosts, "rate": rate}, prefix)
         if clear_remains(state):
-            print("removed what a killed lab had left", file=sys.stderr)
+            complain("removed what a killed lab had left")
         with keeper.signals_raise():
             took = keeper.launch(spec, options, document=topology, state=state)
         footprint = _present(state)
     except (LabError, SpecError, strict.DocumentError) as error:
         _fail(error)
-    print(_welcome(footprint, took))
+    say(*_welcome(footprint, took))
 
 
 @lab.command()
@@ -94,14 +96,14 @@ def status(
     if as_json:
         print(json.dumps(report, indent=1))
         return
-    print(f"{report['state']}: {_shape(report)}, held by process {report['keeper']}")
-    print(f"topology document: {report['topology']}")
+    say(f"{report['state']}: {_shape(report)}, held by process {report['keeper']}")
+    say(f"topology document: {report['topology']}")
     for name, bridge in report["bridges"].items():
         connected = [target for target, yes in bridge["controllers"].items() if yes]
         link = f"connected to {', '.join(connected)}" if connected else "no controller connected"
-        print(f"{name:10} {bridge['ports']} ports, agent {bridge['agent'] or '-'}, {link}")
+        say(f"{name:10} {bridge['ports']} ports, agent {bridge['agent'] or '-'}, {link}")
     for name, host in report["hosts"].items():
-        print(f"{name:10} {host['ipv4']}{'' if host['running'] else '  ended'}")
+        say(f"{name:10} {host['ipv4']}{'' if host['running'] else '  ended'}")
 
 
 @lab.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -127,14 +129,14 @@ def down(state: StateFile = STATE) -> None:
         require_root()
         footprint = Footprint.read(state)
         if footprint is None:
-            print("no lab is up")
+            say("no lab is up")
             return
-        _end_keeper(footprint)
+        _end_holder(state)
         clear_remains(state)
         keeper.log_beside(state).unlink(missing_ok=True)
     except LabError as error:
         _fail(error)
-    print(f"removed {len(footprint.bridges)} switches and {len(footprint.about['addresses'])} hosts")
+    say(f"removed {len(footprint.bridges)} switches and {len(footprint.about.addresses)} hosts")
 
 
 def _described(file: Path | None, pods: int | None, counts: dict[str, Any], prefix: str) -> Spec:
@@ -159,17 +161,30 @@ def _present(state: Path) -> Footprint:
     return footprint
 
 
-def _end_keeper(footprint: Footprint) -> None:
-    """End the keeper by SIGTERM, and if need be by SIGKILL; what it does not remove, clear_remains will."""
-    owner = footprint.owner
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if owner.alive():
-            os.kill(owner.pid, number)
-        deadline = time.monotonic() + keeper.ENDED_WITHIN
-        while owner.alive() and time.monotonic() < deadline:
-            time.sleep(0.02)
-    if owner.alive():
-        raise LabError(f"process {owner.pid}, which holds the lab, does not end")
+def _end_holder(state: Path) -> None:
+    """End the process that holds the lab by SIGTERM, and if need be by SIGKILL; what it does not remove, clear_remains
+    will."""
+    pid = rundir.holder(state)
+    if pid is None:
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except (
+        OSError,
+        ValueError,
+    ):  # it has just ended; or it is in a PID namespace of which we see nothing (0)
+        process = -1
+    if process < 0 or rundir.holder(state) != pid:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], keeper.ENDED_WITHIN)[0]:
+                return
+    finally:
+        os.close(process)
+    raise LabError(f"process {pid}, which holds the lab, does not end")
 
 
 def _report(footprint: Footprint) -> dict[str, Any]:
@@ -186,7 +201,7 @@ def _report(footprint: Footprint) -> dict[str, Any]:
         "state": "up" if held and footprint.ready else "starting" if held else "killed (`howdah lab down` clears it)",
         "keeper": footprint.owner.pid,
         "topology": footprint.topology,
-        **{key: value for key, value in about.items() if key != "addresses"},
+        **{key: value for key, value in asdict(about).items() if key != "addresses"},
         "bridges": {
             name: {
                 "ports": len(bridge.ports),
@@ -198,7 +213,7 @@ def _report(footprint: Footprint) -> dict[str, Any]:
         },
         "hosts": {
             name: {"ipv4": address, "running": name in footprint.hosts and footprint.hosts[name].alive()}
-            for name, address in about["addresses"].items()
+            for name, address in about.addresses.items()
         },
     }
 
@@ -210,25 +225,23 @@ def _shape(about: dict[str, Any]) -> str:
     return f"{switches} switches, {hosts} hosts, links of {rates} Mbit/s, {about['datapath']} datapath"
 
 
-def _welcome(footprint: Footprint, took: float) -> str:
+def _welcome(footprint: Footprint, took: float) -> list[str]:
     about = footprint.about
-    sflow = about["sflow"]
-    host = next(iter(about["addresses"]), "HOST")
-    return "\n".join(
-        [
-            f"up in {took:.1f} s: {_shape(about)}",
-            f"sFlow: 1 in {sflow['sampling']} to {sflow['collector']}" if sflow else "sFlow: off",
-            f"topology document: {footprint.topology}",
-            "next:",
-            f"  HOWDAH_TOPOLOGY={footprint.topology} ryu-manager controller.app",
-            "                                         the switches forward nothing before a controller programs them",
-            "  howdah lab status                      which switches it has",
-            f"  {f'howdah lab exec {host} ip address':37}  a command inside a host",
-            "  howdah lab down                        remove all of it",
-        ]
-    )
+    sflow = about.sflow
+    host = next(iter(about.addresses), "HOST")
+    return [
+        f"up in {took:.1f} s: {_shape(asdict(about))}",
+        f"sFlow: 1 in {sflow['sampling']} to {sflow['collector']}" if sflow else "sFlow: off",
+        f"topology document: {footprint.topology}",
+        "next:",
+        f"  HOWDAH_TOPOLOGY={footprint.topology} ryu-manager controller.app",
+        "                                         the switches forward nothing before a controller programs them",
+        "  howdah lab status                      which switches it has",
+        f"  {f'howdah lab exec {host} ip address':37}  a command inside a host",
+        "  howdah lab down                        remove all of it",
+    ]
 
 
 def _fail(error: object) -> NoReturn:
-    print(f"howdah lab: {error}", file=sys.stderr)
+    complain(f"howdah lab: {error}")
     raise typer.Exit(1)

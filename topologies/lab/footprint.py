@@ -5,22 +5,28 @@ Everything a lab makes carries the lab's random id, and the file is written befo
   switch interfaces       their MAC addresses contain the id (host interfaces are their veth peers and go with them)
   processes               the environment variable HOWDAH_LAB=<id>, inherited by whatever runs inside a host
 So a name in the file is removed only if the thing of that name carries the id: after a kill -9, and even if someone
-made a bridge of that name meanwhile, nothing but the lab's own is touched.
+made a bridge of that name meanwhile, nothing but the lab's own is touched. What the file says is checked as it is read:
+it names no address, process or document that is not the lab's.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+
+from documents.files import read_text
+from topologies.lab import rundir
 from topologies.lab.machine import LabError, interfaces, last_line, run
 
 STATE = Path("/run/howdah/lab.json")
@@ -56,22 +62,46 @@ class Process:
             return False
 
 
+@dataclass(frozen=True)
+class About:
+    """What `howdah lab status` shows of a lab: its settings, rates in bits/s, host -> address."""
+
+    datapath: str = ""
+    controller: str | None = None
+    sflow: Mapping[str, Any] | None = None
+    qos: bool = True
+    queue: int = 0
+    link_bps: list[float] = field(default_factory=list)
+    roles: dict[str, int] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[^\s/:\"'\\,=@-][^\s/:\"'\\,=@]{0,14}$")]
+"""Of a bridge or an interface: it goes into command lines."""
+
+
 @dataclass
 class Footprint:
     """One lab's traces.
 
     `interfaces` maps switch interfaces to their MACs, `hosts` host names to the shells that hold their namespaces,
-    `topology` is the path of the finished document, `about` what `howdah lab status` shows (settings, addresses).
+    `topology` is the path of the finished document.
     """
 
     owner: Process
-    lab: str = field(default_factory=lambda: secrets.token_hex(3))
-    bridges: list[str] = field(default_factory=list)
-    interfaces: dict[str, str] = field(default_factory=dict)
+    lab: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{6}$")] = field(default_factory=lambda: secrets.token_hex(3))
+    bridges: list[Name] = field(default_factory=list)
+    interfaces: dict[Name, str] = field(default_factory=dict)
     hosts: dict[str, Process] = field(default_factory=dict)
     topology: str = ""
     ready: bool = False
-    about: dict[str, Any] = field(default_factory=dict)
+    about: About = field(default_factory=About)
+
+    def __post_init__(self) -> None:
+        ours = self.mac(0)[:-6]
+        for name, mac in self.interfaces.items():
+            if not re.fullmatch(re.escape(ours) + "(:[0-9a-f]{2}){2}", mac):
+                raise ValueError(f"interface {name!r} has the address {mac!r}, which is not of this lab")
 
     def mac(self, number: int) -> str:
         """The MAC of the lab's interface of this number: locally administered, then the id, then the number."""
@@ -81,34 +111,25 @@ class Footprint:
 
     @classmethod
     def read(cls, path: Path) -> Footprint | None:
-        """The lab recorded in this file, or None; LabError if the file is not ours."""
+        """The lab recorded in this file, or None; LabError if the file is not ours, or says what no lab says."""
         try:
-            record = json.loads(path.read_text())
-            record["owner"] = Process(**record["owner"])
-            record["hosts"] = {name: Process(**process) for name, process in record["hosts"].items()}
-            return cls(**record)
+            return msgspec.json.decode(rundir.read_text(path), type=cls)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LabError(f"{path} is not the state file of a lab: {error!r}") from None
+        except (ValueError, RecursionError) as error:
+            raise LabError(f"{path} is not the state file of a lab: {error}") from None
 
     def claim(self, path: Path) -> None:
         """Write the file, which must not exist yet: FileExistsError if it does."""
-        draft = self._draft(path)
-        try:
-            os.link(draft, path)
-        finally:
-            draft.unlink()
+        rundir.prepare(path.parent)
+        rundir.create(path, self._text())
 
     def save(self, path: Path) -> None:
         """Replace the file as a whole."""
-        self._draft(path).replace(path)
+        rundir.write(path, self._text())
 
-    def _draft(self, path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(asdict(self), indent=1))
-        return draft
+    def _text(self) -> str:
+        return json.dumps(asdict(self), indent=1)
 
     # --- its hosts ----------------------------------------------------------------------------------------------------
 
@@ -119,6 +140,8 @@ class Footprint:
             raise LabError(f"no host {host!r}; there are: {', '.join(self.hosts) or 'none'}")
         if not shell.alive():
             raise LabError(f"host {host!r} has ended; the lab was killed (`howdah lab down` removes the rest)")
+        if not self._carried_by(shell.pid):
+            raise LabError(f"process {shell.pid} is not host {host!r} of this lab")
         return ["mnexec", "-a", str(shell.pid), *words]
 
     def environment(self) -> dict[str, str]:
@@ -140,15 +163,16 @@ class Footprint:
 
     def processes(self) -> Iterator[int]:
         """The processes that carry the lab's id, except this one."""
-        variable = f"{LAB_VARIABLE}={self.lab}".encode()
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                try:
-                    environment = (entry / "environ").read_bytes()
-                except OSError:  # ended meanwhile
-                    continue
-                if variable in environment.split(b"\0"):
-                    yield int(entry.name)
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and self._carried_by(int(entry.name)):
+                yield int(entry.name)
+
+    def _carried_by(self, pid: int) -> bool:
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:  # ended meanwhile, or not for us to read
+            return False
+        return f"{LAB_VARIABLE}={self.lab}".encode() in environment.split(b"\0")
 
     def _end_processes(self) -> None:
         """Kill until none is left: a process may have started another one while we were looking."""
@@ -191,15 +215,33 @@ class Footprint:
         present = interfaces()
         return [name for name, mac in self.interfaces.items() if present.get(name) == mac]
 
+    def remove_document(self) -> None:
+        """Remove the topology document, if what is there is one of a network with our bridges."""
+        path = Path(self.topology)
+        try:
+            document = msgspec.json.decode(read_text(path, follow=False), type=_Document)
+        except (OSError, ValueError, RecursionError):  # none, or something else by now
+            return
+        if sorted(document.nodes) == sorted(self.bridges):
+            path.unlink(missing_ok=True)
+
+
+class _Document(msgspec.Struct):
+    nodes: dict[str, Any]
+
 
 def clear_remains(state: Path) -> bool:
     """Remove what a killed lab has left; whether there was any. LabError if the lab of this state file still runs."""
+    with rundir.locked(state):
+        return remove_remains(state)
+
+
+def remove_remains(state: Path) -> bool:
+    """As `clear_remains`, by who has the lock."""
     footprint = Footprint.read(state)
     if footprint is None:
         return False
-    if footprint.owner.alive() and footprint.owner.pid != os.getpid():
-        raise LabError(f"a lab is up already (process {footprint.owner.pid}); `howdah lab down` removes it")
     footprint.remove()
-    Path(footprint.topology).unlink(missing_ok=True)
+    footprint.remove_document()
     state.unlink(missing_ok=True)
     return True

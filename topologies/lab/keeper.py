@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from documents import programs
 from documents.topology import Spec, SpecError
+from topologies.lab import rundir
 from topologies.lab.footprint import STATE
 from topologies.lab.machine import LabError
 
@@ -34,15 +36,15 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
     keeper and wait until it has cleaned up.
     """
     order = {"topology": spec.to_json(), "options": options, "state": str(state), "document": str(document)}
-    state.parent.mkdir(parents=True, exist_ok=True)
-    with log_beside(state).open("wb") as log:
+    rundir.prepare(state.parent)
+    log = log_beside(state)
+    with open(rundir.new_log(log), "wb") as errors:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "topologies.lab.keeper", str(state)],  # the path only to be seen by ps
+            programs.command("topologies.lab.keeper", state),  # the path only to be seen by ps
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=errors,
             start_new_session=True,  # Ctrl-C in the terminal goes to our parent, which ends us
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
         )
     try:
         assert keeper.stdin is not None and keeper.stdout is not None
@@ -53,24 +55,18 @@ def launch(spec: Spec, options: Mapping[str, Any], *, document: Path, state: Pat
     except BaseException:
         keeper.terminate()
         keeper.wait()
-        _discard_if_empty(log_beside(state))
+        _discard_if_empty(log)
         raise
     report = json.loads(answer or b"{}")
     if "ready" not in report:
         keeper.wait()
-        raise LabError(report.get("error") or f"the lab's keeper failed; see {log.name}")
+        raise LabError(report.get("error") or f"the lab's keeper failed; see {log}")
     return float(report["ready"])
 
 
 def log_beside(state: Path) -> Path:
     """Where the keeper of the lab with this state file writes unexpected failures; removed with the lab if empty."""
     return state.with_name(f"{state.stem}.log")
-
-
-def _import_path() -> list[str]:
-    """Where the keeper finds this package, wherever it is started; a source tree need not be installed."""
-    inherited = os.environ.get("PYTHONPATH")
-    return [str(Path(__file__).resolve().parents[2]), *([inherited] if inherited else [])]
 
 
 @contextlib.contextmanager

@@ -31,7 +31,8 @@ from mininet.node import Host, OVSSwitch
 
 from documents.topology import Spec
 from ovs_rules.ovsdb import Bridge, Ovsdb, OvsdbError, Sflow, run_directory
-from topologies.lab.footprint import EXTERNAL_ID, LAB_VARIABLE, STATE, Footprint, Process, clear_remains
+from topologies.lab import rundir
+from topologies.lab.footprint import EXTERNAL_ID, LAB_VARIABLE, STATE, About, Footprint, Process, remove_remains
 from topologies.lab.machine import (
     LabError,
     batch,
@@ -134,40 +135,45 @@ class Lab:
             return
         try:
             footprint.remove()
+            footprint.remove_document()
+            self.state.unlink(missing_ok=True)
         finally:
             for node in self.net.values() if self.net else ():
                 node.terminate()  # closes its terminal and ends its shell
             self.net = None
-        self.state.unlink(missing_ok=True)
-        self.topology_file.unlink(missing_ok=True)
+            rundir.unlock(self.state)
 
     # --- 1 ------------------------------------------------------------------------------------------------------------
 
     def _claim(self) -> Footprint:
         """The footprint of what is going to be made, written to the state file, which holds one lab."""
-        clear_remains(self.state)
+        rundir.lock(self.state)
+        try:
+            return self._recorded()
+        except BaseException:
+            rundir.unlock(self.state)
+            raise
+
+    def _recorded(self) -> Footprint:
+        remove_remains(self.state)
         footprint = Footprint(owner=Process.of(os.getpid()), topology=str(self.topology_file), about=self._about())
         footprint.bridges = list(self.spec.nodes)
         footprint.interfaces = {port.name: footprint.mac(n) for n, (_, port) in enumerate(self.spec.ports(), 1)}
         _refuse_names_in_use([*footprint.bridges, *footprint.interfaces])
-        try:
-            footprint.claim(self.state)
-        except FileExistsError:
-            raise LabError(f"another lab is being started (state file {self.state})") from None
+        footprint.claim(self.state)
         return footprint
 
-    def _about(self) -> dict[str, Any]:
-        """What `howdah lab status` shows of this lab."""
-        return {
-            "datapath": self.datapath,
-            "controller": self.controller,
-            "sflow": asdict(self.sflow) if self.sflow else None,
-            "qos": self.qos,
-            "queue": self.queue,
-            "link_bps": sorted({port.speed for _, port in self.spec.ports() if port.speed}),
-            "roles": dict(Counter(node.role or "switch" for node in self.spec.nodes.values())),
-            "addresses": {host.name: host.ipv4 for host in self.spec.hosts.values()},
-        }
+    def _about(self) -> About:
+        return About(
+            datapath=self.datapath,
+            controller=self.controller,
+            sflow=asdict(self.sflow) if self.sflow else None,
+            qos=self.qos,
+            queue=self.queue,
+            link_bps=sorted({port.speed for _, port in self.spec.ports() if port.speed}),
+            roles=dict(Counter(node.role or "switch" for node in self.spec.nodes.values())),
+            addresses={host.name: host.addresses[0] for host in self.spec.hosts.values()},
+        )
 
     # --- 2 ------------------------------------------------------------------------------------------------------------
 
@@ -302,7 +308,7 @@ class Lab:
             raise LabError(str(error)) from None
         self.spec = self.spec.with_ifindexes(_ifindexes(self.spec, bridges, self._wired()))
         self.topology_file.parent.mkdir(parents=True, exist_ok=True)
-        self.topology_file.write_text(json.dumps(self.topology, indent=1) + "\n")
+        rundir.write(self.topology_file, json.dumps(self.topology, indent=1) + "\n")
 
 
 def usable_datapath() -> str:

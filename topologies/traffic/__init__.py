@@ -1,4 +1,4 @@
-"""The programs that run inside lab hosts: `python -m topologies.traffic PROGRAM ...`.
+"""The programs that run inside lab hosts; `command` says how one is started.
 
     receive, send            TCP elephants; the receiver's byte counters measure goodput                transfers.py
     udp-receive, udp-send    numbered datagrams; the receiver counts arrivals and copies                datagrams.py
@@ -17,7 +17,8 @@ import sys
 def command(*words: object) -> list[str]:
     """The command line for a host's popen, e.g. command("send", "10.0.2.1:5001@40001", "--seconds", 10).
 
-    The quickest way to start a program: no site-packages are searched, because plain sockets need none.
+    The quickest way to start a program: no site-packages are searched (-S), because plain sockets need none. As with
+    documents.programs, -I keeps the working directory out of the path of imports.
     """
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
-    return [sys.executable, "-S", program, *map(str, words)]
+    return [sys.executable, "-IS", program, *map(str, words)]

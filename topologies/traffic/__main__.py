@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 
-if not __package__:  # run as a file, as `command` does
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if not __package__:  # run as a file, as `command` does, and isolated: nothing of ours is on the path
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from documents.printable import complain
 from topologies.traffic import datagrams, mice, transfers
 from topologies.traffic.eventloop import Flow, Loop
 
@@ -26,7 +27,7 @@ PROGRAMS = {
 
 def parser() -> argparse.ArgumentParser:
     """The command line of all programs."""
-    top = argparse.ArgumentParser(prog="python -m topologies.traffic", description="Traffic inside lab hosts.")
+    top = argparse.ArgumentParser(prog="traffic", description="Traffic inside lab hosts.")
     programs = top.add_subparsers(dest="program", required=True, metavar="PROGRAM")
     for name, program in PROGRAMS.items():
         one = programs.add_parser(name, help=(program.__doc__ or "").partition(":")[0].partition(";")[0].strip("."))
@@ -75,7 +76,7 @@ def main() -> int:
     try:
         return PROGRAMS[options.program](Loop(), options)
     except OSError as error:
-        print(f"{options.program}: {error}", file=sys.stderr)
+        complain(f"{options.program}: {error}")
         return 1
 
 

@@ -1,7 +1,7 @@
 """Mixed, edited, real and generated inputs through everything that reads foreign bytes: nothing escapes, nothing
 hangs, the next good datagram counts. The same with an address sanitizer and millions of inputs: tests/bench/fuzz.py.
 
-FUZZ_ROUNDS=1000000 .venv/bin/pytest tests/analytics/core/test_fuzz.py runs longer; the seed is fixed, so that
+FUZZ_ROUNDS=1000000 .venv-test/bin/pytest tests/analytics/core/test_fuzz.py runs longer; the seed is fixed, so that
 a failure repeats.
 """
 
