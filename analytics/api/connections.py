@@ -77,6 +77,8 @@ class Connections:
         while True:
             try:
                 stream, address = await loop.sock_accept(listener)
+            except ConnectionError:  # it has left already
+                continue
             except OSError as error:
                 self.note("http accept", error)
                 self._end_silent()
@@ -138,11 +140,11 @@ class Connections:
         self._answering[connection] = None
 
     def hold(self, connection: Connection, size: int) -> None:
-        """A piece of a body came in (or, with a negative size, was let go). Beyond MAX_BODIES the connection that has
-        been sending its request longest is refused if that is long, else this one."""
+        """A piece of a body came in (or, with a negative size, was let go). Beyond MAX_BODIES the connection whose body
+        has been on its way longest is refused if that is long, else this one."""
         self._body_bytes += size
-        if size > 0 and self._body_bytes > MAX_BODIES:
-            oldest = next(iter(self._asking), connection)
+        while size > 0 and self._body_bytes > MAX_BODIES:
+            oldest = next((each for each in self._asking if each.body_bytes), connection)
             victim = oldest if oldest.asked_for(time.monotonic()) > PATIENCE_S else connection
             self.note("http full", MemoryError(f"{victim.peer}: too many bodies at once"))
             victim.refuse(503, f"all bodies that are being received have more than {MAX_BODIES} bytes; try again")
@@ -196,7 +198,7 @@ class Connection(HttpToolsProtocol):
         self.has_begun = False  # to send a request
         self._arriving = True  # of which nothing need be there yet
         self._in_head = True
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self.body_bytes = 0  # of bodies: of all that are not answered
         self._asks_since = time.monotonic()
         self._arrive_by = self._asks_since + HEAD_S
         self._stuck_since: float | None = None
@@ -243,7 +245,11 @@ class Connection(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         self.transport.write_eof()
         self.flow.resume_reading()
+        self._linger()
+
+    def _linger(self) -> None:
         self._arrive_by = time.monotonic() + LINGER_S
+        self.has_begun = False  # to send what we wait for: that it does not come is no fault
 
     def _let_go(self) -> None:
         """End the work on its requests."""
@@ -253,8 +259,8 @@ class Connection(HttpToolsProtocol):
         self._release()
 
     def _release(self) -> None:
-        self._bounds.hold(self, -self._body_bytes)
-        self._body_bytes = 0
+        self._bounds.hold(self, -self.body_bytes)
+        self.body_bytes = 0
 
     # What asyncio, the parser and uvicorn call
 
@@ -316,7 +322,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         if not self.cycle.response_complete:
-            self._body_bytes += len(body)
+            self.body_bytes += len(body)
             self._bounds.hold(self, len(body))
         super().on_body(body)
 
@@ -340,7 +346,7 @@ class Connection(HttpToolsProtocol):
         if not self._arriving:
             self._bounds.is_answered(self)
         elif not self._in_head:  # answered before its body was there: a refusal, which the client shall see
-            self._arrive_by = time.monotonic() + LINGER_S
+            self._linger()
 
     def send_400_response(self, msg: str) -> None:
         self.refuse(400, msg)
