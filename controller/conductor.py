@@ -301,7 +301,8 @@ class Conductor:
         for wanted in self._wanted:
             for name, entries in wanted.items():
                 if entries.changed:
-                    if ledger := self.ledgers.get(self.fabric.switches[name].dpid):
+                    switch = self.fabric.switches.get(name)
+                    if switch and (ledger := self.ledgers.get(switch.dpid)):
                         ledger.look_at(entries.changed)
                     entries.changed.clear()
 
