@@ -83,10 +83,10 @@ class Conductor:
             return []
         if self._began is None:
             self._began = now
-        ledger = self.ledgers[dpid] = Ledger(Installed.reported(report.rules, report.groups))
         for number, is_up in report.up.items():
             self.fabric = self.fabric.with_port(switch.name, number, is_up)
         commands = self._tell(self.hosts.keep_within(self.fabric), now)
+        ledger = self.ledgers[dpid] = Ledger(Installed.reported(report.rules, report.groups))
         for feature in self.features:
             feature.adopt(self.fabric, self.hosts, switch.name, tuple(ledger.installed.rules.values()), now)
         return [*commands, *self._sync(now)]
@@ -310,7 +310,8 @@ class Conductor:
         for wanted in self._wanted:
             for name, entries in wanted.items():
                 if entries.changed:
-                    if ledger := self.ledgers.get(self.fabric.switches[name].dpid):
+                    switch = self.fabric.switches.get(name)
+                    if switch and (ledger := self.ledgers.get(switch.dpid)):
                         ledger.look_at(entries.changed)
                     entries.changed.clear()
 

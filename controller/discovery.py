@@ -23,8 +23,8 @@ not yet known looks like an edge port.
 Not covered: who carries probes between two ports where no host was heard poses as a cable there. An HMAC proves who
 wrote a frame and not which way it came. Where that matters, give a topology file.
 
-Cost: a probe is two comparisons; links are worked out once a round, and when a probe passes where none did before, from
-all pairs of ports that hear each other.
+Cost: a probe is a hash and a comparison. Links are worked out from all pairs of ports that hear each other, once a
+round and, where broadcast may already loop, at once when a probe passes where none did before.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Discovery:
         pair = (probe.dpid, probe.port), (fabric.switches[port.switch].dpid, port.number)
         is_new = pair not in self.heard
         self.heard[pair] = self.round
-        return self._linked(fabric, hosts) if is_new else fabric
+        return self._linked(fabric, hosts) if is_new and fabric.flood else fabric
 
     def identify(self, fabric: Fabric, rows: Iterable[tuple[str, str, int, int]]) -> Fabric:
         """The fabric with sFlow's names for ports; rows are (agent, ifIndex, datapath id, OpenFlow port).
@@ -211,7 +211,8 @@ def _named(
             return numbers[port.number]
         return None if agent != switch.agent or (agent, port.ifindex) in taken else port.ifindex
 
-    ports = {number: replace(port, ifindex=ifindex(port)) for number, port in switch.ports.items()}
-    if (agent, ports) == (switch.agent, switch.ports):
+    renamed = {port.number: new for port in switch.ports.values() if (new := ifindex(port)) != port.ifindex}
+    if agent == switch.agent and not renamed:
         return fabric
-    return fabric.with_switch(replace(switch, agent=agent, ports=ports))
+    ports = {number: replace(switch.ports[number], ifindex=new) for number, new in renamed.items()}
+    return fabric.with_switch(replace(switch, agent=agent, ports={**switch.ports, **ports}))

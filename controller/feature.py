@@ -35,9 +35,7 @@ class Entries:
         self.become(rules, groups)
 
     def put(self, rule: Rule) -> None:
-        if self.rules.get(rule.identity) != rule:
-            self.rules[rule.identity] = rule
-            self.changed[rule.identity] = None
+        self._put(rule.identity, rule)
 
     def drop(self, identity: Identity) -> None:
         if self.rules.pop(identity, None) is not None:
@@ -59,10 +57,15 @@ class Entries:
             self.drop(identity)
         for group_id in [group_id for group_id in self.groups if group_id not in fresh_groups]:
             self.drop_group(group_id)
-        for rule in fresh.values():
-            self.put(rule)
+        for identity, rule in fresh.items():
+            self._put(identity, rule)
         for group in fresh_groups.values():
             self.put_group(group)
+
+    def _put(self, identity: Identity, rule: Rule) -> None:
+        if self.rules.get(identity) != rule:
+            self.rules[identity] = rule
+            self.changed[identity] = None
 
 
 class Feature:

@@ -13,7 +13,7 @@ Discovery that enter at edge ports. The switches forward both by themselves (for
 
 All that an input changes goes out as News. Cost: an input costs the same with ten hosts and with ten thousand (ordered
 dicts only; the one search, for the port with the most hosts, is over ports, and only while the whole table is full).
-Memory: under 1 kB per host and at most TOTAL_HOSTS of them.
+Memory: 0.5 kB per host beside its rules, and at most TOTAL_HOSTS of them.
 
 Not covered: who is heard first after a start is believed, and one that takes over while the holder is off stays.
 """

@@ -32,9 +32,11 @@ def test_two_switches_find_their_link_their_hosts_and_their_sflow_names():
     probes = [command for command in conductor.tick(0.5) if isinstance(command, Emit)]
     assert {(probe.dpid, probe.port) for probe in probes} == {(1, 1), (1, 2), (2, 1), (2, 2)}
     by_origin = {(probe.dpid, probe.port): probe.frame for probe in probes}
-    conductor.packet_in(2, 2, by_origin[1, 2], SETTLE)
+    conductor.packet_in(2, 2, by_origin[1, 2], 0.6)
+    conductor.tick(2.5)
     assert conductor.fabric.links == ()  # one direction may be all there is
-    conductor.packet_in(1, 2, by_origin[2, 2], SETTLE)
+    conductor.packet_in(1, 2, by_origin[2, 2], 2.6)
+    conductor.tick(4.5)
     assert {(link.source.name, link.target.name) for link in conductor.fabric.links} == {
         ("s1-eth2", "s2-eth2"), ("s2-eth2", "s1-eth2"),
     }  # fmt: skip

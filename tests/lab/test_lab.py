@@ -17,6 +17,7 @@ pytest.importorskip("mininet")
 if os.geteuid() != 0 or not shutil.which("ovs-vsctl") or not shutil.which("mnexec"):
     pytest.skip("needs root, Open vSwitch and mnexec", allow_module_level=True)
 
+from documents.topology import Spec
 from ovs_rules.ovsdb import Ovsdb, Sflow
 from tests.patience import PATIENCE_S
 from topologies.lab import keeper
@@ -326,3 +327,17 @@ def test_up_interrupted_leaves_nothing(delay, paths, nothing_left, howdah):
 def test_a_second_lab_in_one_state_file_is_refused(fabric):
     with pytest.raises(LabError, match="nothing was changed"):
         Lab(fabric.spec, controller=None, state=fabric.state.with_name("other.json")).start()
+
+
+@pytest.mark.parametrize(
+    "change, refusal",
+    [
+        ({"node": "leaf1", "port": "leaf1-eth1"}, "host 'h2': port 'leaf1-eth1' has host 'h1'; here a port has one"),
+        ({"addresses": ["10.0.2.1", "2001:db8::1"]}, "host 'h2' needs one IPv4 address and no other here"),
+    ],
+)
+def test_a_description_that_a_laboratory_cannot_build_is_refused_by_name(change, refusal):
+    document = leafspine(1, 2, 1).to_json()
+    document["hosts"]["h2"] |= change
+    with pytest.raises(LabError, match=re.escape(refusal)):
+        Lab(Spec.from_json(document))
