@@ -42,26 +42,28 @@ def drop(user: str | None) -> None:
     ValueError: there is no such user, or we are another one than that and not root. OSError: the system does not allow
     it.
     """
-    account = _account(user)
-    if os.geteuid() != 0:
-        if user is not None and account.pw_uid != os.geteuid():
-            raise ValueError(f"user {user}: only root can become another user")
-    elif account.pw_uid == 0:
-        log.warning("stays root, because 'user' says so")
-    else:
-        if len(os.listdir("/proc/self/task")) != 1:
-            raise RuntimeError("threads were started before the user was changed")
-        load()
-        try:
-            os.setgroups([])
-            os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-            os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
-        except OSError as fault:
-            raise OSError(
-                fault.errno, f"cannot become user {account.pw_name}: {fault.strerror}; 'user: root' stays root"
-            ) from None
+    if os.geteuid() == 0:
+        _become(_account(user))
+    elif user is not None and _account(user).pw_uid != os.geteuid():
+        raise ValueError(f"user {user}: only root can become another user")
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), f"no_new_privs: {os.strerror(ctypes.get_errno())}")
+
+
+def _become(account: pwd.struct_passwd) -> None:
+    if account.pw_uid == 0:
+        log.warning("stays root, because 'user' says so")
+        return
+    if len(os.listdir("/proc/self/task")) != 1:
+        raise RuntimeError("threads were started before the user was changed")
+    load()
+    try:
+        os.setgroups([])
+        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+    except OSError as fault:
+        why = f"cannot become user {account.pw_name}: {fault.strerror}; 'user: root' stays root"
+        raise OSError(fault.errno, why) from None
 
 
 def load() -> None:
