@@ -243,7 +243,7 @@ def test_incomplete_requests_leave_nothing_behind(start, eventually):
 
 
 def test_running_out_of_descriptors_ends_nothing_and_fills_no_log(start, eventually):
-    program = start()
+    program = start("--user", "root")  # whose limits the test may change
     descriptors = Path(f"/proc/{program.process.pid}/fd")
     used = len(list(descriptors.iterdir()))
     resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (used + 8, used + 8))
