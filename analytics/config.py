@@ -15,6 +15,7 @@ from pathlib import Path
 
 from analytics.events.log import MAX_EVENTS
 from analytics.inputs.settings import CollectorSettings, prefix
+from analytics.memory import Budget
 from documents import strict
 
 MAX_SOCKETS = 64
@@ -38,6 +39,9 @@ class Settings:
     """Bytes asked of the kernel for each UDP socket; it may grant less (net.core.rmem_max)."""
     events: int = MAX_EVENTS
     """Events kept for clients to ask for; older ones are forgotten."""
+    memory: int | None = None
+    """Bytes that the process may take, shared by all that it keeps; without it a quarter of the machine's memory, or of
+    the limit of its control group."""
     token: str | None = None
     """If set, PUT and DELETE need the header Authorization: Bearer <token>."""
     replay: str | None = None
@@ -47,6 +51,8 @@ class Settings:
         for name in ("port", "sflow_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise ValueError(f"{name} {getattr(self, name)} is not between 0 and 65535")
+        if self.memory is not None:
+            Budget(self.memory)
         for name in ("receive_buffer", "events"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not at least 1")
