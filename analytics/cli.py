@@ -32,6 +32,9 @@ def analytics(
         list[str] | None,
         typer.Option(help="Address or prefix that may send sFlow; may be repeated.", show_default="any"),
     ] = None,
+    memory: Annotated[
+        int | None, typer.Option(help="Bytes that the process may take.", show_default="a quarter of the machine's")
+    ] = None,
     replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
     token: Annotated[
         str | None,
@@ -59,6 +62,7 @@ def analytics(
             sflow_port=sflow_port,
             sflow_sockets=sflow_sockets,
             sflow_sources=tuple(sflow_source) if sflow_source else None,
+            memory=memory,
             replay=replay,
             token=token,
             user=user,

@@ -16,6 +16,7 @@ from typing import Annotated
 
 from analytics.events.log import MAX_EVENTS
 from analytics.inputs.settings import CollectorSettings, prefix
+from analytics.memory import Budget
 from documents import strict
 from documents.httpguard import Access
 from documents.ranges import Port, Range, check
@@ -39,6 +40,9 @@ class Settings:
     """Bytes asked of the kernel for each UDP socket; it may grant less (net.core.rmem_max)."""
     events: Annotated[int, Range(1, 1_000_000)] = MAX_EVENTS
     """Events kept for clients to ask for; older ones are forgotten."""
+    memory: int | None = None
+    """Bytes that the process may take, shared by all that it keeps; without it a quarter of the machine's memory, or of
+    the limit of its control group."""
     token: str | None = None
     """If set, PUT and DELETE need the header Authorization: Bearer <token>."""
     token_for_reading: bool = False
@@ -52,6 +56,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.memory is not None:
+            Budget(self.memory)
         for source in self.sflow_sources:
             try:
                 prefix(source)

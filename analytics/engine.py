@@ -3,11 +3,12 @@ answers come out.
 
     feed -> core/pipeline: decode, dissect, key, accumulate, check limits     (native, one turn of the lock per batch)
          -> on_new_source, on_counters, compute_key ...: what needs Python      (once per batch, lock and GIL held)
-    tick -> forget what is idle or stale
-    queries -> values: flows/flowquery.py, metrics/metrics.py; api/answers.py makes JSON   (short turns of the lock)
+    tick -> forget what is idle or stale, and whom nothing has come from; their indexes get new owners
+    queries.py -> values: flows/flowquery.py, metrics/metrics.py; api/answers.py makes JSON   (short turns of the lock)
 
 Thread-safe: everything public takes the pipeline's lock once; methods with a leading underscore expect it to be
-held. `now` is epoch seconds and comes from the caller. Values are rates per second.
+held. `now` is seconds of any one clock and comes from the caller: the monotonic one for what arrives, a capture's own
+for what is read from one. Only the time of an event leaves the engine as wall time. Values are rates per second.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Any
@@ -28,40 +31,46 @@ from analytics.core.pipeline import Pipeline
 from analytics.events.log import MAX_EVENTS, Event, EventLog
 from analytics.events.thresholds import Threshold, parse_threshold
 from analytics.events.watches import Watches
-from analytics.flows import flowquery
 from analytics.flows.definitions import FlowDefinition, Program, compile_flow
-from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
 from analytics.flows.keys import InvalidDefinition
-from analytics.flows.patterns import Pattern
+from analytics.memory import EVENT_BYTES, STATE_BYTES, Budget
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
-from analytics.metrics.directory import AGENT_WIDE, DataSource, Directory, NoTopology, Topology
-from analytics.metrics.metrics import Cell, Statistic, matches, parse_filters, parse_name, summarise, table_rows
-from analytics.metrics.numbers import (
-    AgentNumbers,
-    EngineNumbers,
-    Receiving,
-    agent_numbers,
-    elapsed_ms,
-    engine_numbers,
-)
+from analytics.metrics.directory import AGENT_WIDE, Directory, NoTopology, Topology
+from analytics.metrics.numbers import EngineNumbers, MemoryNumbers, Receiving, elapsed_ms, engine_numbers
+from analytics.queries import Queries
+from analytics.topology import InvalidTopology
+from analytics.turns import Grace, Turns, at_once
 from documents.faults import Faults
 
 log = logging.getLogger(__name__)
 
-TURN = 2000  # metrics of data sources looked up in one turn of the lock: some milliseconds
+SWEEP_S = 15.0  # between two sweeps of what goes when it was not used for some of them
+AT_ONCE = 2000  # data sources passed through filters, or forgotten, in one turn of the lock
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """Bounds. `max_entries`: live flow keys per definition; beyond it new keys are refused and counted.
-    `max_counter_bytes`: memory of the counter records; beyond it new ones are refused and counted. A port of Open
-    vSwitch takes about 600, and as many data sources as there are do so until they fall silent."""
+    """Bounds. `memory`: bytes for the process (memory.Budget), of which every store has its part. `max_entries`: live
+    flow keys per definition, and `max_counter_bytes`: of the counter records, where their part is more. What is beyond
+    a bound is refused and counted."""
 
+    memory: int = 2 << 30
     max_entries: int = 1 << 20
     max_counter_bytes: int = 1 << 29
     max_events: int = MAX_EVENTS
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """So many of the oldest gone agents and data sources, and unused key ids by cache, that nothing has any more but
+    work that had begun before `number` (turns.Grace)."""
+
+    number: int
+    agents: int
+    sources: int
+    unused: Mapping[FlowCache, int]
 
 
 @dataclass(frozen=True)
@@ -75,21 +84,40 @@ class TopologyLookups:
         return self.topology.link_name(agent, port)
 
 
-class Engine:
-    """See the module's docstring. KeyError from a flow query means: no such flow."""
+class Engine(Queries):
+    """See the module's docstring."""
 
-    def __init__(self, settings: EngineSettings = EngineSettings()) -> None:
+    def __init__(
+        self, settings: EngineSettings = EngineSettings(), wall: Callable[[float], float] = lambda then: then
+    ) -> None:
+        """`wall`: the epoch seconds of a `now`; a capture's times are so already."""
         self._settings = settings
-        seed = hash("howdah") & ((1 << 64) - 1)  # str hashes differ per process
-        self._pipeline = Pipeline(seed, settings.max_counter_bytes)
+        self._wall = wall
+        self.budget = budget = Budget(settings.memory)
+        if settings.max_events * EVENT_BYTES > budget.part("events"):
+            raise ValueError(f"{settings.max_events} events take more than their part of memory {settings.memory}")
+        self._pipeline = Pipeline(
+            hash("howdah") & ((1 << 64) - 1),  # str hashes differ per process
+            budget.agents,
+            budget.sources,
+            budget.part("senders") // 4,
+            min(settings.max_counter_bytes, budget.part("counters")),
+        )
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
         self._topology: Topology = NoTopology()
-        self._counters = Counters(self._pipeline.counters, self._directory, self._speed)
+        self._topology_bytes = 0
+        most_bytes = budget.part("metrics") // 2
+        self._counters = Counters(self._pipeline.counters, self._directory, self._speed, most_bytes)
         self._log = EventLog(settings.max_events)
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._cells = Cells(self._directory, self._counters, self._caches)
-        self._watches = Watches(self._directory, self._cells, self._emit)
+        self._cells = Cells(self._pipeline, self._directory, self._counters, self._caches)
+        most_states = min(200_000, most_bytes // STATE_BYTES)
+        self._watches = Watches(self._directory, self._cells, self._emit, most_states)
+        self._grace = Grace()
+        self._leaving: deque[Leaving] = deque()
+        self._sweep_due = 0.0
+        self._ticking = threading.Lock()
         self._headers: dict[int, float] = {}
         self._started: float | None = None
         self.receiving: Receiving | None = None  # set by the collector
@@ -118,18 +146,79 @@ class Engine:
         self._pipeline.feed(list(datagrams), now, sender)
 
     def tick(self, now: float) -> None:
-        """Forget idle flows and stale metrics; call about once a second. Never holds the lock for long."""
+        """Forget idle flows, stale metrics and silent senders; call about once a second. Never holds the lock for
+        long; one that is still at it lets others do nothing."""
+        if self._ticking.acquire(blocking=False):
+            try:
+                self._tick(now)
+            finally:
+                self._ticking.release()
+
+    def _tick(self, now: float) -> None:
         with self._pipeline:
-            caches = list(self._caches.values())
-            self._counters.expire(now)
             self._note_headers(now)
-        for expire in (*(cache.expire for cache in caches), self._pipeline.counters.expire):
-            position = 0
-            while True:
+            self._pipeline.classifier.allow()
+        self._walk(partial(self._expire_senders, now=now))
+        with self._pipeline:
+            senders = (len(self._pipeline.ledger.gone_agents), len(self._pipeline.ledger.gone_sources))
+            caches = list(self._caches.values())  # one made later takes no sample of those
+        for cache in caches:
+            self._walk(partial(cache.expire, now=now))
+            for limit in range(cache.limits_used):
+                self._walk(partial(cache.expire_clears, limit, now=now))
+        self._walk(partial(self._pipeline.counters.expire, now=now))
+        if now >= self._sweep_due or now < self._sweep_due - SWEEP_S:
+            self._sweep_due = now + SWEEP_S
+            for sweep in (self._pipeline.ledger.sweep, *(cache.sweep for cache in caches)):
+                self._walk(sweep)
+        self._reuse(senders, caches)
+
+    def _walk(self, step: Callable[[int], int]) -> None:
+        """All of a walk, each step in a turn of the lock of its own."""
+        position = 0
+        while True:
+            with self._pipeline:
+                position = step(position)
+            if not position:
+                break
+
+    def _expire_senders(self, position: int, now: float) -> int:
+        """One step of the ledger's walk. Whose index is gone has no name any more."""
+        ledger = self._pipeline.ledger
+        agents, sources = len(ledger.gone_agents), len(ledger.gone_sources)
+        position = ledger.expire(position, now)
+        for source in ledger.gone_sources[sources:]:
+            data_source = self._directory.drop(source)
+            self._counters.drop(data_source)
+            self._watches.counters.forget(data_source)
+        for agent in ledger.gone_agents[agents:]:
+            self._directory.drop_agent(agent)
+        return position
+
+    def _reuse(self, senders: tuple[int, int], caches: Sequence[FlowCache]) -> None:
+        """Nothing has the indexes of these gone senders any more, nor the key ids that became unused, but for queries
+        under way: when those have ended the next owners may have them."""
+        before = list(self._leaving)
+        agents = senders[0] - sum(leaving.agents for leaving in before)
+        sources = senders[1] - sum(leaving.sources for leaving in before)
+        unused = {cache: cache.unused - sum(leaving.unused.get(cache, 0) for leaving in before) for cache in caches}
+        self._leaving.append(Leaving(self._grace.begin(), agents, sources, unused))
+        while self._leaving and self._grace.is_over(self._leaving[0].number):
+            leaving = self._leaving.popleft()
+            while leaving.agents or leaving.sources:
+                agents, sources = min(leaving.agents, AT_ONCE), min(leaving.sources, AT_ONCE)
                 with self._pipeline:
-                    position = expire(position, now)
-                if not position:
-                    break
+                    ledger = self._pipeline.ledger
+                    whose = ledger.gone_sources[:sources]
+                    self._pipeline.counters.drop(whose)
+                    self._pipeline.classifier.forget_sources(whose)
+                    ledger.reuse(agents, sources)
+                    self._directory.trim(ledger.indexes())
+                leaving = replace(leaving, agents=leaving.agents - agents, sources=leaving.sources - sources)
+            for cache, count in leaving.unused.items():
+                for first in range(0, count, AT_ONCE):
+                    with self._pipeline:
+                        cache.program.forget(cache.take_unused(min(AT_ONCE, count - first)))
 
     def _note_headers(self, now: float) -> None:
         if self._started is None:
@@ -147,23 +236,21 @@ class Engine:
     def on_counters(self, source: int, now: float) -> None:
         """Counter records that a threshold watches came from a data source."""
         agent, name = self._directory.sources[source]
-        for changed in self._directory.by_agent[agent] if name == AGENT_WIDE else (source,):
-            self._watches.source_changed(changed)  # agent-wide metrics are attributes of all its data sources
-        self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
+        if self._watches.filtering:
+            for changed in self._directory.by_agent[agent] if name == AGENT_WIDE else (source,):
+                self._watches.source_changed(changed)  # agent-wide metrics are attributes of all its data sources
+        self._watches.counters_changed(source, self._counters.just_updated(agent, name, now), now)
 
     def on_named_counters(self, source: int, uptime: int, metrics: list[Metric], now: float) -> None:
         """Metrics of a data source with a name of its own (core/wire/sflow.rtmetric)."""
         agent, name = self._directory.sources[source]
         self._counters.update_named(agent, name, uptime, metrics, now)
         self._watches.source_changed(source)
-        self._watches.counters_changed(source, partial(self._counters.just_updated, agent, name, now), now)
+        self._watches.counters_changed(source, self._counters.just_updated(agent, name, now), now)
 
-    def compute_key(self, cache: FlowCache, agent: int, raw: bytes) -> int:
+    def compute_key(self, cache: FlowCache, agent: int, raw: bytes) -> int | None:
         """Raw fields never seen before -> key id (definitions.Program.compute)."""
         program: Program = cache.program
-        if program.is_full():
-            program.forget(cache.key_ids_in_use())
-            cache.forget_key_ids()
         return program.compute(raw, self._directory.agent(agent), TopologyLookups(self._topology))
 
     def on_limits_crossed(self, crossings: list[Crossing]) -> None:
@@ -171,7 +258,7 @@ class Engine:
         self._watches.crossed(crossings)
 
     def _emit(self, event: Event) -> None:
-        self._log.add(event)
+        self._log.add(replace(event, time=self._wall(event.time)))
         with contextlib.suppress(BlockingIOError):  # readable already, 2^64 - 2 events ago
             os.eventfd_write(self._event_fd, 1)
 
@@ -185,31 +272,53 @@ class Engine:
 
     # -- flow definitions --
 
-    def set_flow(self, name: str, spec: dict[str, Any]) -> None:
+    def set_flow_in_turns(self, name: str, spec: dict[str, Any]) -> Turns[None]:
         """Define a flow or replace it (its values start anew). InvalidDefinition names the offending word."""
         program = compile_flow(name, spec)
         with self._pipeline:
-            self._drop_flow(name)
+            dropped = self._drop_flow(name)  # freed when the lock is not held
+            bytes_each = self.budget.flow(len(self._caches) + 1)
             try:
-                cache = self._caches[name] = self._pipeline.classifier.add(program, self._settings.max_entries)
+                cache = self._pipeline.classifier.add(program, self._settings.max_entries, bytes_each)
             except OverflowError as error:
                 raise InvalidDefinition(f"flow {name!r}: {error}") from None
-            self._watches.flow_set(name, cache)
+            self._caches[name] = cache
+            self._share()
+            filtered = self._watches.flow_set(name, cache)
             self._watch_counters()
+        del dropped
+        yield from self._filter_all(filtered)
+
+    set_flow = at_once(set_flow_in_turns)
 
     def clear_flow(self, name: str) -> bool:
         """Remove a flow; False if there is none."""
         with self._pipeline:
-            return self._drop_flow(name)
+            dropped = self._drop_flow(name)
+            self._share()
+        return dropped is not None
 
-    def _drop_flow(self, name: str) -> bool:
+    def _drop_flow(self, name: str) -> FlowCache | None:
         cache = self._caches.pop(name, None)
-        if cache is None:
-            return False
-        self._pipeline.classifier.drop(cache)
-        self._watches.flow_cleared(cache)
-        self._watch_counters()
-        return True
+        if cache is not None:
+            self._pipeline.classifier.drop(cache)
+            self._watches.flow_cleared(cache)
+            self._watch_counters()
+        return cache
+
+    def _share(self) -> None:
+        """Each definition has an equal part of the memory for flows and for texts."""
+        for cache in self._caches.values():
+            cache.bound(self.budget.flow(len(self._caches)))
+            cache.program.most_text_bytes = self.budget.part("texts") // len(self._caches)
+
+    def _filter_all(self, filtered: bool) -> Turns[None]:
+        """Pass every data source through the filters of the thresholds again, if there are new ones."""
+        for first in range(0, len(self._directory.sources) if filtered else 0, AT_ONCE // 20):
+            with self._pipeline:
+                for source in range(first, min(first + AT_ONCE // 20, len(self._directory.sources))):
+                    self._watches.source_changed(source)
+            yield
 
     def flow(self, name: str) -> FlowDefinition | None:
         """A definition with its defaults; None if there is none of this name."""
@@ -222,12 +331,15 @@ class Engine:
 
     # -- thresholds --
 
-    def set_threshold(self, name: str, spec: dict[str, Any]) -> None:
+    def set_threshold_in_turns(self, name: str, spec: dict[str, Any]) -> Turns[None]:
         """Define a threshold or replace it (its states start armed). InvalidDefinition names the offending word."""
         threshold = parse_threshold(name, spec)
         with self._pipeline:
-            self._watches.set(threshold, self._caches)
+            filtered = self._watches.set(threshold, self._caches)
             self._watch_counters()
+        yield from self._filter_all(filtered)
+
+    set_threshold = at_once(set_threshold_in_turns)
 
     def clear_threshold(self, name: str) -> bool:
         """Remove a threshold; False if there is none."""
@@ -256,55 +368,23 @@ class Engine:
 
     # -- topology --
 
-    def set_topology(self, topology: Topology) -> None:
-        """Use other names, links and speeds from now on. Flow values stay; keys are computed anew."""
+    def set_topology_in_turns(self, topology: Topology, size: int = 0) -> Turns[None]:
+        """Use other names, links and speeds from now on. Flow values stay; keys are computed anew. `size`: about how
+        many bytes it takes; InvalidTopology if these are too many."""
+        if size > self.budget.part("topology"):
+            raise InvalidTopology(
+                f"topology takes {size} bytes of memory, more than its {self.budget.part('topology')}"
+            )
         with self._pipeline:
-            self._topology = topology
+            self._topology, self._topology_bytes = topology, size
             self._counters.forget_read()
             for cache in self._caches.values():
                 cache.forget_key_ids()
-            for source in range(len(self._directory.sources)):
-                self._watches.source_changed(source)
+        yield from self._filter_all(self._watches.filtering)
 
-    # -- flow queries --
+    set_topology = at_once(set_topology_in_turns)
 
-    def active_flows(
-        self,
-        agents: Sequence[str],
-        name: str,
-        now: float,
-        max_flows: int = 100,
-        min_value: float = 0.0,
-        mode: Mode = Mode.MAX,
-        pattern: Pattern | None = None,
-    ) -> list[ActiveFlow]:
-        """The largest flows over the data sources of `agents`, one per key; see flowquery.merge."""
-        with self._pipeline:
-            cache = self._caches[name]
-            wanted = self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
-            most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
-            found = cache.top(wanted, most, min_value, now)
-            return flowquery.merge(found, cache.program, self._directory.sources, mode, max_flows, pattern)
-
-    def flow_value(self, agents: Sequence[str], data_source: str, name: str, key: str, now: float) -> float | None:
-        """The value of one flow on one data source of the first of `agents` that sees it."""
-        locations = self.flow_locations(agents, name, key, now)
-        return next((found.value for found in locations if found.source == data_source), None)
-
-    def flow_locations(self, agents: Sequence[str], name: str, key: str, now: float) -> list[FlowLocation]:
-        """Where a flow is seen, largest value first; looks among the flowquery.MANY largest of each data source."""
-        with self._pipeline:
-            cache = self._caches[name]
-            found = cache.top(self._wanted(agents), flowquery.MANY, 0.0, now)
-            return flowquery.locate(found, cache.program, self._directory.sources, key)
-
-    def _wanted(self, agents: Sequence[str], also: str | None = None) -> bytearray:
-        """A 1 per data source that a query means."""
-        wants, topology = self._directory.wants, self._topology
-        return bytearray(
-            wants(agents, topology, agent, source) and (also is None or wants([also], topology, agent, source))
-            for agent, source in self._directory.sources
-        )
+    # -- the engine about itself --
 
     def flow_keys(self, now: float) -> dict[str, int]:
         """Key names that live traffic has -> ms since last seen (to the second)."""
@@ -313,90 +393,31 @@ class Engine:
             slots = {name: row[1] for name, row in FIELDS.items()}
             return {name: elapsed_ms(now, self._headers[slot]) for name, slot in slots.items() if slot in self._headers}
 
-    # -- metric queries --
-
-    def metric(
-        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[Statistic]:
-        """One Statistic per name, in order."""
-        with self._pipeline:
-            sources = self._chosen(agents, filters, now)
-            return [summarise(name, list(self._cells.of(name, sources, now))) for name in map(parse_name, names)]
-
-    def table(
-        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[list[Cell]]:
-        """Rows of cells, see metrics.table_rows."""
-        with self._pipeline:
-            sources = self._chosen(agents, filters, now)
-            return table_rows(names, sources, partial(self._cells.one, now), now)
-
-    def dump(
-        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
-    ) -> list[Cell]:
-        """Every cell of these names (ALL: every name). Gives the lock away in between when there are many."""
-        with self._pipeline:
-            if "ALL" in names:
-                names = list(self._cells.ages(now))
-            sources = self._chosen(agents, filters, now)
-        found: list[Cell] = []
-        wanted = [parse_name(name) for name in names]
-        step = max(1, TURN // max(1, len(sources)))
-        for start in range(0, len(wanted), step):
-            with self._pipeline:
-                found += [cell for name in wanted[start : start + step] for cell in self._cells.of(name, sources, now)]
-        return found
-
-    def metrics_of(self, agent: str, now: float) -> dict[str, Any] | None:
-        """`<data source>.<metric>` -> latest value of one agent; None if it is unknown."""
-        with self._pipeline:
-            sources = [source for source in self._directory.sources if source[0] == agent]
-            if not sources:
-                return None
-            found = {
-                f"{source}.{name}": held[0]
-                for _, source in sources
-                for name, held in self._counters.metrics(agent, source, now).items()
-            }
-            for name in self._caches:
-                found |= {
-                    f"{cell.source}.{name}": cell.value for cell in self._cells.of(parse_name(name), sources, now)
-                }
-            return found
-
-    def metric_names(self, now: float) -> dict[str, int]:
-        """Metric names -> ms since last seen."""
-        with self._pipeline:
-            return self._cells.ages(now)
-
-    def _chosen(self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float) -> list[DataSource]:
-        wanted = self._wanted(agents)
-        checked = parse_filters(filters)
-        sources = (source for source, want in zip(self._directory.sources, wanted, strict=True) if want)
-        return [
-            source
-            for source in sources
-            if not checked or matches(checked, partial(self._cells.attribute, now, *source))
-        ]
-
-    # -- the engine about itself --
-
-    def agents(self) -> dict[str, AgentNumbers]:
-        """Every agent, by address, and what is known of its stream."""
-        with self._pipeline:
-            ledger = self._pipeline.ledger
-            known = range(ledger.counts[0])
-            return {self._directory.agent(agent): agent_numbers(ledger.agent_values(agent)) for agent in known}
-
     def numbers(self) -> EngineNumbers:
         """Cumulative numbers of the engine."""
         with self._pipeline:
+            caches = [cache.numbers() for cache in self._caches.values()]
             return engine_numbers(
                 self._pipeline.numbers(),
-                [cache.numbers() for cache in self._caches.values()],
+                caches,
                 agents=self._pipeline.ledger.counts[0],
                 events=self._log.generated,
+                metrics_refused=self._counters.refused,
+                states_refused=self._watches.counters.refused,
                 receiving=self.receiving,
                 faults=self.faults.counts(),
+                memory=self._memory(caches),
                 started=self._started,
             )
+
+    def _memory(self, caches: Sequence[Mapping[str, int]]) -> MemoryNumbers:
+        used = {
+            "flows": sum(cache["bytes"] for cache in caches),
+            "texts": sum(cache.program.text_bytes for cache in self._caches.values()),
+            "senders": self._pipeline.ledger.bytes + self._directory.bytes,
+            "counters": self._pipeline.counters.bytes,
+            "metrics": self._counters.bytes + self._watches.counters.states * STATE_BYTES,
+            "events": len(self._log) * EVENT_BYTES,
+            "topology": self._topology_bytes,
+        }
+        return MemoryNumbers(self.budget.bytes, used, self.budget.parts)

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 import uvicorn
 from starlette.applications import Starlette
 
-from analytics import privileges
+from analytics import machine, privileges
 from analytics.api import rest
 from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
 from analytics.config import Settings
@@ -37,6 +37,7 @@ from analytics.engine import Engine, EngineSettings
 from analytics.inputs import capture
 from analytics.inputs.collector import Collector
 from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
+from analytics.memory import LEAST
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -44,6 +45,7 @@ from documents.printable import guard_logs, say
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+GIVE_BACK_S = 10.0
 KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
 GRACE_S = 2  # what a running request gets when the program ends
 SWITCH_S = 0.0005  # how long a batch with counters waits for the GIL while a request is answered
@@ -123,7 +125,8 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
     sys.setswitchinterval(SWITCH_S)
     allow_files(MAX_FILES)
     with contextlib.ExitStack() as closing:
-        engine = Engine(EngineSettings(max_events=settings.events))
+        memory = settings.memory or max(LEAST, machine.memory() // machine.DEFAULT_PART)
+        engine = Engine(EngineSettings(memory=memory, max_events=settings.events), wall_time)
         closing.callback(engine.close)
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
@@ -152,6 +155,11 @@ def allow_files(most: int) -> None:
     """Raise the limit of open files to what connections may take, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(most, hard)), hard))
+
+
+def wall_time(then: float) -> float:
+    """The epoch seconds of a monotonic time, by the wall clock as it goes now."""
+    return time.time() - (time.monotonic() - then)
 
 
 def begin(ready: str) -> None:
@@ -221,9 +229,13 @@ def note(faults: Faults, _: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 
 async def tick(engine: Engine) -> None:
     """In a thread: its many turns of the engine's lock would keep requests waiting."""
+    given_back = time.monotonic()
     while True:
         try:
-            await asyncio.to_thread(engine.tick, time.time())
+            await asyncio.to_thread(engine.tick, time.monotonic())
+            if time.monotonic() - given_back >= GIVE_BACK_S:
+                await asyncio.to_thread(machine.give_back)
+                given_back = time.monotonic()
         except Exception as error:
             engine.faults.note("tick", error, time.monotonic())
         await asyncio.sleep(TICK_S)
@@ -237,12 +249,12 @@ def played(path: str, file: BinaryIO, engine: Engine) -> Task:
         raise ValueError(f"{path}: no sFlow in it (UDP port {SFLOW_PORT})")
 
     async def play() -> None:
-        offset = time.time() - first[0]
+        offset = time.monotonic() - first[0]
         try:
             for when, source, payload in itertools.chain([first], datagrams):
-                await asyncio.sleep(max(0.0, when + offset - time.time()))
+                await asyncio.sleep(max(0.0, when + offset - time.monotonic()))
                 try:
-                    engine.feed([payload], time.time(), source)
+                    engine.feed([payload], time.monotonic(), source)
                 except Exception as error:
                     engine.faults.note("replay", error, time.monotonic())
         except capture.MalformedCapture as fault:  # what came before it was played; the answers stay

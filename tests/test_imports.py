@@ -38,11 +38,12 @@ WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "s
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
 ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
-                   "metrics", "privileges", "server", "topology", "__main__")  # fmt: skip
+                   "machine", "memory", "metrics", "privileges", "queries", "server", "topology", "turns",
+                   "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest"))
 ANALYTICS_SHELL = (
-    *modules("analytics", "decode engine privileges server"),
+    *modules("analytics", "decode engine machine privileges server"),
     *modules("analytics/api", "connections longpoll middleware rest vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest load"),
@@ -62,10 +63,10 @@ RULES = (
         Rule("the packages of the core stand on each other", (f"analytics/core/{package}/*",),
              tuple(f"analytics.core.{name}" for name in above.split()))
         for package, above in {
-            "wire": "dissect flows printing pipeline ledger counterstore receive capfile sender",
-            "dissect": "flows printing pipeline ledger counterstore receive capfile sender",
-            "flows": "printing pipeline ledger counterstore receive capfile sender",
-            "printing": "dissect flows pipeline ledger counterstore receive capfile sender",
+            "wire": "dissect flows printing table seenonce pipeline ledger counterstore receive capfile sender",
+            "dissect": "flows printing table seenonce pipeline ledger counterstore receive capfile sender",
+            "flows": "printing pipeline counterstore receive capfile sender",
+            "printing": "dissect flows table seenonce pipeline ledger counterstore receive capfile sender",
         }.items()
     ),
     Rule("Mininet is one file's business", ("*",), ("mininet",), ("topologies/lab/lab.py",)),
@@ -189,8 +190,8 @@ def test_every_exception_is_needed(rule, exception):
         ("analytics/core/wire/rows.pyx", "from analytics cimport engine", "analytics.engine"),
         (
             "analytics/core/dissect/walk.pyx",
-            "from analytics.core.flows.table cimport find",
-            "analytics.core.flows.table.find",
+            "from analytics.core.table cimport find",
+            "analytics.core.table.find",
         ),
         ("analytics/core/pipeline.pyx", "cdef extern from *:\n    #include <time.h>", "time.h"),
         ("analytics/core/pipeline.pyx", 'cdef extern from "<poll.h>":', "poll.h"),

@@ -224,7 +224,9 @@ def _tally(form: str, received: str, duplicate: str, tally: Tally) -> dict[str, 
 def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
     """The engine's part of /analyzer/json.
 
-    Words of ours: faults, flowEntries..., counterRecords..., sFlowKernelDrops, sFlowSourcesRefused (datagrams);
+    Words of ours: faults, flowEntries..., counterRecords..., sFlowKernelDrops, sFlowSourcesRefused (datagrams),
+    sFlowAgentsRefused (datagrams of new agents), sFlowDataSourcesRefused (samples of new data sources),
+    thresholdValuesRefused, memory (bytes: the budget, and of every store what it uses and may use);
     sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
     """
     receiving = numbers.receiving
@@ -232,9 +234,11 @@ def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
         "sFlowAgents": numbers.agents,
         "sFlowBytesReceived": numbers.bytes,
         "sFlowDatagramsReceived": numbers.datagrams,
-        "sFlowDatagramsDiscarded": numbers.overflow + receiving.kernel_drops,
+        "sFlowDatagramsDiscarded": numbers.overflow + numbers.agents_refused + receiving.kernel_drops,
         "sFlowKernelDrops": receiving.kernel_drops,
         "sFlowSourcesRefused": receiving.refused,
+        "sFlowAgentsRefused": numbers.agents_refused,
+        "sFlowDataSourcesRefused": numbers.sources_refused,
         "sFlowParseErrors": numbers.not_sflow,
         "sFlowUnsupportedVersion": numbers.other_version,
         "eventsGenerated": numbers.events,
@@ -243,8 +247,16 @@ def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
         "flowsLost": 0,
         "flowEntries": numbers.flow_entries,
         "flowEntriesRefused": numbers.flow_entries_refused,
+        "flowEntriesDisplaced": numbers.flow_entries_displaced,
         "counterRecords": numbers.counter_records,
         "counterRecordsRefused": numbers.counter_records_refused,
+        "thresholdValuesRefused": numbers.states_refused,
+        "memory": {
+            "budget": numbers.memory.budget,
+            "stores": {
+                store: {"used": used, "most": numbers.memory.most[store]} for store, used in numbers.memory.used.items()
+            },
+        },
         "faults": dict(numbers.faults),
     }
     if receiving.sockets:

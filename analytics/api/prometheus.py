@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from analytics.metrics.metrics import Cell
+from analytics.turns import Turns, pieces
+
+TURN = 500  # lines made in one turn
 
 ANALYZER = (  # key of /analyzer/json, metric, type
     ("sFlowAgents", "agent_count", "gauge"),
@@ -23,6 +26,11 @@ ANALYZER = (  # key of /analyzer/json, metric, type
     ("sFlowDatagramsDiscarded", "discarded_datagrams", "counter"),
     ("sFlowKernelDrops", "kernel_dropped_datagrams", "counter"),
     ("sFlowSourcesRefused", "refused_datagrams", "counter"),
+    ("sFlowAgentsRefused", "refused_agent_datagrams", "counter"),
+    ("sFlowDataSourcesRefused", "refused_datasource_samples", "counter"),
+    ("flowEntries", "flow_entries", "gauge"),
+    ("flowEntriesRefused", "refused_flow_samples", "counter"),
+    ("flowEntriesDisplaced", "displaced_flow_entries", "counter"),
     ("sFlowSockets", "sockets", "gauge"),
     ("sFlowReceiveBuffer", "receive_buffer_bytes", "gauge"),
     ("sFlowParseErrors", "parse_errors", "counter"),
@@ -44,17 +52,25 @@ def analyzer_text(statistics: Mapping[str, Any]) -> str:
     for key, name, kind in ANALYZER:
         if _is_number(statistics.get(key)):
             out.append(f"# TYPE sflow_analyzer_{name} {kind}\nsflow_analyzer_{name} {statistics[key]}\n")
+    if memory := statistics.get("memory"):
+        for name, key in (("used", "used"), ("max", "most")):
+            out.append(f"# TYPE sflow_analyzer_memory_{name}_bytes gauge\n")
+            for store, held in memory["stores"].items():
+                out.append(f'sflow_analyzer_memory_{name}_bytes{{store="{store}"}} {held[key]}\n')
     if faults := statistics.get("faults"):
         out.append("# TYPE sflow_analyzer_faults counter\n")
         out.extend(f'sflow_analyzer_faults{{kind="{_escaped(kind)}"}} {count}\n' for kind, count in faults.items())
     return "".join(out)
 
 
-def metrics_text(cells: Iterable[Cell], naming: Iterable[Cell]) -> str:
-    """One line per numeric metric and data source. `cells` and `naming` (LABEL_METRICS) are those of Engine.dump."""
+def metrics_text(cells: Iterable[Cell], naming: Iterable[Cell]) -> Turns[str]:
+    """One line per numeric metric and data source, in turns. `cells` and `naming` (LABEL_METRICS) are those of
+    Engine.dump."""
     ifnames, hosts = _names(naming)
     by_metric: dict[str, dict[str, Any]] = {}
-    for cell in cells:
+    for number, cell in enumerate(cells):
+        if number % TURN == 0:
+            yield
         if not _is_number(cell.value):
             continue
         labels = {
@@ -69,7 +85,9 @@ def metrics_text(cells: Iterable[Cell], naming: Iterable[Cell]) -> str:
     out = []
     for name in sorted(by_metric):
         out.append(f"# TYPE {name} gauge\n")
-        out.extend(f"{name}{{{labels}}} {value}\n" for labels, value in by_metric[name].items())
+        for some in pieces(list(by_metric[name].items()), TURN):
+            out.append("".join(f"{name}{{{labels}}} {value}\n" for labels, value in some))
+            yield
     return "".join(out)
 
 

@@ -1,8 +1,10 @@
 """The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
 Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py). It
-keeps no state but the topology version. Handlers run in the event loop, one at a time, so a name that was looked up
-still exists in the next line. Only /events/json waits (longpoll.py).
+keeps no state but the topology version. Handlers run in the event loop; what may take long is done there in turns
+(`asked`, `answer_long`), and others are served in between: a thread would have to share the interpreter with the loop,
+which then waits for it at every step, and could not be ended when its client has left. Only /events/json waits
+(longpoll.py).
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
 413 for too long a body. Who may ask at all is the business of documents.httpguard. A bug in a handler is a fault
@@ -15,16 +17,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from analytics import topology
@@ -49,7 +51,9 @@ from analytics.events.thresholds import Threshold
 from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
-from analytics.metrics.metrics import InvalidQuery
+from analytics.memory import TOPOLOGY_FACTOR
+from analytics.metrics.metrics import InvalidQuery, parse_name
+from analytics.turns import Turns, pieces
 from documents.httpguard import LOCAL, Access
 from documents.printable import printable
 
@@ -60,23 +64,27 @@ MAX_TOPOLOGY = 4 * 1024 * 1024  # bytes: about 100,000 ports with ifIndex, or ha
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
-MAX_THRESHOLDS = 1000
 MAX_NOTES = 10  # lines that one topology may write into the log
 MAX_REFUSAL = 300  # characters
+MAX_FLOWS = 50_000  # of one answer
+PIECE = 500  # items of a long answer that are made at a time: about 1 ms
+
+T = TypeVar("T")
 
 
 class Api:
-    """The handlers. `clock` gives seconds since the epoch; it is read once per request."""
+    """The handlers. `clock` is the one of the engine's datagrams; it is read once per request."""
 
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
         self.engine = engine
         self.version = version
         self.clock = clock
         self.polls = LongPolls(engine.wait_fd())
+        self._turn = asyncio.Lock()
+        self._putting_topology = asyncio.Lock()
         self.vitals = Vitals()
         self.topology = topology.Topology()
         self.topology_version = 0
-        self.changing_topology = asyncio.Lock()
         self._warned_of_n = False
 
     # The program itself
@@ -96,8 +104,10 @@ class Api:
 
     async def get_agents(self, request: Request) -> Response:
         now, wanted = self.clock(), request.query_params.getlist("agent")
-        agents = {name: agent for name, agent in self.engine.agents().items() if not wanted or name in wanted}
-        return answer({name: answers.agent(agent, now) for name, agent in agents.items()})
+        found = await self.asked(request, self.engine.agents_in_turns(wanted))
+        return self.answer_long(
+            list(found.items()), lambda some: {name: answers.agent(agent, now) for name, agent in some}
+        )
 
     # Flows
 
@@ -109,7 +119,7 @@ class Api:
 
     async def put_flow(self, request: Request) -> Response:
         name = request.path_params["name"]
-        self.engine.set_flow(name, await spec_of(request, f"flow '{name}'"))
+        await self.done(self.engine.set_flow_in_turns(name, await spec_of(request, f"flow '{name}'")))
         return NO_CONTENT
 
     async def delete_flow(self, request: Request) -> Response:
@@ -127,16 +137,16 @@ class Api:
     async def get_active_flows(self, request: Request) -> Response:
         self.existing_flow(request)
         self.note_n(request)
-        flows = self.engine.active_flows(
+        turns = self.engine.active_flows_in_turns(
             words(request, "agent"),
             request.path_params["name"],
             self.clock(),
-            max_flows=number(request, "maxFlows", 100, most=MAX_COUNT),
+            max_flows=number(request, "maxFlows", 100, most=MAX_FLOWS),
             min_value=number(request, "minValue", 0.0, least=-LARGEST),
             mode=choice(request, "aggMode", Mode.MAX),
             pattern=pattern(request, "filter"),
         )
-        return answer([answers.active_flow(flow) for flow in flows])
+        return self.answer_long(await self.asked(request, turns), lambda some: [*map(answers.active_flow, some)])
 
     def note_n(self, request: Request) -> None:
         """A common mistake, which changes nothing; logged once so that it can be found."""
@@ -151,7 +161,8 @@ class Api:
         if self.engine.flow(name) is None:
             raise HTTPException(404, f"no flow '{name}'")
         key = required(request, "key")
-        value = self.engine.flow_value(words(request, "agent"), source, name, key, self.clock())
+        turns = self.engine.flow_value_in_turns(words(request, "agent"), source, name, key, self.clock())
+        value = await self.asked(request, turns)
         if value is None:
             raise HTTPException(404, f"data source '{source}' has no flow '{name}' with key '{key}'")
         return answer(value)
@@ -159,8 +170,8 @@ class Api:
     async def get_flow_locations(self, request: Request) -> Response:
         self.existing_flow(request)
         name, key = request.path_params["name"], required(request, "key")
-        found = self.engine.flow_locations(words(request, "agent"), name, key, self.clock())
-        return answer([answers.location(place) for place in found])
+        turns = self.engine.flow_locations_in_turns(words(request, "agent"), name, key, self.clock())
+        return self.answer_long(await self.asked(request, turns), lambda some: [*map(answers.location, some)])
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
@@ -168,33 +179,75 @@ class Api:
     # Metrics
 
     async def get_metric_names(self, request: Request) -> Response:
-        return answer(self.engine.metric_names(self.clock()))
+        return answer(await self.asked(request, self.engine.metric_names_in_turns(self.clock())))
 
     async def get_metrics_of(self, request: Request) -> Response:
         agent = request.path_params["agent"]
-        metrics = self.engine.metrics_of(agent, self.clock())
+        metrics = await self.asked(request, self.engine.metrics_of_in_turns(agent, self.clock()))
         if metrics is None:
             raise HTTPException(404, f"no agent '{agent}'")
-        return answer(metrics)
+        return self.answer_long(list(metrics.items()), dict)
 
     async def get_metric(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        return answer([answers.statistic(found, now) for found in self.engine.metric(agents, names, filters, now)])
+        found = await self.asked(request, self.engine.metric_in_turns(agents, names, filters, now))
+        return answer([answers.statistic(each, now) for each in found])
 
     async def get_table(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        rows = self.engine.table(agents, names, filters, now)
-        return answer([[answers.metric(cell, now) for cell in row] for row in rows])
+        rows = await self.asked(request, self.engine.table_in_turns(agents, names, filters, now))
+        return self.answer_long(rows, lambda some: [[answers.metric(cell, now) for cell in row] for row in some])
 
     async def get_dump(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        return answer([answers.metric(cell, now) for cell in self.engine.dump(agents, names, filters, now)])
+        cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
+        return self.answer_long(cells, lambda some: [answers.metric(cell, now) for cell in some])
 
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        cells = self.engine.dump(agents, names, filters, now)
-        naming = self.engine.dump(agents, list(prometheus.LABEL_METRICS), {}, now)
-        return PlainTextResponse(prometheus.metrics_text(cells, naming))
+        cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
+        labels = self.engine.dump_in_turns(agents, list(prometheus.LABEL_METRICS), {}, now)
+        naming = await self.asked(request, labels)
+        return PlainTextResponse(await self.asked(request, prometheus.metrics_text(cells, naming)))
+
+    # Long answers
+
+    async def asked(self, request: Request, turns: Turns[T]) -> T:
+        """The answer of the engine; ClientDisconnect when nobody waits for it any more."""
+        return await self.done(turns, request.is_disconnected)
+
+    async def done(self, turns: Turns[T], is_over: Callable[[], Awaitable[bool]] | None = None) -> T:
+        """The result of the engine's work, with other requests served between its turns. Of all who wait here one at a
+        time takes its next turn, so a short request never waits for more than one."""
+        with contextlib.closing(turns):
+            while True:
+                try:
+                    next(turns)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                await self.pause()
+                if is_over is not None and await is_over():
+                    raise ClientDisconnect
+
+    async def pause(self) -> None:
+        async with self._turn:
+            await asyncio.sleep(0)
+
+    def answer_long(self, items: Sequence[T], words: Callable[[Sequence[T]], object]) -> Response:
+        """JSON of a list or an object, made piece by piece as it is sent when it is long; a client that leaves ends it.
+        `words`: some of the items as they are answered."""
+        if len(items) <= PIECE:
+            return answer(words(items))
+
+        async def parts() -> AsyncIterator[bytes]:
+            for place, some in enumerate(pieces(items, PIECE)):
+                text = encoded(words(some))
+                yield text[:-2] if place == 0 else b"," + text[1:-2]
+                await self.pause()
+            yield text[-2:]
+
+        return StreamingResponse(parts(), media_type="application/json")
 
     def selection(self, request: Request) -> tuple[list[str], list[str], dict[str, list[str]], float]:
         """Agents, metrics, data-source filters (all query parameters) and now."""
@@ -212,12 +265,10 @@ class Api:
 
     async def put_threshold(self, request: Request) -> Response:
         name = request.path_params["name"]
-        known = self.engine.thresholds()
-        if name not in known and len(known) >= MAX_THRESHOLDS:
-            raise HTTPException(400, f"threshold '{name}': there are {MAX_THRESHOLDS} already, no more are possible")
-        self.engine.set_threshold(name, await spec_of(request, f"threshold '{name}'"))
-        metric = self.existing_threshold(request).metric
-        if metric not in self.engine.flows() and metric not in self.engine.metric_names(self.clock()):
+        spec = await spec_of(request, f"threshold '{name}'")
+        await self.done(self.engine.set_threshold_in_turns(name, spec))
+        metric = parse_name(str(spec["metric"])).metric
+        if not self.engine.provides(metric):
             log.warning("threshold '%s' is on metric '%s', which no flow and no counter provides so far", name, metric)
         return NO_CONTENT
 
@@ -249,20 +300,17 @@ class Api:
 
     async def put_topology(self, request: Request) -> Response:
         body = await body_of(request, "topology", MAX_TOPOLOGY)
-        async with self.changing_topology:  # in a thread, because a large one takes long; one at a time for its memory
-            wanted = await asyncio.to_thread(topology_of, body)
-            self.use_topology(wanted)
+        async with self._putting_topology:  # the engine's and ours are the same one, whoever comes meanwhile
+            wanted = await asyncio.to_thread(topology_of, body)  # which takes long for a large one
+            if wanted.document != self.topology.document:
+                await self.done(self.engine.set_topology_in_turns(wanted, TOPOLOGY_FACTOR * len(body)))
+                self.topology = wanted
+                self.topology_version += 1
+                for note in wanted.notes[:MAX_NOTES]:
+                    log.warning("topology: %s", note)
+                if len(wanted.notes) > MAX_NOTES:
+                    log.warning("topology: %d more like these", len(wanted.notes) - MAX_NOTES)
         return NO_CONTENT
-
-    def use_topology(self, wanted: topology.Topology) -> None:
-        if wanted.document != self.topology.document:
-            self.engine.set_topology(wanted)
-            self.topology = wanted
-            self.topology_version += 1
-            for note in wanted.notes[:MAX_NOTES]:
-                log.warning("topology: %s", note)
-            if len(wanted.notes) > MAX_NOTES:
-                log.warning("topology: %d more like these", len(wanted.notes) - MAX_NOTES)
 
 
 def topology_of(body: bytes) -> topology.Topology:
@@ -274,7 +322,11 @@ def topology_of(body: bytes) -> topology.Topology:
 
 def answer(value: object) -> Response:
     """JSON, indented by one: people read it with curl as often as programs do."""
-    return Response(msgspec.json.format(msgspec.json.encode(value), indent=1), media_type="application/json")
+    return Response(encoded(value), media_type="application/json")
+
+
+def encoded(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1)
 
 
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -322,7 +374,9 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
     return get_page
 
 
-def build(engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.time) -> Starlette:
+def build(
+    engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
+) -> Starlette:
     """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
@@ -346,7 +400,7 @@ def build(engine: Engine, *, version: str, access: Access = LOCAL, clock: Callab
             ShuttingDown: shutting_down,
         },
     )
-    app.state.polls = api.polls
+    app.state.polls, app.state.api = api.polls, api
     return app
 
 

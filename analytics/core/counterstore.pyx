@@ -23,6 +23,7 @@ from analytics.core.wire.xdr cimport Window, be32, left
 cdef enum:
     MOST_BODY = 4096                                # bytes of a record; the longest of fixed size has 144
     QUEUE = 1003                                    # queue_length: a port sends one per queue
+    MOST_OF_SOURCE = 1 << 18                        # bytes of one data source: all queues take half of it
     MOST_QUEUES = 256                               # of a port; metrics are named after them
     FAR = 65536                                     # a sequence that jumps further is another epoch's
     UPTIME_SLACK_MS = 60000                         # so much further than twice ours may an agent's clock go
@@ -89,8 +90,9 @@ cdef class CounterStore:
     def __cinit__(self, uint64_t max_bytes):
         self.max_bytes = max_bytes
         self.watched = <uint8_t*>calloc(COUNTER_TABLE.count, 1)
+        self.sent = <uint8_t*>calloc(COUNTER_TABLE.count, 1)
         self.changed = <uint32_t*>malloc(MOST_CHANGED * sizeof(uint32_t))
-        if not (self.watched and self.changed):
+        if not (self.watched and self.sent and self.changed):
             raise MemoryError
 
     def __dealloc__(self):
@@ -99,6 +101,7 @@ cdef class CounterStore:
             free(self.by_source[source].entries)
         free(self.by_source)
         free(self.watched)
+        free(self.sent)
         free(self.changed)
 
     cdef uint32_t keep(self, uint32_t source, const CounterSample* sample, uint32_t uptime, double now) noexcept nogil:
@@ -138,6 +141,7 @@ cdef class CounterStore:
                 counters.sequence, counters.uptime, counters.updated = sample.sequence, uptime, now
                 counters.version += 1
             interval = max(interval, write(entry, counters.epoch, record.at, length, now))
+            self.sent[entry.row] = 1
             if self.watched[entry.row]:
                 self.note_changed(source)
         if interval > 0.0:
@@ -192,7 +196,7 @@ cdef class CounterStore:
     cdef bint grow(self, Counters* counters, uint64_t more) noexcept nogil:
         """Make counters `more` bytes longer; 0 at the bound."""
         cdef uint8_t* grown
-        if self.bytes + more > self.max_bytes:
+        if self.bytes + more > self.max_bytes or counters.used + more > MOST_OF_SOURCE:
             return 0
         grown = <uint8_t*>realloc(counters.entries, counters.used + more)
         if grown == NULL:
@@ -248,9 +252,25 @@ cdef class CounterStore:
                 raise KeyError((enterprise, form))
             self.watched[row - COUNTER_TABLE.rows] = 1
 
-    def sources(self) -> list[int]:
-        """The data sources that sent counters."""
-        return [source for source in range(self.capacity) if self.by_source[source].used]
+    def drop(self, sources) -> None:
+        """Forget data sources that are gone; whoever gets their indexes begins anew."""
+        cdef uint32_t source
+        for source in sources:
+            if source < self.capacity:
+                self.forget(&self.by_source[source])
+
+    def sources(self, uint32_t first, uint32_t count) -> list[int]:
+        """Those of `count` data sources from `first` on that sent counters."""
+        return [source for source in range(first, min(first + count, self.capacity)) if self.by_source[source].used]
+
+    def has(self, tags) -> bool:
+        """Whether any data source sent one of these records since the start."""
+        cdef const Row* row
+        for enterprise, form in tags:
+            row = find(&COUNTER_TABLE, enterprise << 12 | form)
+            if row != NULL and self.sent[row - COUNTER_TABLE.rows]:
+                return True
+        return False
 
     def version(self, uint32_t source) -> int:
         """A number that changes with every sample of a data source; 0 when nothing is known of it."""

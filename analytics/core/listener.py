@@ -18,10 +18,10 @@ Crossing = tuple[FlowCache, int, int, int, bytes, float, float]
 
 
 class Listener(Protocol):
-    """Takes what needs Python. Agents and data sources are indexes of the ledger; `now` is epoch seconds."""
+    """Takes what needs Python. Agents and data sources are indexes of the ledger; `now` is that of the batch."""
 
     def on_new_source(self, source: int) -> None:
-        """A data source that was never seen before; called in order of their indexes, before anything else of it."""
+        """A data source that was never seen before; called before anything else of it."""
 
     def on_counters(self, source: int, now: float) -> None:
         """Counter records that CounterStore.watch names came from a data source."""
@@ -29,8 +29,9 @@ class Listener(Protocol):
     def on_named_counters(self, source: int, uptime: int, metrics: list[Metric], now: float) -> None:
         """Metrics of a data source with a name of its own (rtmetric); `uptime` of the agent in ms."""
 
-    def compute_key(self, cache: FlowCache, agent: int, raw: bytes) -> int:
-        """The key id of raw fields, as flows/flowkeys.pyx lays them out, never seen before; 0: not counted."""
+    def compute_key(self, cache: FlowCache, agent: int, raw: bytes) -> int | None:
+        """The key id of raw fields, as flows/flowkeys.pyx lays them out, never seen before; 0: not counted, None:
+        refused, ask again."""
 
     def on_limits_crossed(self, crossings: list[Crossing]) -> None:
         """Rates that crossed a limit, in the order in which they did."""

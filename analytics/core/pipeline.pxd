@@ -1,7 +1,7 @@
 """The native journey of a batch of datagrams; receive.pyx enters it without the GIL."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from analytics.core.flows.classifier cimport Classifier
 from analytics.core.counterstore cimport CounterStore
@@ -41,12 +41,13 @@ cdef class Pipeline:
 
     cdef void acquire(self) noexcept nogil
     cdef void release(self) noexcept nogil
+    cdef void take(self, const Slice* slices, uint32_t count, double now) noexcept nogil
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil
     cdef void datagram(self, const Slice* slice, double now) noexcept nogil
-    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t epoch,
+    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint16_t epoch,
                    double now) noexcept nogil
     cdef void defer_rtmetric(self, uint32_t agent, const Datagram* head, const CounterSample* sample) noexcept nogil
-    cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t epoch,
+    cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint16_t epoch,
                     double now) noexcept nogil
     cdef void settle(self, double now) noexcept
     cdef int settle_sources(self, double now) except -1

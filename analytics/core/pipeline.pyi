@@ -10,7 +10,9 @@ from analytics.core.listener import Listener
 
 @final
 class Pipeline:
-    def __new__(cls, seed: int, max_counter_bytes: int) -> Self: ...
+    def __new__(
+        cls, seed: int, max_agents: int, max_sources: int, max_ledger_bytes: int, max_counter_bytes: int
+    ) -> Self: ...
     @property
     def ledger(self) -> Ledger: ...
     @property

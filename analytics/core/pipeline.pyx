@@ -2,15 +2,15 @@
 
 What needs Python is deferred and settled once per batch, with the GIL: data sources never seen before, computed keys
 never seen before, limits that were crossed, rtmetric samples, and counter samples that a threshold watches (all others
-are only copied: counterstore.pyx). The lock is held for one batch and is fair: the thread that waits at the turnstile
-is next, so a query waits for one batch even when datagrams never stop. Rule: no thread waits for the lock while it
-holds the GIL; so the thread that holds the lock may take the GIL.
+are only copied: counterstore.pyx). The lock is held for one batch, or a part of it, and is fair: the thread that waits
+at the turnstile is next, so a query waits for one batch even when datagrams never stop. Rule: no thread waits for the
+lock while it holds the GIL; so the thread that holds the lock may take the GIL.
 
 The listener (listener.py) is called with lock and GIL held.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -19,9 +19,9 @@ from analytics.core.dissect.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, 
 from analytics.core.dissect.records cimport describe_records
 from analytics.core.dissect.walk cimport dissect
 from analytics.core.flows.classifier cimport Classifier, UnderWay
-from analytics.core.flows.table cimport fetch
+from analytics.core.table cimport fetch
 from analytics.core.ledger cimport (
-    DUPLICATE, IN_ORDER, NO_INDEX, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, Agent, Ledger, Order,
+    DUPLICATE, IN_ORDER, MOST_FRESH, NO_INDEX, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, Agent, Ledger, Order,
 )
 from analytics.core.wire.sflow cimport (
     ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample, Datagram, FlowSample, Opened,
@@ -36,7 +36,9 @@ cdef enum:
     TEXT_CAPACITY = 1 << 20
     LINE = 64                                       # bytes of a cache line
     FETCHED = 1536                                  # a datagram's bytes fetched in advance: most are no longer
-    BATCH = 256                                     # datagrams fed from Python per turn of the lock
+    BATCH = 256                                     # datagrams fed from Python at a time
+    FEW_DEFINITIONS = 6                             # with so many or fewer a batch is taken in one turn,
+    LEAST_AT_ONCE = 4                               # never are fewer datagrams
     INTERNAL = 0x3FFFFFFF                           # interface value: the device itself
 
 
@@ -49,12 +51,14 @@ cdef inline void fetch_datagram(const Slice* slice) noexcept nogil:
 
 
 cdef class Pipeline:
-    """`seed` of all hashes; `max_counter_bytes` bounds the counter records. A context manager: it holds the lock."""
+    """`seed` of all hashes; `max_ledger_bytes` bounds the sequence numbers, `max_counter_bytes` the counter records. A
+    context manager: it holds the lock."""
 
-    def __cinit__(self, uint64_t seed, uint64_t max_counter_bytes):
-        self.ledger = Ledger(seed)
+    def __cinit__(self, uint64_t seed, uint32_t max_agents, uint32_t max_sources, uint64_t max_ledger_bytes,
+                  uint64_t max_counter_bytes):
+        self.ledger = Ledger(seed, max_agents, max_sources, max_ledger_bytes)
         self.counters = CounterStore(max_counter_bytes)
-        self.classifier = Classifier(seed)
+        self.classifier = Classifier(self.ledger, seed)
         pthread_mutex_init(&self.turnstile, NULL)
         pthread_mutex_init(&self.mutex, NULL)
         self.rtmetrics = <DeferredMetrics*>malloc(MOST_RTMETRICS * sizeof(DeferredMetrics))
@@ -106,9 +110,7 @@ cdef class Pipeline:
                     raise TypeError("a datagram is bytes")
                 slices[i] = Slice(<const uint8_t*>PyBytes_AS_STRING(datagram), PyBytes_GET_SIZE(datagram), address)
             with nogil:
-                self.acquire()
-                self.batch(slices, count, now)
-                self.release()
+                self.take(slices, count, now)
             self.raise_failure()
 
     def raise_failure(self) -> None:
@@ -116,6 +118,19 @@ cdef class Pipeline:
         failure, self.failure = self.failure, None
         if failure is not None:
             raise failure
+
+    cdef void take(self, const Slice* slices, uint32_t count, double now) noexcept nogil:
+        """Take datagrams, of which as many in one turn of the lock as take about a millisecond: the fewer, the more
+        definitions there are."""
+        cdef uint32_t first = 0, some
+        cdef uint32_t definitions = max(<uint32_t>FEW_DEFINITIONS, self.classifier.slot_count)
+        cdef uint32_t most = max(<uint32_t>LEAST_AT_ONCE, count * FEW_DEFINITIONS // definitions)
+        while first < count:
+            some = min(most, count - first)
+            self.acquire()
+            self.batch(slices + first, some, now)
+            self.release()
+            first += some
 
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil:
         """Take a batch; the lock is held. Settles with the GIL only if something needs it."""
@@ -126,14 +141,14 @@ cdef class Pipeline:
                 fetch_datagram(&slices[i + 1])
             self.datagram(&slices[i], now)
             if (self.counters.changed_count * 2 >= MOST_CHANGED or self.rtmetric_count * 2 >= MOST_RTMETRICS
-                    or self.text_used * 2 >= TEXT_CAPACITY or self.classifier.is_half_full()):
+                    or self.text_used * 2 >= TEXT_CAPACITY or self.ledger.fresh_count * 2 >= MOST_FRESH
+                    or self.classifier.is_half_full()):
                 self.classifier.finish(now)
                 with gil:
                     self.settle(now)
         self.classifier.finish(now)
         if (self.classifier.deferred_count or self.classifier.crossings.count or self.counters.changed_count
-                or self.rtmetric_count
-                or self.classifier.announced < self.ledger.source_count):
+                or self.rtmetric_count or self.ledger.fresh_count):
             with gil:
                 self.settle(now)
 
@@ -142,7 +157,8 @@ cdef class Pipeline:
         cdef FlowSample flow
         cdef CounterSample counters
         cdef SampleKind kind
-        cdef uint32_t agent, epoch = 0
+        cdef uint32_t agent
+        cdef uint16_t epoch = 0
         cdef Agent* state
         cdef Opened opened = open_datagram(&head, slice.at, slice.length)
         self.bytes += slice.length
@@ -155,7 +171,6 @@ cdef class Pipeline:
             return
         agent = self.ledger.agent(head.agent, now)
         if agent == NO_INDEX:
-            self.overflow += 1
             return
         state = &self.ledger.agents[agent]
         state.bytes += slice.length
@@ -175,27 +190,27 @@ cdef class Pipeline:
                 state.skipped += 1
         state.faults += head.faults
 
-    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint32_t epoch,
+    cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint16_t epoch,
                    double now) noexcept nogil:
         """Account for a flow sample or a discard, find its headers, give it to every definition that takes such."""
         cdef uint32_t kind = sample.source_class, index = sample.source_index, source
         cdef UnderWay* it
         cdef Direction direction = UNKNOWN
-        self.ledger.sample(agent, head, epoch, kind, index, sample.sequence, sample.drops,
-                           OF_DISCARDS if sample.discard else OF_FLOWS)
         if kind == 2 and sample.in_format == 0 and sample.in_value not in (0, INTERNAL):
             kind, index = 0, sample.in_value        # one sampler for a whole switch (Open vSwitch): the input port
         if kind == 0 and sample.in_format == 0 and sample.in_value == index:
             direction = INGRESS
         elif kind == 0 and sample.out_format == 0 and sample.out_value == index:
             direction = EGRESS
-        source = self.ledger.source(agent, kind, index)
+        source = self.ledger.source(agent, kind, index, now)
         if source == NO_INDEX:
-            self.overflow += 1
             return
+        self.ledger.sample(agent, head, epoch, sample.source_class, sample.source_index, sample.sequence,
+                           sample.drops, OF_DISCARDS if sample.discard else OF_FLOWS)
         self.ledger.sources[source].last_flow = now
         it = self.classifier.free_slot()
         it.agent, it.source, it.rate = agent, source, sample.rate if sample.rate else 1
+        it.serial, it.announced = self.ledger.agents[agent].serial, self.ledger.sources[source].announced
         describe(&it.fields, sample.frame_length, sample.stripped, sample.in_format, sample.in_value,
                  sample.out_format, sample.out_value, direction)
         if sample.switched:
@@ -208,16 +223,16 @@ cdef class Pipeline:
         else:
             self.classifier.take(it, now)
 
-    cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint32_t epoch,
+    cdef void count(self, uint32_t agent, const Datagram* head, const CounterSample* sample, uint16_t epoch,
                     double now) noexcept nogil:
         """Account for a counter sample and keep its records."""
         cdef Agent* state = &self.ledger.agents[agent]
-        cdef uint32_t source = self.ledger.source(agent, sample.source_class, sample.source_index)
-        cdef Order order = self.ledger.sample(agent, head, epoch, sample.source_class, sample.source_index,
-                                              sample.sequence, 0, OF_COUNTERS)
+        cdef uint32_t source = self.ledger.source(agent, sample.source_class, sample.source_index, now)
+        cdef Order order
         if source == NO_INDEX:
-            self.overflow += 1
             return
+        order = self.ledger.sample(agent, head, epoch, sample.source_class, sample.source_index, sample.sequence, 0,
+                                   OF_COUNTERS)
         self.ledger.sources[source].last_counter = now
         if order == IN_ORDER:                       # else newer values are known already
             state.faults += self.counters.keep(source, sample, head.uptime, now)
@@ -246,10 +261,11 @@ cdef class Pipeline:
         self.counters.clear_changed()
 
     cdef int announce_sources(self) except -1:
-        cdef uint32_t source
-        for source in range(self.classifier.announced, self.ledger.source_count):
-            self.classifier.announced = source + 1
-            self.listener.on_new_source(source)
+        cdef uint32_t i, count = self.ledger.fresh_count
+        self.ledger.fresh_count = 0
+        for i in range(count):
+            self.ledger.sources[self.ledger.fresh[i]].announced = 1
+            self.listener.on_new_source(self.ledger.fresh[i])
         return 0
 
     cdef int settle_sources(self, double now) except -1:
@@ -271,7 +287,7 @@ cdef class Pipeline:
         if sample is None:
             return 1
         name, metrics, faults = sample
-        source = self.ledger.named_source(agent, name)
+        source = self.ledger.named_source(agent, name, now)
         if source == NO_INDEX:
             self.overflow += 1
             return faults
@@ -284,5 +300,6 @@ cdef class Pipeline:
         """Cumulative counters of everything that came in."""
         return {"bytes": self.bytes, "datagrams": self.datagrams, "not_sflow": self.not_sflow,
                 "other_version": self.other_version, "overflow": self.overflow,
+                "agents_refused": self.ledger.agents_refused, "sources_refused": self.ledger.sources_refused,
                 "events_lost": self.classifier.crossings.lost, "by_microflow": self.classifier.by_microflow,
                 "counter_records": self.counters.records, "counter_refused": self.counters.refused}

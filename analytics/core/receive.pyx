@@ -1,11 +1,11 @@
 """Receive datagrams and run them through the pipeline, without the GIL: the only native file that uses the operating
 system but for sender.pyx, which is the benchmark's.
 
-A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one clock reading per batch, one turn
-of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or when something went
-wrong. What the kernel dropped because the socket's buffer was full is reported by SO_RXQ_OVFL control messages, with
-the next datagram that got through. Datagrams of senders that are not on the list, if there is one, are counted and not
-read further.
+A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one reading of the monotonic clock per
+batch, one or a few turns of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or
+when something went wrong. What the kernel dropped because the socket's buffer was full is reported by SO_RXQ_OVFL
+control messages, with the next datagram that got through. Datagrams of senders that are not on the list, if there is
+one, are counted and not read further.
 `Drain` is the same without pipeline: what the engine is measured against.
 """
 
@@ -99,7 +99,7 @@ cdef extern from *:
 
     static double howdah_clock(void) {
         struct timespec t;
-        clock_gettime(CLOCK_REALTIME, &t);
+        clock_gettime(CLOCK_MONOTONIC, &t);       /* a step of the wall clock changes no rate */
         return t.tv_sec + t.tv_nsec * 1e-9;
     }
 
@@ -201,9 +201,7 @@ cdef class Receiver:
             self.dropped += <uint32_t>(dropped - self.overflow)
             self.overflow = dropped
         if taken:
-            self.pipeline.acquire()
-            self.pipeline.batch(slices, taken, now)
-            self.pipeline.release()
+            self.pipeline.take(slices, taken, now)
         self.batches += 1
         self.datagrams += taken
         self.refused += count - taken

@@ -34,6 +34,9 @@ class EventLog:
         self._log: deque[Event] = deque(maxlen=most)
         self.generated = 0
 
+    def __len__(self) -> int:
+        return len(self._log)
+
     def add(self, event: Event) -> int:
         """Number an event and keep it."""
         self.generated += 1

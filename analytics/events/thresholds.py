@@ -1,15 +1,14 @@
-"""Thresholds (sflow-rt-api.md 3): what they say, which data sources they watch, and their state for counter metrics.
+"""Thresholds (sflow-rt-api.md 3): what they say, and which data sources they watch.
 
-On flow metrics the native core checks every update (core/flows/flowcache.pyx). Counter metrics change seldom, so
-CounterWatch does the same in Python: one event when the metric rises above the value, the next only after it stayed at
-or below the value for `timeout` seconds.
+On flow metrics the native core checks every update (core/flows/flowcache.pyx); counter metrics, which change seldom,
+are watched in Python (counterwatches.py).
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from analytics.flows.definitions import check_name
@@ -71,23 +70,3 @@ def _number(name: str, word: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
         raise InvalidDefinition(f"threshold {name!r}: attribute {word!r} is missing or not a number: {value!r}")
     return value
-
-
-@dataclass
-class CounterWatch:
-    """The state of one threshold over counter metrics, per (agent, data source)."""
-
-    threshold: Threshold
-    _below_since: dict[tuple[str, str], float | None] = field(default_factory=dict)  # None: still above
-
-    def update(self, agent: str, source: str, value: float, now: float) -> bool:
-        """A new value; True when it makes an event."""
-        where = (agent, source)
-        if value <= self.threshold.value:
-            if where in self._below_since and self._below_since[where] is None:
-                self._below_since[where] = now
-            return False
-        since = self._below_since.get(where)
-        armed = where not in self._below_since or (since is not None and now - since >= self.threshold.timeout)
-        self._below_since[where] = None
-        return armed

@@ -1,33 +1,37 @@
-"""Thresholds at work: each is a limit of a flow's cache in the native core, or a CounterWatch; crossings become events.
+"""Thresholds at work: each is a limit of a flow's cache in the native core, or one of CounterWatches; crossings become
+events.
 
 The engine calls everything here with the pipeline's lock held. A threshold whose metric is not a flow waits for
-counters of that name; when a flow of that name is defined, it becomes a limit of it.
+counters of that name; when a flow of that name is defined, it becomes a limit of it. What happens per batch costs by
+the thresholds concerned, not by all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.listener import Crossing
+from analytics.events.counterwatches import CounterWatches
 from analytics.events.log import Event
-from analytics.events.thresholds import CounterWatch, Threshold
+from analytics.events.thresholds import Threshold
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
-from analytics.metrics.directory import DataSource, Directory
+from analytics.metrics.directory import GONE, DataSource, Directory
 from analytics.metrics.metrics import Name, parse_name
+
+MAX_THRESHOLDS = 10_000
 
 
 @dataclass
 class _Watch:
-    """One threshold: limit `index` of `cache`, else `counters`."""
+    """One threshold: limit `index` of `cache`, else one of the counters'."""
 
     threshold: Threshold
     pin: Name
-    counters: CounterWatch | None
     cache: FlowCache | None = None
     index: int = 0
 
@@ -39,42 +43,57 @@ class _Watch:
 class Watches:
     """All thresholds. `emit` takes the events, which have no id yet."""
 
-    def __init__(self, directory: Directory, cells: Cells, emit: Callable[[Event], None]) -> None:
+    def __init__(self, directory: Directory, cells: Cells, emit: Callable[[Event], None], most_states: int) -> None:
         self._directory = directory
         self._cells = cells
         self._emit = emit
         self._watches: dict[str, _Watch] = {}
+        self._limits: dict[tuple[FlowCache, int], _Watch] = {}
+        self.counters = CounterWatches(partial(cells.attribute, None), most_states)
 
     def thresholds(self) -> dict[str, Threshold]:
         """Every threshold, by name."""
         return {name: watch.threshold for name, watch in self._watches.items()}
 
-    def set(self, threshold: Threshold, caches: dict[str, FlowCache]) -> None:
-        """Watch it, instead of an older threshold of that name."""
-        watch = _Watch(threshold, parse_name(threshold.metric), CounterWatch(threshold))
+    def set(self, threshold: Threshold, caches: dict[str, FlowCache]) -> bool:
+        """Watch it, instead of an older threshold of that name. Answers whether data sources must be passed through
+        its filter now (`source_changed`)."""
+        watch = _Watch(threshold, parse_name(threshold.metric))
+        if threshold.name not in self._watches and len(self._watches) == MAX_THRESHOLDS:
+            raise InvalidDefinition(f"threshold {threshold.name!r}: more than {MAX_THRESHOLDS} thresholds")
         self.drop(threshold.name)
         if watch.pin.metric in caches:
             self._attach(watch, caches[watch.pin.metric])
+        else:
+            self.counters.add(threshold)
         self._watches[threshold.name] = watch
+        return watch.cache is not None and watch.filtered
 
     def drop(self, name: str) -> bool:
         """Stop watching; False if there is no such threshold."""
         watch = self._watches.pop(name, None)
-        if watch is not None and watch.cache is not None:
+        if watch is None:
+            return False
+        self.counters.drop(watch.threshold)
+        if watch.cache is not None:
             watch.cache.drop_limit(watch.index)
-        return watch is not None
+            del self._limits[watch.cache, watch.index]
+        return True
 
-    def flow_set(self, name: str, cache: FlowCache) -> None:
-        """A flow begins: its thresholds watch it."""
-        for watch in self._watches.values():
-            if watch.pin.metric == name:
-                self._attach(watch, cache)
+    def flow_set(self, name: str, cache: FlowCache) -> bool:
+        """A flow begins: its thresholds watch it. Answers as `set` does."""
+        attached = [watch for watch in self._watches.values() if watch.pin.metric == name]
+        for watch in attached:
+            self._attach(watch, cache)
+            self.counters.drop(watch.threshold)
+        return any(watch.filtered for watch in attached)
 
     def flow_cleared(self, cache: FlowCache) -> None:
         """A flow ends, and its limits with it."""
-        for watch in self._watches.values():
-            if watch.cache is cache:
-                watch.cache, watch.counters = None, CounterWatch(watch.threshold)
+        for watch in [watch for limit, watch in self._limits.items() if limit[0] is cache]:
+            del self._limits[cache, watch.index]
+            watch.cache = None
+            self.counters.add(watch.threshold)
 
     def _attach(self, watch: _Watch, cache: FlowCache) -> None:
         threshold = watch.threshold
@@ -82,49 +101,43 @@ class Watches:
             index = cache.add_limit(threshold.value, threshold.timeout, threshold.by_flow, watch.filtered)
         except OverflowError as error:
             raise InvalidDefinition(f"threshold {threshold.name!r}: {error}") from None
-        watch.cache, watch.index, watch.counters = cache, index, None
-        for source in range(len(self._directory.sources)):
-            self._filter(watch, source)
+        watch.cache, watch.index = cache, index
+        self._limits[cache, index] = watch
+
+    @property
+    def filtering(self) -> bool:
+        """Whether any limit is one for some data sources only."""
+        return any(watch.filtered for watch in self._limits.values())
 
     def counter_names(self) -> frozenset[str]:
         """The counter metrics that matter: those with a threshold, and those by which flows' thresholds filter."""
-        names = {watch.pin.metric for watch in self._watches.values() if watch.counters is not None}
-        for watch in self._watches.values():
-            names.update(watch.threshold.filter if watch.cache is not None else ())
-        return frozenset(names)
+        return self.counters.metrics.union(*(watch.threshold.filter for watch in self._limits.values()))
 
     def source_changed(self, source: int) -> None:
         """A data source is new, or its attributes may have changed: pass it through the filters again."""
-        for watch in self._watches.values():
-            self._filter(watch, source)
-
-    def _filter(self, watch: _Watch, source: int) -> None:
-        if watch.cache is not None and watch.filtered:
-            agent, name = self._directory.sources[source]
-            accepted = watch.pin.source in (None, name) and self._passes(watch, agent, name)
-            watch.cache.accept(watch.index, source, accepted)
+        agent, name = self._directory.sources[source]
+        if (agent, name) == GONE:
+            return
+        for watch in self._limits.values():
+            if watch.filtered and watch.cache is not None:
+                accepted = watch.pin.source in (None, name) and self._passes(watch, agent, name)
+                watch.cache.accept(watch.index, source, accepted)
 
     def _passes(self, watch: _Watch, agent: str, name: str) -> bool:
         return watch.threshold.watches(partial(self._cells.attribute, None, agent, name))
 
-    def counters_changed(self, source: int, value: Callable[[str], Any], now: float) -> None:
-        """New counter metrics of a data source; `value` gives those updated just now."""
-        agent, name = self._directory.sources[source]
-        for watch in self._watches.values():
-            if watch.counters is None or watch.pin.source not in (None, name):
-                continue
-            held = value(watch.pin.metric)
-            if not isinstance(held, (int, float)) or not self._passes(watch, agent, name):
-                continue
-            if watch.counters.update(agent, name, held, now):
-                self._emit(_event(watch.threshold, held, (agent, name), now))
+    def counters_changed(self, source: int, values: Mapping[str, Any], now: float) -> None:
+        """Counter metrics of a data source that were updated just now."""
+        data_source = self._directory.sources[source]
+        for threshold, value in self.counters.update(data_source, values, now):
+            self._emit(_event(threshold, value, data_source, now))
 
     def crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed in the core."""
-        thresholds = {(id(watch.cache), watch.index): watch.threshold for watch in self._watches.values()}
         for cache, index, source, key_id, carried, value, now in crossings:
             key = cache.program.text(key_id, carried)
-            self._emit(_event(thresholds[id(cache), index], value, self._directory.sources[source], now, key))
+            threshold = self._limits[cache, index].threshold
+            self._emit(_event(threshold, value, self._directory.sources[source], now, key))
 
 
 def _event(threshold: Threshold, value: float, data_source: DataSource, now: float, key: str | None = None) -> Event:

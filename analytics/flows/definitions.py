@@ -8,7 +8,7 @@ Program.text joins both into the key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +17,12 @@ from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, comp
 from analytics.flows.filters import Filter, parse_filter
 from analytics.flows.keys import Expression, InvalidDefinition, Lookups, Sample, parse, split
 from analytics.flows.texts import INJECTIVE, RENDER, number
+from analytics.memory import TEXT_BYTES
 
 N_RANGE = (5, 20)
 T_RANGE = (0.2, 600.0)
-MAX_TEXTS = 1 << 19  # computed texts remembered per definition; then those of no live entry are forgotten
 MAX_NAME = 128  # characters of a flow's or a threshold's name
+MOST_KEY_IDS = (1 << 32) - 1
 NAME_FORBIDS = frozenset("/,;:. \t\n?#%")
 UNSERVED = ("values", "ipfixCollectors", "aggMode")
 
@@ -65,9 +66,12 @@ class Program:
     key_ids: dict[tuple[str, ...], int] = field(default_factory=dict)
     texts: dict[int, tuple[str, ...]] = field(default_factory=lambda: {0: ()})
     last_key_id: int = 0
+    text_bytes: int = 0  # about what the texts take
+    most_text_bytes: int = 1 << 28
 
-    def compute(self, raw: bytes, agent: str, lookups: Lookups) -> int:
-        """The key id of raw fields in the form of core/flows/flowkeys: 0, or the number of the computed keys' texts."""
+    def compute(self, raw: bytes, agent: str, lookups: Lookups) -> int | None:
+        """The key id of raw fields in the form of core/flows/flowkeys: 0, or the number of the computed keys' texts.
+        None: there is no room for more texts."""
         sample = Sample(self._field_texts(raw), agent, lookups)
         if self.filter is not None and not self.filter.passes(sample):
             return 0
@@ -92,27 +96,34 @@ class Program:
             at += width
         return texts
 
-    def _number(self, texts: tuple[str, ...]) -> int:
+    def _number(self, texts: tuple[str, ...]) -> int | None:
         """The key id that stands for these texts: equal texts, equal key id, so equal keys share one entry."""
         key_id = self.key_ids.get(texts)
         if key_id is None:
-            self.last_key_id += 1
-            key_id = self.key_ids[texts] = self.last_key_id
+            if self.text_bytes >= self.most_text_bytes:
+                return None
+            key_id = self.last_key_id % MOST_KEY_IDS + 1
+            while key_id in self.texts:  # after 2^32 - 1 of them
+                key_id = key_id % MOST_KEY_IDS + 1
+            self.last_key_id = self.key_ids[texts] = key_id
             self.texts[key_id] = texts
+            self.text_bytes += TEXT_BYTES + sum(map(len, texts))
         return key_id
 
-    def is_full(self) -> bool:
-        """Too many texts are remembered: call `forget`."""
-        return len(self.key_ids) >= MAX_TEXTS
+    def forget(self, key_ids: Iterable[int]) -> None:
+        """Key ids that nothing has."""
+        for key_id in key_ids:
+            texts = self.texts.pop(key_id, None)
+            if texts is not None:
+                del self.key_ids[texts]
+                self.text_bytes -= TEXT_BYTES + sum(map(len, texts))
 
-    def forget(self, in_use: set[int]) -> None:
-        """Keep only the texts of key ids in use."""
-        self.texts = {key_id: self.texts[key_id] for key_id in {0} | in_use}
-        self.key_ids = {texts: key_id for key_id, texts in self.texts.items() if key_id}
-
-    def text(self, key_id: int, carried: bytes) -> str:
-        """The key as users see it."""
-        computed = iter(self.texts[key_id])
+    def text(self, key_id: int, carried: bytes) -> str | None:
+        """The key as users see it; None: the flow has ended, and its texts are forgotten."""
+        texts = self.texts.get(key_id)
+        if texts is None:
+            return None
+        computed = iter(texts)
         return self.fs.join(
             next(computed) if part is None else self._carried_text(part, carried) for part in self.parts
         )

@@ -1,22 +1,28 @@
 """From the native core's raw flows to values: (source, key id, carried bytes, rate) -> keys, merged or per data source.
 
 Raw keys (key id, carried bytes) and key texts are one to one within a definition, so merging works on the raw keys and
-texts are made of the result only.
+texts are made of the result only. All of it in turns (turns.py): there may be a million flows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from analytics.core.flows.flowcache import FlowCache
+from analytics.core.flows.ranking import Ranking
+from analytics.core.pipeline import Pipeline
 from analytics.flows.definitions import Program
-from analytics.flows.patterns import Pattern
+from analytics.turns import Turns, pieces
 
 MANY = 10_000  # flows per data source that are read when a query selects by key
+MOST_RAW = 100_000  # of one answer, over all data sources: 20 MB
+RAW_TURN = 2000  # of these in one turn: about 1 ms
 
 RawFlow = tuple[int, int, bytes, float]  # source index, key id, carried bytes, rate
+MergedFlow = tuple[float, tuple[int, bytes], int, int]  # value, raw key, data sources, the one with the largest rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,54 +63,72 @@ class Mode(Enum):
     CORE = "core"  # the largest over ports that end a link
 
 
-def merge(
-    found: list[RawFlow],
-    program: Program,
-    sources: Sequence[tuple[str, str]],
-    mode: Mode,
-    most: int,
-    pattern: Pattern | None,
-) -> list[ActiveFlow]:
-    """At most `most` flows, one per key, largest first; those whose key text `pattern` finds something in."""
-    merged: dict[tuple[int, bytes], list[Any]] = {}
-    for source, key_id, carried, rate in found:
-        entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
-        entry[0] += rate
-        entry[1] += 1
-        if rate > entry[2]:
-            entry[2], entry[3] = rate, source
-    flows = []
-    for raw, (total, count, largest, source) in merged.items():
-        value = total if mode in (Mode.SUM, Mode.EDGE) else total / count if mode is Mode.AVG else largest
-        flows.append((value, raw, count, source))
-    flows.sort(key=lambda flow: -flow[0])
-    answer: list[ActiveFlow] = []
-    for value, (key_id, carried), count, source in flows:
-        if len(answer) >= most:
+def largest(
+    pipeline: Pipeline, cache: FlowCache, wanted: bytearray | None, most: int, minimum: float, now: float
+) -> Turns[list[RawFlow]]:
+    """The largest flows of each wanted data source (by index; None: of all), at most `most` each, in order of data
+    sources; rates decayed to `now`, none below `minimum`. Of more than MOST_RAW the largest half of that at least."""
+    with pipeline:
+        ranking = Ranking(cache, wanted, most, minimum, now)
+    position = 0
+    while True:
+        with pipeline:
+            position = ranking.scan(position)
+        if ranking.size > MOST_RAW:
+            ranking.prune(MOST_RAW // 2)
+        if not position:
             break
-        key = program.text(key_id, carried)
-        if pattern is None or pattern.is_in(key):
-            agent, data_source = sources[source]
-            answer.append(ActiveFlow(key, value, agent, data_source, count))
-    return answer
+        yield
+    found: list[RawFlow] = []
+    while some := ranking.flows(RAW_TURN):
+        found += some
+        yield
+    return found
 
 
-def locate(found: list[RawFlow], program: Program, sources: Sequence[tuple[str, str]], key: str) -> list[FlowLocation]:
-    """Where one key is seen, largest value first."""
-    texts: dict[tuple[int, bytes], bool] = {}
-    locations = []
-    for source, key_id, carried, rate in found:
-        raw = (key_id, carried)
-        if raw not in texts:
-            texts[raw] = program.text(key_id, carried) == key
-        if texts[raw]:
-            locations.append(FlowLocation(*sources[source], rate))
-    return sorted(locations, key=lambda location: -location.value)
+def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[MergedFlow]]:
+    """One flow per key, largest first."""
+    merged: dict[tuple[int, bytes], list[Any]] = {}
+    for some in pieces(found, RAW_TURN):
+        for source, key_id, carried, rate in some:
+            entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
+            entry[0] += rate
+            entry[1] += 1
+            if rate > entry[2]:
+                entry[2], entry[3] = rate, source
+        yield
+    flows: list[MergedFlow] = []
+    for part in pieces(list(merged.items()), RAW_TURN):
+        for raw, (total, count, highest, source) in part:
+            value = total if mode in (Mode.SUM, Mode.EDGE) else total / count if mode is Mode.AVG else highest
+            flows.append((value, raw, count, source))
+        yield
+    return (yield from descending(flows))
+
+
+def descending(flows: list[MergedFlow]) -> Turns[list[MergedFlow]]:
+    """Sorted, largest first. A sort is one step of the interpreter: many flows are sorted in pieces and merged."""
+    runs = []
+    for some in pieces(flows, RAW_TURN):
+        runs.append(sorted(some, key=_descending))
+        yield
+    ordered: list[MergedFlow] = []
+    for flow in heapq.merge(*runs, key=_descending):
+        ordered.append(flow)
+        if len(ordered) % RAW_TURN == 0:
+            yield
+    return ordered
+
+
+def _descending(flow: MergedFlow) -> float:
+    return -flow[0]
 
 
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
     """Data source -> its flows, largest first."""
     by_source: dict[int, list[TopFlow]] = {}
     for source, key_id, carried, rate in sorted(found, key=lambda flow: -flow[3]):
-        by_source.setdefault(source, []).append(TopFlow(program.text(key_id, carried), rate))
+        key = program.text(key_id, carried)
+        if key is not None:
+            by_source.setdefault(source, []).append(TopFlow(key, rate))
     return {source: tuple(flows) for source, flows in by_source.items()}

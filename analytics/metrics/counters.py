@@ -18,13 +18,14 @@ from typing import Any
 from analytics.core.counterstore import CounterStore
 from analytics.core.wire.rows import decode_record
 from analytics.core.wire.structures import Tag
+from analytics.memory import NAMED_BYTES, READ_BYTES
 from analytics.metrics.countershares import SHARES
 from analytics.metrics.countertable import HOST_TEXTS, WORD, gauges, growth, rates, tags_of
 from analytics.metrics.directory import DataSource, Directory
 
 STALE_NAMED_S = 120.0  # without an update; no interval is known of rtmetric samples
 MAX_NAMED = 1000  # metrics of one named data source; others are left out
-MAX_READ = 20_000  # data sources whose metrics are remembered, about 5 kB each; then all are read anew
+MAX_READ = 20_000  # data sources whose metrics are remembered
 UPTIME_SLACK_MS = 60_000  # how much faster than our clock an agent's may run between two samples
 VIRTUAL = "3."  # data sources of logical entities: virtual machines and containers
 PORT: Tag = (0, 1)
@@ -63,15 +64,20 @@ class _Named:
 class Counters:
     """The counter metrics of all data sources.
 
-    `speed(agent, source)`: a port's rate in the topology in use, bits/s.
+    `speed(agent, source)`: a port's rate in the topology in use, bits/s. `most_bytes`: half of them for metrics that
+    are remembered, which are then read anew, half for those of named data sources, which are refused and counted.
     """
 
-    def __init__(self, store: CounterStore, directory: Directory, speed: Speed) -> None:
+    def __init__(self, store: CounterStore, directory: Directory, speed: Speed, most_bytes: int) -> None:
         self._store = store
         self._directory = directory
         self._speed = speed
+        self._most_read = max(1, min(MAX_READ, most_bytes // 2 // READ_BYTES))
+        self._most_named = most_bytes // 2 // NAMED_BYTES
         self._read: dict[int, _Read] = {}
         self._named: dict[DataSource, _Named] = {}
+        self._named_metrics = 0
+        self.refused = 0
 
     def update_named(
         self, agent: str, source: str, uptime: int, metrics: Iterable[tuple[str, str, Any]], now: float
@@ -84,8 +90,11 @@ class Counters:
         seconds = now - state.updated
         for name, kind, value in metrics:
             known = name in state.metrics or name in state.counters
-            if not known and len(state.metrics) + len(state.counters) >= MAX_NAMED:
-                continue
+            if not known:
+                if len(state.metrics) + len(state.counters) >= MAX_NAMED or self._named_metrics >= self._most_named:
+                    self.refused += 1
+                    continue
+                self._named_metrics += 1
             if not kind.startswith("counter"):
                 state.metrics[name] = (value, now)
                 continue
@@ -96,9 +105,26 @@ class Counters:
             state.counters[name] = value
         state.uptime, state.updated = uptime, now
 
-    def sources(self) -> list[DataSource]:
-        """Every (agent, data source) that sent counters."""
-        return [self._directory.sources[source] for source in self._store.sources()] + list(self._named)
+    def sources(self, first: int, count: int) -> list[DataSource]:
+        """Those that sent counters, of `count` data sources from index `first` on."""
+        names = self._directory.sources
+        found = [names[source] for source in self._store.sources(first, count) if source < len(names)]
+        return found + [named for named in names[first : first + count] if named in self._named]
+
+    def has(self, name: str) -> bool:
+        """Whether some data source sent what the metric is made of."""
+        return self._store.has(tags_of(name)) or any(name in state.metrics for state in list(self._named.values()))
+
+    def drop(self, data_source: DataSource) -> None:
+        """Forget a data source that is gone."""
+        state = self._named.pop(data_source, None)
+        if state is not None:
+            self._named_metrics -= len(state.metrics.keys() | state.counters.keys())
+
+    @property
+    def bytes(self) -> int:
+        """About what is remembered here."""
+        return READ_BYTES * len(self._read) + NAMED_BYTES * self._named_metrics
 
     def metrics(self, agent: str, source: str, now: float) -> Metrics:
         """The live metrics of a data source: name -> (value, time of the last update). The topology's speed wins."""
@@ -124,18 +150,9 @@ class Counters:
             return (speed, best[1] if best is not None else now) if speed else best
         return best
 
-    def just_updated(self, agent: str, source: str, now: float, name: str) -> Any:
-        """The value of a metric if it was updated at `now`."""
-        held = self.value(agent, source, name, now)
-        return held[0] if held is not None and held[1] == now else None
-
-    def expire(self, now: float) -> None:
-        """Forget named data sources that are stale, and what was read; the store's are forgotten by its `expire`."""
-        self._named = {
-            data_source: state
-            for data_source, state in self._named.items()
-            if any(now - updated <= STALE_NAMED_S for _, updated in state.metrics.values())
-        }
+    def just_updated(self, agent: str, source: str, now: float) -> dict[str, Any]:
+        """The values of the metrics that were updated at `now`."""
+        return {name: held[0] for name, held in self.metrics(agent, source, now).items() if held[1] == now}
 
     def forget_read(self) -> None:
         """Compute everything again: the topology changed."""
@@ -162,7 +179,7 @@ class Counters:
             self._read.pop(source, None)
             if not version:
                 return None
-            if len(self._read) == MAX_READ:
+            if len(self._read) == self._most_read:
                 self._read = {}
             read = self._read[source] = _Read(version, *self._store.read(source))
         return read

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Protocol
@@ -11,6 +10,7 @@ from analytics.core.ledger import Ledger
 
 DataSource = tuple[str, str]  # address of the agent, name of the data source
 
+GONE: DataSource = ("", "")  # in place of names: the index has no owner
 AGENT_WIDE = "2.1"  # the data source whose metrics describe the agent as a whole
 
 
@@ -44,28 +44,56 @@ class NoTopology:
 
 
 class Directory:
-    """Grows with the ledger: call `add` for each new data source, in order, while holding the pipeline's lock."""
+    """Names by the ledger's indexes, while these are in use: the pipeline's lock is held."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._agents: list[str] = []
-        self.sources: list[DataSource] = []  # by source index
+        self._agents: dict[int, str] = {}
+        self.sources: list[DataSource] = []  # by source index; GONE: it has no owner
         self.index: dict[DataSource, int] = {}
-        self.by_agent: defaultdict[str, list[int]] = defaultdict(list)
+        self.by_agent: dict[str, dict[int, None]] = {}
 
     def agent(self, agent: int) -> str:
         """The address of an agent as text."""
-        while len(self._agents) <= agent:
-            self._agents.append(str(ip_address(self._ledger.address(len(self._agents)))))
-        return self._agents[agent]
+        address = self._agents.get(agent)
+        if address is None:
+            address = self._agents[agent] = str(ip_address(self._ledger.address(agent)))
+        return address
 
     def add(self, source: int) -> None:
-        """Read the names of the next data source from the ledger."""
+        """Read the names of a new data source from the ledger."""
         agent, name, *_ = self._ledger.source_values(source)
         address = self.agent(agent)
-        self.sources.append((address, name))
+        while len(self.sources) <= source:
+            self.sources.append(GONE)
+        self.sources[source] = (address, name)
         self.index[address, name] = source
-        self.by_agent[address].append(source)
+        self.by_agent.setdefault(address, {})[source] = None
+
+    def drop(self, source: int) -> DataSource:
+        """A data source is gone; its names, for the last time."""
+        data_source = self.sources[source]
+        self.sources[source] = GONE
+        if self.index.get(data_source) == source:
+            del self.index[data_source]
+        others = self.by_agent.get(data_source[0], {})
+        others.pop(source, None)
+        if not others:
+            self.by_agent.pop(data_source[0], None)
+        return data_source
+
+    def drop_agent(self, agent: int) -> None:
+        """An agent is gone."""
+        self._agents.pop(agent, None)
+
+    def trim(self, count: int) -> None:
+        """No index from `count` on is in use."""
+        del self.sources[count:]
+
+    @property
+    def bytes(self) -> int:
+        """About what all this takes."""
+        return len(self.index) * 450 + len(self._agents) * 200 + len(self.sources) * 8
 
     def wants(self, agents: Sequence[str], topology: Topology, agent: str, source: str) -> bool:
         """Whether a query for `agents` (addresses, ALL, TOPOLOGY, EDGE, CORE) means this data source."""
@@ -79,3 +107,12 @@ class Directory:
             if word == "CORE" and topology.is_core(agent, source):
                 return True
         return False
+
+    def agents_meant(self, agents: Sequence[str], topology: Topology) -> list[str]:
+        """The agents that a query for `agents` may mean, as far as they have data sources."""
+        if "ALL" in agents:
+            return list(self.by_agent)
+        meant = dict.fromkeys(agents)
+        if meant.keys() & {"TOPOLOGY", "EDGE", "CORE"}:
+            meant |= dict.fromkeys(topology.agents())
+        return [agent for agent in meant if agent in self.by_agent]

@@ -18,6 +18,7 @@ STATISTICS = frozenset({"max", "min", "sum", "avg", "var", "sdev", "med", "q1", 
 QUARTILES = frozenset({"med", "q1", "q2", "q3", "iqr"})
 
 Filters = Mapping[str, tuple[str, ...]]
+Order = tuple[int, int | None] | None  # the column to sort by, and how many rows; negative: descending
 
 
 class InvalidQuery(ValueError):
@@ -36,7 +37,9 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value, None in the empty cell of a table. `updated` is epoch seconds; `top` the largest flows of a flow
+    """One value, None in the empty cell of a table. `updated` is on the clock of the
+    datagrams;
+    `top` the largest flows of a flow
     metric."""
 
     agent: str
@@ -57,7 +60,7 @@ class Quartiles(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """The answer to one Name: `value` over `cells` cells, which were updated from `oldest` to `newest` (epoch seconds).
+    """The answer to one Name: `value` over `cells` cells, which were updated from `oldest` to `newest`.
 
     `chosen`: the one cell that the answer is about, if it is about one. Without cells there is no value.
     """
@@ -180,13 +183,13 @@ def _top(statistic: str, chosen: Cell | None, cells: list[Cell]) -> tuple[TopFlo
 
 
 def table_rows(
-    names: Sequence[str], sources: Sequence[tuple[str, str]], cell: Callable[[str, str, str], Cell | None], now: float
+    columns: Sequence[Name],
+    sources: Sequence[tuple[str, str]],
+    cell: Callable[[str, str, str], Cell | None],
+    now: float,
 ) -> list[list[Cell]]:
-    """Rows of cells, one per data source that has the first column; the rest may be the whole agent's (2.1) or empty.
-
-    A column may be pinned (`2.1.load_one`) and one may be marked `sort:name[:rows]`, negative rows for descending.
-    """
-    columns, order = _columns(names)
+    """Rows of cells, one per data source that has the first column; the rest may be the whole agent's (2.1) or
+    empty."""
     rows = []
     for agent, source in sources:
         found = [cell(agent, column.source or source, column.metric) for column in columns]
@@ -198,11 +201,14 @@ def table_rows(
                 for have, column in zip(found, columns, strict=True)
             ]
         )
-    return _sorted(rows, order)
+    return rows
 
 
-def _columns(names: Sequence[str]) -> tuple[list[Name], tuple[int, int | None] | None]:
-    columns, order = [], None
+def parse_columns(names: Sequence[str]) -> tuple[list[Name], Order]:
+    """The columns of a table. A column may be pinned (`2.1.load_one`) and one may be marked `sort:name[:rows]`,
+    negative rows for descending."""
+    columns: list[Name] = []
+    order: Order = None
     for column, text in enumerate(names):
         name = text
         if text.startswith("sort:"):
@@ -215,7 +221,8 @@ def _columns(names: Sequence[str]) -> tuple[list[Name], tuple[int, int | None] |
     return columns, order
 
 
-def _sorted(rows: list[list[Cell]], order: tuple[int, int | None] | None) -> list[list[Cell]]:
+def ordered(rows: list[list[Cell]], order: Order) -> list[list[Cell]]:
+    """Sorted and cut as the columns say."""
     if order is None:
         return rows
     column, most = order

@@ -1,6 +1,6 @@
 """What the engine counts about agents and about itself: the native core's bookkeeping as values.
 
-All counts are cumulative since the start; times are epoch seconds.
+All counts are cumulative since the start; times are on the clock of the datagrams.
 """
 
 from __future__ import annotations
@@ -74,9 +74,20 @@ class Receiving(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryNumbers:
+    """Bytes: of the budget, by store what is used and what may be."""
+
+    budget: int
+    used: Mapping[str, int]
+    most: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class EngineNumbers:
-    """The engine about itself. `overflow`: datagrams and samples beyond a bound; `started`: time of the first tick;
-    `faults`: what went wrong inside the program, by kind (documents.faults)."""
+    """The engine about itself. `overflow`: metrics (rtmetric) beyond a bound; `agents_refused`, `sources_refused`:
+    datagrams and samples of newcomers for whom there was no room; `displaced`: flows that made room for others;
+    `states_refused`: values of counters that no threshold watched, for the same reason; `started`: time of the first
+    tick; `faults`: what went wrong inside the program, by kind (documents.faults)."""
 
     agents: int
     bytes: int
@@ -84,13 +95,18 @@ class EngineNumbers:
     not_sflow: int
     other_version: int
     overflow: int
+    agents_refused: int
+    sources_refused: int
     events: int
     events_lost: int
     flow_entries: int
     flow_entries_refused: int
+    flow_entries_displaced: int
     counter_records: int
     counter_records_refused: int
+    states_refused: int
     receiving: ReceivingNumbers
+    memory: MemoryNumbers
     faults: Mapping[str, int] = field(default_factory=dict)
     started: float | None = None
 
@@ -132,6 +148,9 @@ def engine_numbers(
     *,
     agents: int,
     events: int,
+    metrics_refused: int,
+    states_refused: int,
+    memory: MemoryNumbers,
     receiving: Receiving | None,
     faults: Mapping[str, int],
     started: float | None,
@@ -145,12 +164,17 @@ def engine_numbers(
         not_sflow=numbers["not_sflow"],
         other_version=numbers["other_version"],
         overflow=numbers["overflow"],
+        agents_refused=numbers["agents_refused"],
+        sources_refused=numbers["sources_refused"],
         events=events,
         events_lost=numbers["events_lost"],
         flow_entries=sum(cache["entries"] for cache in each),
         flow_entries_refused=sum(cache["refused"] for cache in each),
+        flow_entries_displaced=sum(cache["displaced"] for cache in each),
         counter_records=numbers["counter_records"],
-        counter_records_refused=numbers["counter_refused"],
+        counter_records_refused=numbers["counter_refused"] + metrics_refused,
+        states_refused=states_refused,
+        memory=memory,
         receiving=ReceivingNumbers() if receiving is None else receiving.numbers,
         faults=faults,
         started=started,

@@ -25,6 +25,13 @@ def test_defaults_are_loopback_and_the_well_known_ports():
     )
 
 
+def test_memory_has_a_least():
+    assert load(memory=1 << 30).memory == 1 << 30
+    assert load().memory is None
+    with pytest.raises(ValueError, match="memory 1000 is less than 167772160 bytes"):
+        load(memory=1000)
+
+
 def test_options_win_over_the_file_and_the_file_over_defaults(file):
     path = file("analytics:\n  port: 9000\n  events: 50\ncontroller:\n  anything: 1\n")
     settings = load(path, port=9001, host=None)

@@ -33,6 +33,7 @@ from analytics.inputs import replay
 from analytics.inputs.capture import MalformedCapture, datagrams
 from tests.analytics.examples.inputs import CAPTURE, REQUEST, START
 
+SILENCE = 300  # inputs between two silences of all senders
 FORMS = ("text", "json", "csv", "pcap")
 FIXED = {
     "carried": {"keys": "or:ipsource:ip6source,null:vlan,stack", "value": "bytes", "filter": "ipttl!=1"},
@@ -150,12 +151,21 @@ class Victim:
         self.taken += 1
         self.now += 0.001
         self.sums[kind] += 1
+        if self.taken % SILENCE == 0:
+            self.silence()
         if kind == CAPTURE:
             self.play(wire)
         elif kind == REQUEST:
             self.request(wire)
         else:
             self.datagram(wire)
+
+    def silence(self) -> None:
+        """All senders fall silent for so long that others get their indexes."""
+        self.now += 700.0
+        for _ in range(2):
+            self.engine.tick(self.now)
+        self.sums["agents forgotten"] += len(self.engine.agents()) == 0
 
     def datagram(self, wire: bytes) -> None:
         if self.taken & 15 == 1:  # thrice the same samples: by their microflows, and several datagrams in one batch

@@ -7,7 +7,8 @@ from analytics.core.dissect.packet cimport SLOT_WORDS, Fields
 from analytics.core.flows.flowcache cimport MOST_FLOWS, Crossings, FlowCache
 from analytics.core.flows.flowkeys cimport KEY_WORDS
 from analytics.core.flows.microflows cimport MOST_AMOUNTS, MOST_KEY_WORDS, MicroflowCache, PendingUpdate
-from analytics.core.flows.table cimport HashTable
+from analytics.core.ledger cimport Ledger
+from analytics.core.table cimport HashTable
 
 cdef enum:
     UNDER_WAY = 4                                   # samples whose microflow is awaited
@@ -28,7 +29,8 @@ cdef struct Staged:                                 # an update whose cell is on
 
 cdef struct UnderWay:                               # a sample whose microflow is on its way from memory
     Fields fields
-    uint32_t agent, source, rate
+    uint32_t agent, serial, source, rate
+    bint announced                                  # Python knows the data source
     uint32_t key_words                              # words of its microflow key, 0: it has none
     uint64_t hash
     uint64_t key[MOST_KEY_WORDS]
@@ -50,7 +52,8 @@ cdef class Classifier:
     cdef uint32_t fed_count[2]
     cdef MicroflowCache microflows                  # of the definitions that take samples
     cdef PendingUpdate pending
-    cdef uint64_t generation                        # the sum of their tables' generations
+    cdef uint64_t reused                            # how often data sources got the indexes of others
+    cdef uint64_t generation                        # the sum of that and of the tables' generations
     cdef Crossings crossings
     cdef Staged staged[STAGES]
     cdef uint32_t staged_head                       # running numbers, modulo STAGES the index: of the next free one,
@@ -58,7 +61,8 @@ cdef class Classifier:
     cdef uint32_t staged_tail                       # of the oldest
     cdef Deferred* deferred
     cdef uint32_t deferred_count
-    cdef uint32_t announced                         # data sources that Python knows
+    cdef uint32_t computed                          # keys that Python computed since `allow`
+    cdef Ledger ledger
     cdef uint64_t present[SLOT_WORDS]               # header slots seen since `headers_seen` was last asked
     cdef UnderWay samples[UNDER_WAY]
     cdef uint32_t sample_head, sample_tail          # running numbers of the next sample and of the oldest under way
@@ -81,5 +85,6 @@ cdef class Classifier:
     cdef void defer(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* computed,
                     const uint64_t* carried) noexcept nogil
     cdef int settle(self, listener, double now) except -1
+    cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil
     cdef int settle_deferred(self, listener, double now) except -1
     cdef int report_crossings(self, listener) except -1

@@ -9,23 +9,27 @@ all of them; nothing is under way outside of a batch. Computed keys without a ke
 for `settle`, which has the GIL. What a microflow is: microflows.pxd.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, prepare
-from analytics.core.flows.flowcache cimport MOST_FLOWS, Crossing, FlowCache, Value, add_up
+from analytics.core.flows.flowcache cimport MOST_FLOWS, Crossing, FlowCache, KeyId, Value, add_up
 from analytics.core.flows.flowkeys cimport KEY_WORDS, gather_carried, gather_computed, gather_value
 from analytics.core.flows.microflows cimport (
     Microflow, entries_of, fetch_pair, find_amounts, free_place, is_worth_it, lookup, make_key, microflows_close,
-    microflows_open, was_seen_once,
+    microflows_open,
 )
-from analytics.core.flows.table cimport digest, digest_of, fetch, fetch_cell, find
+from analytics.core.ledger cimport Ledger
+from analytics.core.seenonce cimport was_seen_once
+from analytics.core.table cimport digest, digest_of, fetch, fetch_cell, find
 from analytics.core.staticassert cimport static_assert
 
 cdef enum:
     MOST_DEFERRED = 4096                            # deferred samples before the GIL is taken in mid-batch (at half)
     MOST_CROSSINGS = 4096
+    MOST_COMPUTED = 20000                           # keys that Python computes between two calls of `allow`,
+    MOST_COMPUTED_AT_ONCE = 1000                    # and in one turn: about 10 ms
 
 static_assert(UNDER_WAY & (UNDER_WAY - 1) == 0)     # running numbers wrap
 static_assert(STAGES & (STAGES - 1) == 0)
@@ -39,10 +43,15 @@ cdef inline void fetch_staged(Staged* item) noexcept nogil:
 
 
 cdef class Classifier:
-    """`seed` of all hashes. Callers hold the pipeline's lock."""
+    """`seed` of all hashes. Callers hold the pipeline's lock.
 
-    def __cinit__(self, uint64_t seed):
+    New computed keys cost Python. Beyond MOST_COMPUTED a key is computed only if it was seen before, and never are more
+    than MOST_COMPUTED_AT_ONCE computed in one turn; the others' samples are refused and counted.
+    """
+
+    def __cinit__(self, Ledger ledger not None, uint64_t seed):
         cdef uint32_t i
+        self.ledger = ledger
         self.seed = seed
         self.caches = []
         for i in range(UNDER_WAY):
@@ -58,17 +67,17 @@ cdef class Classifier:
         free(self.crossings.items)
         microflows_close(&self.microflows)
 
-    def add(self, program, uint64_t max_entries) -> FlowCache:
+    def add(self, program, uint64_t max_entries, uint64_t max_bytes) -> FlowCache:
         """Start to accumulate a compiled definition. OverflowError: there are MOST_FLOWS already."""
         if self.slot_count == MOST_FLOWS:
             raise OverflowError(f"more than {MOST_FLOWS} flow definitions")
-        cache = FlowCache(program, max_entries, self.seed)
+        cache = FlowCache(program, max_entries, max_bytes, self.ledger, self.seed)
         self.caches.append(cache)
         self.assign_slots()
         return cache
 
     def drop(self, FlowCache cache) -> None:
-        """Stop accumulating a definition and free its entries."""
+        """Stop accumulating a definition; its entries go with the last reference to it."""
         self.caches.remove(cache)
         self.assign_slots()
 
@@ -114,7 +123,7 @@ cdef class Classifier:
     cdef void sum_generations(self) noexcept nogil:
         """Called after whatever may move entries or forget key ids: older microflows are void then."""
         cdef uint32_t slot
-        self.generation = 1
+        self.generation = 1 + self.reused
         for slot in range(self.fed_count[0]):
             self.generation += (<FlowCache>self.fed[0][slot]).flows.generation
             self.generation += (<FlowCache>self.fed[0][slot]).key_ids.generation
@@ -149,7 +158,7 @@ cdef class Classifier:
         self.apply_pending(now)
         for slot in range(self.fed_count[0]):
             fates[slot] = self.stage(<FlowCache>self.fed[0][slot], it, now)
-        if it.key_words and was_seen_once(&self.microflows, it.hash):
+        if it.key_words and was_seen_once(&self.microflows.seen_once, it.hash):
             self.insert_microflow(it, fates, now)
         self.sum_generations()
 
@@ -199,15 +208,15 @@ cdef class Classifier:
         """Make the key of one definition, and stage the update of its entry or defer the sample."""
         cdef uint64_t[KEY_WORDS] computed
         cdef Staged* item
-        cdef uint8_t* found
+        cdef KeyId* found
         cdef uint64_t key_id = 0                    # also: nothing is computed
         cdef bint known = 1
         if cache.plan.computed_words:
-            gather_computed(&it.fields, &cache.plan, it.agent, computed)
-            found = find(&cache.key_ids, computed, digest(&cache.key_ids, computed))
+            gather_computed(&it.fields, &cache.plan, it.serial, computed)
+            found = cache.computed_key(computed, digest(&cache.key_ids, computed))
             known = found != NULL
             if known:
-                key_id = (<uint32_t*>found)[0]
+                key_id = found.number
                 if key_id == 0:
                     return REJECTED
         item = &self.staged[self.staged_head % STAGES]
@@ -216,7 +225,7 @@ cdef class Classifier:
         if not gather_value(&it.fields, &cache.plan, &item.amount):
             return UNSURE
         item.amount *= it.rate
-        if not known or it.source >= self.announced:
+        if not known or not it.announced:
             self.defer(cache, it.agent, it.source, item.amount, computed, item.key + 1)
             return UNSURE
         item.key[0] = key_id << 32 | it.source
@@ -276,30 +285,58 @@ cdef class Classifier:
 
     cdef int settle_deferred(self, listener, double now) except -1:
         """Have each new computed key computed once, then accumulate the samples that were deferred for it."""
-        cdef uint32_t i
+        cdef uint32_t i, before = self.computed
         cdef Deferred* item
         cdef FlowCache cache
-        cdef uint8_t* found
+        cdef KeyId* found
         cdef uint64_t[KEY_WORDS] key
-        cdef uint64_t key_id
+        cdef uint64_t key_id, hash
         for i in range(self.deferred_count):
             item = &self.deferred[i]
             cache = <FlowCache>self.slots[item.slot]
             key_id = 0
             if cache.plan.computed_words:
-                found = find(&cache.key_ids, item.computed, digest(&cache.key_ids, item.computed))
+                hash = digest(&cache.key_ids, item.computed)
+                found = cache.computed_key(item.computed, hash)
+                if found == NULL and not self.may_compute(cache, hash, self.computed - before):
+                    cache.refused += 1
+                    continue
                 if found == NULL:
                     computed = (<const char*>item.computed)[:8 * cache.plan.computed_words]
-                    key_id = listener.compute_key(cache, item.agent, computed)
-                    cache.remember(computed, key_id)
+                    self.computed += 1
+                    number = listener.compute_key(cache, item.agent, computed)
+                    if number is None:
+                        cache.refused += 1
+                        continue
+                    key_id = number
+                    cache.hold(key_id)
+                    cache.remember(item.computed, hash, key_id)
                 else:
-                    key_id = (<uint32_t*>found)[0]
+                    key_id = found.number
+                    cache.hold(key_id)
                 if key_id == 0:
                     continue
             key[0] = key_id << 32 | item.source
             memcpy(key + 1, item.carried, 8 * cache.plan.carried_words)
             cache.update(key, digest(&cache.flows, key), item.amount, now, &self.crossings)
+            cache.let_go(<uint32_t>key_id)          # told as unused if neither the entry nor the computed key was kept
         return 0
+
+    cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil:
+        """Whether Python shall compute a new key."""
+        if of_this_batch < MOST_COMPUTED_AT_ONCE and self.computed < MOST_COMPUTED:
+            return 1
+        return cache.came_before(hash) and of_this_batch < MOST_COMPUTED_AT_ONCE
+
+    def allow(self) -> None:
+        """Let MOST_COMPUTED new keys be computed from now on; called once a second."""
+        self.computed = 0
+
+    def forget_sources(self, sources) -> None:
+        """Data sources whose indexes get new owners."""
+        for cache in self.caches:
+            cache.forget_sources(sources)
+        self.reused += 1
 
     cdef int report_crossings(self, listener) except -1:
         cdef uint32_t i

@@ -2,10 +2,12 @@
 
 cimport cython
 from libc.math cimport exp
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from analytics.core.flows.flowkeys cimport KEY_WORDS, KeyPlan
-from analytics.core.flows.table cimport HashTable
+from analytics.core.seenonce cimport SeenOnce
+from analytics.core.table cimport HashTable
+from analytics.core.ledger cimport Ledger
 
 cdef enum:
     MOST_FLOWS = 128                                # flow definitions at one time
@@ -15,10 +17,15 @@ cdef struct Limit:
     double value, timeout
     bint by_flow
     uint8_t* accepts                                # per data source, NULL: all
-    double* clear                                   # per data source, unless by_flow: see flowcache.pyx
+    HashTable clears                                # flow, or data source -> double, see flowcache.pyx
 
-cdef struct Value:                                  # the payload of a cell; followed by a `clear` per limit
+cdef struct Value:                                  # the payload of an entry
     double rate, last
+
+cdef struct KeyId:                                  # the payload of a computed key
+    uint32_t number                                 # 0: rejected
+    uint16_t names                                  # FlowCache.names when it was computed
+    uint16_t unused                                 # sweeps since it was used
 
 cdef struct Crossing:
     uint32_t slot, limit, source, key_id
@@ -33,27 +40,41 @@ cdef struct Crossings:
 
 @cython.final                                       # so that its methods are called directly
 cdef class FlowCache:
+    cdef Ledger ledger
     cdef KeyPlan plan
-    cdef HashTable key_ids                          # computed (raw) fields -> key id, 0: rejected
     cdef HashTable flows                            # (source, key id), carried bytes -> Value
+    cdef HashTable key_ids                          # computed (raw) fields -> KeyId
+    cdef HashTable uses                             # key id -> how many entries and computed keys have it
+    cdef uint32_t* idle                             # key ids that nothing had at some time, in order
+    cdef uint32_t idle_count, idle_capacity
+    cdef uint16_t names                             # grows when names change: what was computed before is void
+    cdef SeenOnce newcomers                         # keys that came to a full table
     cdef Limit limits[MOST_LIMITS]
-    cdef uint32_t limit_count, slot, source_capacity
+    cdef uint32_t limit_count, slot, source_capacity, agent_capacity
     cdef double t, gain                             # gain = 1/t
     cdef double lowest                              # of the limits, infinite if there is none
     cdef double* seen                               # per data source: time of the last sample that counted
-    cdef uint64_t refused
+    cdef uint32_t* held                             # per agent: entries
+    cdef uint64_t refused, displaced
+    cdef uint64_t refused_before                    # at the last sweep
     cdef readonly object program
 
     cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now,
                      Crossings* crossings) noexcept nogil
     cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now,
                     Crossings* crossings) noexcept nogil
+    cdef bint came_before(self, uint64_t hash) noexcept nogil
+    cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
+    cdef void note_left(self, const uint64_t* key) noexcept nogil
+    cdef void hold(self, uint32_t key_id) noexcept nogil
+    cdef void let_go(self, uint32_t key_id) noexcept nogil
+    cdef KeyId* computed_key(self, const uint64_t* computed, uint64_t hash) noexcept nogil
+    cdef void remember(self, const uint64_t* computed, uint64_t hash, uint32_t key_id) noexcept nogil
     cdef void watch(self, const uint64_t* key, const Value* value, double now, Crossings* crossings) noexcept nogil
     cdef void note_lowest(self) noexcept
-    cdef bint reserve(self, uint32_t sources) noexcept nogil
-    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double* clears, double now,
+    cdef bint reserve(self, uint32_t source) noexcept nogil
+    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double now,
                     Crossings* crossings) noexcept nogil
-    cdef bint is_over(self, uint64_t slot, double now, double idle) noexcept nogil
 
 
 cdef inline double decay(double x) noexcept nogil:

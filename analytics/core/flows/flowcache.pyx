@@ -4,76 +4,100 @@ The value of an entry is a rate: it decays by exp(-dt/t), and a sample of x byte
 flow settles at its true rate and a flow that starts reaches 63 % of it after t (sflow-rt-api.md 2.2). An entry is
 only touched by its own samples; reading decays to the asked time, and `expire` drops what has been idle for long.
 
-Limits are checked in the same update, with one number per (limit, entry), or per (limit, data source) when not by
-flow: `clear`, the time at which the value falls below the limit if no further sample comes: now + t*ln(value/limit).
-A sample that finds the value above the limit after `clear + timeout` has found it armed, which means it stayed below
-for `timeout` seconds: the limit is crossed. No scan, no timer, no state machine. By data source, `clear` is the latest
-of its flows.
+Limits are checked in the same update, with one number per limit and entry that was above it, or per limit and data
+source when not by flow: `clear`, the time at which the value falls below the limit if no further sample comes:
+now + t*ln(value/limit). A sample that finds the value above the limit after `clear + timeout` has found it armed, which
+means it stayed below for `timeout` seconds: the limit is crossed. No scan, no timer, no state machine. By data source,
+`clear` is the latest of its flows.
+
+Memory is bounded. When the entries' table is full, a key that was not seen before is refused. One that is seen again
+takes the place of the weakest entry near by that is of an agent with more entries than its own, or of one with as many
+and has a lower rate than this sample alone. So keys that never repeat push out nothing, and an agent with many keys
+pushes out no flow of one with few. Computed keys go when they are not used; a key id is told as unused when neither
+entries nor computed keys have it.
 """
 
 from libc.math cimport INFINITY, exp, log
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from analytics.core.flows.flowkeys cimport KEY_WORDS, compile_plan
-from analytics.core.flows.table cimport (
-    HashTable, cell_at, digest, find, insert, remove, resize_payload, table_clear, table_close, table_open,
+from analytics.core.flows.flowkeys cimport compile_plan
+from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
+from analytics.core.table cimport (
+    Segment, cell_of, digest, find, insert, payload_of, position_after, remove, replace, segment_at, shrink,
+    table_close, table_open,
 )
+from analytics.core.ledger cimport LIVE, Ledger
 
 cdef double IDLE_CONSTANTS = 12.0                   # an entry idle for 12 t holds less than 1e-5 of its value
 cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, entries go after 3 t
 cdef double SHORTEST_IDLE_S = 2.0
 cdef enum:
-    MOST_KEY_IDS = 1 << 18                          # computed keys remembered per definition; then all are forgotten
-    SWEEP_CELLS = 1 << 15                           # cells expired per turn of the lock
-
-
-cdef struct Candidate:
-    double rate
-    uint64_t slot
+    NEAR_BY = 16                                    # entries that one of is displaced
+    NEWCOMER_TAGS = 1 << 18
+    UNUSED_SWEEPS = 4                               # after so many a computed key goes
+    CLEARS_SHARE = 16                               # a limit's `clear` times take at most one of so many parts of bytes
 
 
 cdef class FlowCache:
-    """`program`: a compiled definition, of at most `max_entries` entries. Callers hold the pipeline's lock."""
+    """`program`: a compiled definition, of at most `max_entries` entries in `max_bytes`; computed keys take at most a
+    quarter of that beside them. Callers hold the pipeline's lock."""
 
-    def __cinit__(self, program, uint64_t max_entries, uint64_t seed):
+    def __cinit__(self, program, uint64_t max_entries, uint64_t max_bytes, Ledger ledger not None, uint64_t seed):
         self.program = program
+        self.ledger = ledger
         self.t = program.t
         self.gain = 1.0 / self.t
         self.lowest = INFINITY
         compile_plan(&self.plan, program)
-        if not (table_open(&self.key_ids, self.plan.computed_words, 8, MOST_KEY_IDS, seed)
-                and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value), max_entries, seed)):
+        if not (table_open(&self.key_ids, self.plan.computed_words, sizeof(KeyId), ~<uint64_t>0, max_bytes // 4, seed)
+                and table_open(&self.uses, 1, 8, ~<uint64_t>0, ~<uint64_t>0, seed)
+                and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value), max_entries, max_bytes, seed)):
             raise MemoryError
 
     def __dealloc__(self):
         cdef uint32_t i
         table_close(&self.key_ids)
+        table_close(&self.uses)
         table_close(&self.flows)
+        seen_once_close(&self.newcomers)
         free(self.seen)
+        free(self.held)
+        free(self.idle)
         for i in range(self.limit_count):
             free(self.limits[i].accepts)
-            free(self.limits[i].clear)
+            table_close(&self.limits[i].clears)
 
-    cdef bint reserve(self, uint32_t sources) noexcept nogil:
-        """Have capacity for data sources 0..sources-1 in everything kept per data source; 0 when memory is short."""
-        cdef uint32_t capacity = self.source_capacity
-        cdef uint32_t i
+    def bound(self, uint64_t max_bytes) -> None:
+        """Take at most so much memory from now on; what is there already goes as it becomes idle."""
+        self.flows.max_bytes, self.key_ids.max_bytes = max_bytes, max_bytes // 4
+
+    cdef bint reserve(self, uint32_t source) noexcept nogil:
+        """Have capacity for all data sources and agents that there are; 0 when memory is short."""
+        cdef uint32_t sources = self.ledger.source_capacity, agents = self.ledger.agent_capacity, i
         cdef void* grown
-        if sources <= capacity:
-            return 1
-        while capacity < sources:
-            capacity = capacity * 2 + 64
-        grown = realloc(self.seen, capacity * sizeof(double))
-        if grown == NULL:
-            return 0
-        self.seen = <double*>grown
-        memset(self.seen + self.source_capacity, 0, (capacity - self.source_capacity) * sizeof(double))
-        for i in range(self.limit_count):
-            if not reserve_limit(&self.limits[i], self.source_capacity, capacity):
+        if source >= self.source_capacity:
+            grown = realloc(self.seen, sources * sizeof(double))
+            if grown == NULL:
                 return 0
-        self.source_capacity = capacity
+            self.seen = <double*>grown
+            memset(self.seen + self.source_capacity, 0, (sources - self.source_capacity) * sizeof(double))
+            for i in range(self.limit_count):
+                if self.limits[i].accepts != NULL:
+                    grown = realloc(self.limits[i].accepts, sources)
+                    if grown == NULL:
+                        return 0
+                    self.limits[i].accepts = <uint8_t*>grown
+                    memset(self.limits[i].accepts + self.source_capacity, 0, sources - self.source_capacity)
+            self.source_capacity = sources
+        if self.ledger.sources[source].agent >= self.agent_capacity:
+            grown = realloc(self.held, agents * sizeof(uint32_t))
+            if grown == NULL:
+                return 0
+            self.held = <uint32_t*>grown
+            memset(self.held + self.agent_capacity, 0, (agents - self.agent_capacity) * sizeof(uint32_t))
+            self.agent_capacity = agents
         return 1
 
     cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now,
@@ -91,39 +115,190 @@ cdef class FlowCache:
 
     cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now,
                     Crossings* crossings) noexcept nogil:
-        """The same for an entry, or a data source, that is not there yet; 0 when its table is full."""
-        cdef uint32_t i
+        """The same for an entry, or a data source, that is not there yet; 0 when it is refused."""
         cdef uint8_t* payload
-        if not self.reserve(<uint32_t>key[0] + 1):
+        if not self.reserve(<uint32_t>key[0]):
             return 0
         if find(&self.flows, key, hash) == NULL:
             payload = insert(&self.flows, key, hash)
+            if payload == NULL and self.came_before(hash):
+                payload = self.displace(key, hash, amount, now)
             if payload == NULL:
                 self.refused += 1
                 return 0
             (<Value*>payload).last = now
-            for i in range(self.limit_count):
-                (<double*>(payload + sizeof(Value)))[i] = -INFINITY
+            self.held[self.ledger.sources[<uint32_t>key[0]].agent] += 1
+            self.hold(<uint32_t>(key[0] >> 32))
         return self.update(key, hash, amount, now, crossings)
+
+    cdef bint came_before(self, uint64_t hash) noexcept nogil:
+        """Whether a key that there is no room for came lately; notes it. The filter is made when it is needed."""
+        if self.newcomers.tags == NULL and not seen_once_open(&self.newcomers, NEWCOMER_TAGS):
+            return 0
+        return was_seen_once(&self.newcomers, hash)
+
+    cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
+        """Put a key in the place of the weakest near by, of an agent with more entries or with as many; NULL: no."""
+        cdef Segment* segment = segment_at(&self.flows, hash)
+        cdef uint32_t own = self.held[self.ledger.sources[<uint32_t>key[0]].agent], held, i
+        cdef uint64_t* cell
+        cdef uint64_t slot, weakest = 0
+        cdef double rate, lowest = INFINITY
+        cdef Value* value
+        for i in range(NEAR_BY):
+            slot = (hash + i) & segment.mask
+            cell = cell_of(&self.flows, segment, slot)
+            if cell[0] == 0:
+                continue
+            value = <Value*>payload_of(&self.flows, cell)
+            held = self.held[self.ledger.sources[<uint32_t>cell[1]].agent]
+            rate = value.rate * exp(min(value.last - now, 0.0) * self.gain)
+            if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
+                lowest, weakest = rate, slot
+        if lowest == INFINITY:
+            return NULL
+        self.displaced += 1
+        self.note_left(cell_of(&self.flows, segment, weakest) + 1)
+        remove(&self.flows, segment, weakest)
+        return insert(&self.flows, key, hash)
+
+    cdef void note_left(self, const uint64_t* key) noexcept nogil:
+        """An entry goes."""
+        self.held[self.ledger.sources[<uint32_t>key[0]].agent] -= 1
+        self.let_go(<uint32_t>(key[0] >> 32))
+
+    # -- computed keys --
+
+    cdef void hold(self, uint32_t key_id) noexcept nogil:
+        """One more has a key id."""
+        cdef uint64_t key = key_id
+        cdef uint64_t hash
+        cdef uint8_t* uses
+        if key_id == 0:
+            return
+        hash = digest(&self.uses, &key)
+        uses = find(&self.uses, &key, hash)
+        if uses == NULL:
+            uses = insert(&self.uses, &key, hash)
+        if uses != NULL:
+            (<uint64_t*>uses)[0] += 1
+
+    cdef void let_go(self, uint32_t key_id) noexcept nogil:
+        """One less has it; when that was the last, it is among the unused."""
+        cdef uint64_t key = key_id
+        cdef uint64_t hash
+        cdef uint64_t* uses
+        cdef Segment* segment
+        cdef void* grown
+        if key_id == 0:
+            return
+        hash = digest(&self.uses, &key)
+        uses = <uint64_t*>find(&self.uses, &key, hash)
+        if uses == NULL:
+            return
+        uses[0] -= 1
+        if uses[0]:
+            return
+        segment = segment_at(&self.uses, hash)
+        remove(&self.uses, segment, (<uint8_t*>(uses - 2) - segment.cells) // self.uses.stride)
+        if self.idle_count == self.idle_capacity:
+            grown = realloc(self.idle, (2 * self.idle_capacity + 64) * sizeof(uint32_t))
+            if grown == NULL:
+                return
+            self.idle, self.idle_capacity = <uint32_t*>grown, 2 * self.idle_capacity + 64
+        self.idle[self.idle_count] = key_id
+        self.idle_count += 1
+
+    @property
+    def unused(self) -> int:
+        """How many key ids became unused, some of them for a while only."""
+        return self.idle_count
+
+    def take_unused(self, uint32_t most) -> list[int]:
+        """The oldest key ids that became unused, at most so many, and are so still."""
+        cdef uint32_t i, count = min(most, self.idle_count)
+        cdef uint64_t key
+        found = []
+        for i in range(count):
+            key = self.idle[i]
+            if find(&self.uses, &key, digest(&self.uses, &key)) == NULL:
+                found.append(self.idle[i])
+        self.idle_count -= count
+        if self.idle_count:
+            move_down(self.idle, count, self.idle_count)
+        else:
+            free(self.idle)
+            self.idle, self.idle_capacity = NULL, 0
+        return found
+
+    cdef KeyId* computed_key(self, const uint64_t* computed, uint64_t hash) noexcept nogil:
+        """What computed (raw) fields became; NULL: never seen, or the names have changed."""
+        cdef KeyId* found = <KeyId*>find(&self.key_ids, computed, hash)
+        if found == NULL or found.names != self.names:
+            return NULL
+        found.unused = 0
+        return found
+
+    cdef void remember(self, const uint64_t* computed, uint64_t hash, uint32_t key_id) noexcept nogil:
+        """Store the key id of computed (raw) fields; 0 is a rejection. In a full table it takes the place of one that
+        is not used, if there is one near by."""
+        cdef Segment* segment = segment_at(&self.key_ids, hash)
+        cdef KeyId* it = <KeyId*>find(&self.key_ids, computed, hash)
+        cdef uint64_t* cell
+        cdef uint32_t i
+        if it == NULL:
+            it = <KeyId*>insert(&self.key_ids, computed, hash)
+            i = 0
+            while it == NULL and i < NEAR_BY:
+                cell = cell_of(&self.key_ids, segment, (hash + i) & segment.mask)
+                if cell[0] == 0:
+                    return
+                if (<KeyId*>payload_of(&self.key_ids, cell)).unused:
+                    self.let_go((<KeyId*>payload_of(&self.key_ids, cell)).number)
+                    it = <KeyId*>replace(&self.key_ids, cell, computed, hash)
+                i += 1
+            if it == NULL:
+                return
+        else:
+            self.let_go(it.number)
+        it[0] = KeyId(key_id, self.names, 0)
+        self.hold(key_id)
+
+    def forget_key_ids(self) -> None:
+        """Names have changed (topology): compute every key anew."""
+        self.names += 1
+        self.key_ids.generation += 1
+
+    # -- limits --
 
     cdef void watch(self, const uint64_t* key, const Value* value, double now, Crossings* crossings) noexcept nogil:
         """Check the limits of an entry that has just changed; `clear` times follow its value."""
         cdef uint32_t i
         for i in range(self.limit_count):
             if value.rate > self.limits[i].value:
-                self.above(i, key, value, <double*>(value + 1), now, crossings)
+                self.above(i, key, value, now, crossings)
 
-    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double* clears, double now,
+    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double now,
                     Crossings* crossings) noexcept nogil:
         """The value is above limit `index`: it is crossed if it was armed; note when it will have cleared."""
         cdef Limit* limit = &self.limits[index]
         cdef uint32_t source = <uint32_t>key[0]
+        cdef uint64_t of_source = source
+        cdef const uint64_t* what = key if limit.by_flow else &of_source
+        cdef uint64_t hash
         cdef double* clear
         cdef double falls
         cdef Crossing* crossing
         if limit.accepts != NULL and not limit.accepts[source]:
             return
-        clear = &clears[index] if limit.by_flow else &limit.clear[source]
+        hash = (key - 1)[0] if limit.by_flow else digest(&limit.clears, what)  # a cell begins with the hash of its key
+        clear = <double*>find(&limit.clears, what, hash)
+        if clear == NULL:
+            clear = <double*>insert(&limit.clears, what, hash)
+            if clear == NULL:
+                crossings.lost += 1
+                return
+            clear[0] = -INFINITY
         if now >= clear[0] + limit.timeout:
             if crossings.count < crossings.capacity:
                 crossing = &crossings.items[crossings.count]
@@ -144,32 +319,30 @@ cdef class FlowCache:
         OverflowError: there are MOST_LIMITS already.
         """
         cdef uint32_t index = 0
-        cdef uint64_t slot
-        cdef Limit limit = Limit(value, timeout, by_flow, NULL, NULL)
+        cdef Limit* limit
         while index < self.limit_count and self.limits[index].value != INFINITY:
             index += 1
         if index == MOST_LIMITS:
             raise OverflowError(f"more than {MOST_LIMITS} thresholds on one flow")
+        limit = &self.limits[index]
+        memset(limit, 0, sizeof(Limit))
+        limit.value, limit.timeout, limit.by_flow = value, timeout, by_flow
+        if not table_open(&limit.clears, self.flows.words if by_flow else 1, sizeof(double), ~<uint64_t>0,
+                          self.flows.max_bytes // CLEARS_SHARE, self.flows.seed):
+            raise MemoryError
         if filtered:
             limit.accepts = <uint8_t*>calloc(self.source_capacity + 1, 1)
-        if not by_flow:
-            limit.clear = <double*>malloc((self.source_capacity + 1) * sizeof(double))
-            for slot in range(self.source_capacity):
-                limit.clear[slot] = -INFINITY
-        if index == self.limit_count:
-            if not resize_payload(&self.flows, sizeof(Value) + 8 * (index + 1)):
+            if limit.accepts == NULL:
                 raise MemoryError
-            self.limit_count += 1
-        for slot in range(self.flows.mask + 1):
-            if cell_at(&self.flows, slot)[0]:
-                clears_of(&self.flows, slot)[index] = -INFINITY
-        self.limits[index] = limit
+        self.limit_count = max(self.limit_count, index + 1)
         self.note_lowest()
         return index
 
     def accept(self, uint32_t limit, uint32_t source, bint accepted) -> None:
         """Say whether a data source passes the filter of a limit."""
-        if not self.reserve(source + 1):
+        if source >= self.ledger.source_count:
+            raise IndexError(f"no data source {source}")
+        if not self.reserve(source):
             raise MemoryError
         if limit >= self.limit_count or self.limits[limit].accepts == NULL:
             raise IndexError(f"limit {limit} has no filter")
@@ -177,11 +350,14 @@ cdef class FlowCache:
 
     def drop_limit(self, uint32_t index) -> None:
         """Stop watching a limit; its index may be given to another."""
+        cdef Limit* limit
         if index >= self.limit_count:
             raise IndexError(f"no limit {index}")
-        free(self.limits[index].accepts)
-        free(self.limits[index].clear)
-        self.limits[index] = Limit(INFINITY, 0.0, 1, NULL, NULL)
+        limit = &self.limits[index]
+        free(limit.accepts)
+        table_close(&limit.clears)
+        memset(limit, 0, sizeof(Limit))
+        limit.value = INFINITY
         self.note_lowest()
 
     cdef void note_lowest(self) noexcept:
@@ -190,197 +366,109 @@ cdef class FlowCache:
         for i in range(self.limit_count):
             self.lowest = min(self.lowest, self.limits[i].value)
 
-    def forget_key_ids(self) -> None:
-        """Names have changed (topology): compute every key anew."""
-        table_clear(&self.key_ids)
-
-    def remember(self, bytes computed, uint32_t key_id) -> None:
-        """Store the key id of computed (raw) fields; 0 is a rejection."""
-        cdef uint64_t[KEY_WORDS] key
-        cdef uint8_t* payload
-        cdef uint64_t hash
-        if len(computed) != 8 * self.plan.computed_words:
-            raise ValueError("computed bytes of another definition")
-        memcpy(key, <const char*>computed, 8 * self.plan.computed_words)
-        if self.key_ids.used >= self.key_ids.capacity:
-            table_clear(&self.key_ids)
-        hash = digest(&self.key_ids, key)
-        payload = find(&self.key_ids, key, hash)
-        if payload == NULL:
-            payload = insert(&self.key_ids, key, hash)
-        if payload == NULL:
-            raise MemoryError
-        (<uint32_t*>payload)[0] = key_id
-
-    def key_ids_in_use(self) -> set[int]:
-        """The key ids that live entries have."""
-        cdef uint64_t slot
-        found = set()
-        for slot in range(self.flows.mask + 1):
-            if cell_at(&self.flows, slot)[0]:
-                found.add(cell_at(&self.flows, slot)[1] >> 32)
-        return found
-
-    def top(self, const uint8_t[::1] wanted, uint32_t max_flows, double minimum, double now) -> list:
-        """The largest flows of each wanted data source (wanted[source] != 0), at most `max_flows` each, in no order.
-
-        Answers [(source, key id, carried bytes, rate)], rates decayed to `now`, none below `minimum`.
-        """
-        cdef uint32_t sources = min(<uint32_t>wanted.shape[0], self.source_capacity)
-        cdef uint64_t* starts = <uint64_t*>calloc(sources + 1, sizeof(uint64_t))
-        cdef uint32_t* sizes = <uint32_t*>calloc(sources + 1, sizeof(uint32_t))
-        cdef Candidate* heaps = NULL
-        cdef uint64_t total = 0, i
-        cdef uint32_t source
-        cdef uint64_t* cell
-        try:
-            if starts == NULL or sizes == NULL:
-                raise MemoryError
-            if sources == 0 or max_flows == 0:
-                return []
-            with nogil:
-                count_flows(&self.flows, &wanted[0], sources, starts)
-                for source in range(sources):       # counts become the indexes at which the heaps start
-                    i = starts[source] if starts[source] < max_flows else max_flows
-                    starts[source] = total
-                    total += i
-                heaps = <Candidate*>malloc((total + 1) * sizeof(Candidate))
-                if heaps != NULL:
-                    select_flows(&self.flows, &wanted[0], sources, max_flows, minimum, now, self.t, starts, sizes,
-                                 heaps)
-            if heaps == NULL:
-                raise MemoryError
-            found = []
-            for source in range(sources):
-                for i in range(starts[source], starts[source] + sizes[source]):
-                    cell = cell_at(&self.flows, heaps[i].slot)
-                    found.append((source, cell[1] >> 32, (<const char*>(cell + 2))[:8 * self.plan.carried_words],
-                                  heaps[i].rate))
-            return found
-        finally:
-            free(starts)
-            free(sizes)
-            free(heaps)
+    # -- going: between batches --
 
     def last_seen(self, uint32_t source) -> float:
         """When a sample of this data source last counted; 0.0: never."""
         return self.seen[source] if source < self.source_capacity else 0.0
 
     def expire(self, uint64_t position, double now) -> int:
-        """Drop idle entries from one stretch of cells; answers where to go on, 0 when through.
-
-        Entries still above a limit's re-arm time are kept, so that no crossing is reported twice.
-        """
-        cdef uint64_t slot = position
-        cdef uint64_t stop
-        cdef double constants = IDLE_CONSTANTS if self.flows.used * 8 < self.flows.capacity * 7 else CROWDED_CONSTANTS
-        cdef double idle = max(constants * self.t, SHORTEST_IDLE_S)
+        """Drop from one segment the entries that are idle, and those of data sources that are gone; answers where to
+        go on, 0 when through."""
+        cdef Segment* segment = segment_at(&self.flows, position)
+        cdef uint64_t after = position_after(segment, position), slot = 0
+        cdef bint crowded = (self.flows.used * 8 >= self.flows.capacity * 7
+                             or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
+        cdef double idle = max((CROWDED_CONSTANTS if crowded else IDLE_CONSTANTS) * self.t, SHORTEST_IDLE_S)
+        cdef uint64_t* cell
         with nogil:
-            stop = min(position + SWEEP_CELLS, self.flows.mask + 1)
-            while slot < stop:
-                if cell_at(&self.flows, slot)[0] and self.is_over(slot, now, idle):
-                    remove(&self.flows, slot)       # may pull a neighbour into this slot: look again
+            while slot <= segment.mask:
+                cell = cell_of(&self.flows, segment, slot)
+                if cell[0] and (now - (<Value*>payload_of(&self.flows, cell)).last > idle
+                                or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
+                    self.note_left(cell + 1)
+                    remove(&self.flows, segment, slot)  # may pull a neighbour into this slot: look again
                 else:
                     slot += 1
-        return 0 if slot > self.flows.mask else slot
+            shrink(&self.flows, position)
+        return after
 
-    cdef bint is_over(self, uint64_t slot, double now, double idle) noexcept nogil:
-        cdef Value* value = <Value*>(cell_at(&self.flows, slot) + 1 + self.flows.words)
-        cdef uint32_t i
-        if now - value.last <= idle:
+    def expire_clears(self, uint32_t index, uint64_t position, double now) -> int:
+        """The same for the `clear` times of a limit that are armed again."""
+        cdef Limit* limit
+        cdef Segment* segment
+        cdef uint64_t* cell
+        cdef uint64_t after, slot = 0
+        if index >= self.limit_count or self.limits[index].clears.segments == NULL:
             return 0
-        for i in range(self.limit_count):
-            if self.limits[i].by_flow and clears_of(&self.flows, slot)[i] + self.limits[i].timeout > now:
-                return 0
-        return 1
+        limit = &self.limits[index]
+        segment = segment_at(&limit.clears, position)
+        after = position_after(segment, position)
+        with nogil:
+            while slot <= segment.mask:
+                cell = cell_of(&limit.clears, segment, slot)
+                if cell[0] and ((<double*>payload_of(&limit.clears, cell))[0] + limit.timeout < now
+                                or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
+                    remove(&limit.clears, segment, slot)
+                else:
+                    slot += 1
+            shrink(&limit.clears, position)
+        return after
+
+    def sweep(self, uint64_t position) -> int:
+        """The same for the computed keys that were not used for some sweeps; call it some seconds apart."""
+        cdef Segment* segment = segment_at(&self.key_ids, position)
+        cdef uint64_t after = position_after(segment, position), slot = 0
+        cdef uint64_t* cell
+        cdef KeyId* it
+        with nogil:
+            while slot <= segment.mask:
+                cell = cell_of(&self.key_ids, segment, slot)
+                if cell[0] and cell[0] >= position:
+                    it = <KeyId*>payload_of(&self.key_ids, cell)
+                    it.unused += 1
+                    if it.unused > UNUSED_SWEEPS or it.names != self.names:
+                        self.let_go(it.number)
+                        remove(&self.key_ids, segment, slot)
+                        continue
+                slot += 1
+            shrink(&self.key_ids, position)
+            shrink(&self.uses, position)
+        if position == 0 and self.refused == self.refused_before:
+            seen_once_close(&self.newcomers)
+        self.refused_before = self.refused
+        return after
+
+    def forget_sources(self, sources) -> None:
+        """Data sources whose indexes get new owners; their entries are gone already."""
+        cdef uint32_t source, i
+        for source in sources:
+            if source < self.source_capacity:
+                self.seen[source] = 0.0
+                for i in range(self.limit_count):
+                    if self.limits[i].accepts != NULL:
+                        self.limits[i].accepts[source] = 0
+
+    @property
+    def limits_used(self) -> int:
+        """One more than the highest index of a limit."""
+        return self.limit_count
 
     def numbers(self) -> dict:
-        """Entries in use, their bound, bytes per cell, refusals, remembered key ids."""
-        return {"entries": self.flows.used, "capacity": self.flows.capacity, "cell_bytes": self.flows.stride,
-                "refused": self.refused, "key_ids": self.key_ids.used}
+        """Entries in use, refusals, entries that had to make room, remembered computed keys; bytes of everything."""
+        cdef uint32_t i
+        cdef uint64_t clears = 0
+        for i in range(self.limit_count):
+            clears += self.limits[i].clears.bytes
+        return {"entries": self.flows.used, "refused": self.refused, "displaced": self.displaced,
+                "key_ids": self.key_ids.used,
+                "bytes": (self.flows.bytes + self.key_ids.bytes + self.uses.bytes + clears
+                          + (2 * NEWCOMER_TAGS if self.newcomers.tags != NULL else 0)
+                          + 8 * self.source_capacity + 4 * self.agent_capacity + 4 * self.idle_capacity)}
 
 
-cdef bint reserve_limit(Limit* limit, uint32_t old, uint32_t capacity) noexcept nogil:
-    cdef void* grown
+cdef void move_down(uint32_t* items, uint32_t by, uint32_t count) noexcept nogil:
+    """Move `count` items down by `by` places."""
     cdef uint32_t i
-    if limit.accepts != NULL:
-        grown = realloc(limit.accepts, capacity)
-        if grown == NULL:
-            return 0
-        limit.accepts = <uint8_t*>grown
-        memset(limit.accepts + old, 0, capacity - old)
-    if limit.clear != NULL:
-        grown = realloc(limit.clear, capacity * sizeof(double))
-        if grown == NULL:
-            return 0
-        limit.clear = <double*>grown
-        for i in range(old, capacity):
-            limit.clear[i] = -INFINITY
-    return 1
-
-
-cdef inline double* clears_of(const HashTable* table, uint64_t slot) noexcept nogil:
-    return <double*>(<uint8_t*>(cell_at(table, slot) + 1 + table.words) + sizeof(Value))
-
-
-cdef void count_flows(const HashTable* table, const uint8_t* wanted, uint32_t sources, uint64_t* counts) noexcept nogil:
-    cdef uint64_t slot
-    cdef uint32_t source
-    cdef uint64_t* cell
-    for slot in range(table.mask + 1):
-        cell = cell_at(table, slot)
-        if cell[0]:
-            source = <uint32_t>cell[1]
-            if source < sources and wanted[source]:
-                counts[source] += 1
-
-
-cdef void select_flows(const HashTable* table, const uint8_t* wanted, uint32_t sources, uint32_t max_flows,
-                       double minimum, double now, double t, const uint64_t* starts, uint32_t* sizes,
-                       Candidate* heaps) noexcept nogil:
-    """One min-heap per data source keeps its largest entries."""
-    cdef uint64_t slot
-    cdef uint32_t source
-    cdef uint64_t* cell
-    cdef Value* value
-    cdef Candidate entry
-    for slot in range(table.mask + 1):
-        cell = cell_at(table, slot)
-        if cell[0] == 0:
-            continue
-        source = <uint32_t>cell[1]
-        if source >= sources or not wanted[source]:
-            continue
-        value = <Value*>(cell + 1 + table.words)
-        if value.rate < minimum:
-            continue                                # decay can only make it smaller
-        entry.rate = value.rate if now <= value.last else value.rate * exp((value.last - now) / t)
-        entry.slot = slot
-        if entry.rate < minimum:
-            continue
-        if sizes[source] < max_flows:
-            sizes[source] += 1
-            sift_up(heaps + starts[source], sizes[source] - 1, entry)
-        elif entry.rate > heaps[starts[source]].rate:
-            sift_down(heaps + starts[source], max_flows, entry)
-
-
-cdef void sift_up(Candidate* heap, uint32_t index, Candidate entry) noexcept nogil:
-    while index and heap[(index - 1) // 2].rate > entry.rate:
-        heap[index] = heap[(index - 1) // 2]
-        index = (index - 1) // 2
-    heap[index] = entry
-
-
-cdef void sift_down(Candidate* heap, uint32_t size, Candidate entry) noexcept nogil:
-    """Replace the smallest by `entry`."""
-    cdef uint32_t index = 0
-    cdef uint32_t child = 1
-    while child < size:
-        if child + 1 < size and heap[child + 1].rate < heap[child].rate:
-            child += 1
-        if heap[child].rate >= entry.rate:
-            break
-        heap[index] = heap[child]
-        index, child = child, 2 * child + 1
-    heap[index] = entry
+    for i in range(count):
+        items[i] = items[i + by]

@@ -118,14 +118,14 @@ cdef inline bint pick(const Fields* fields, const Pick* row, uint8_t* out) noexc
     return 1
 
 
-cdef inline void gather_computed(const Fields* fields, const KeyPlan* plan, uint32_t agent,
+cdef inline void gather_computed(const Fields* fields, const KeyPlan* plan, uint32_t serial,
                                  uint64_t* out) noexcept nogil:
     """The computed key, in whole words (narrower stores would stall the digest that reads them next)."""
     cdef uint32_t i
     cdef const Pick* row
     cdef const uint8_t* at
     if plan.by_agent:
-        out[0] = pair(agent, 0)
+        out[0] = pair(serial, 0)                    # of the agent: an index may have another owner later
         out += 1
     for i in range(plan.computed):
         row = &plan.picks[i]

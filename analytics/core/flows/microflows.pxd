@@ -19,7 +19,8 @@ from libc.string cimport memcpy
 from analytics.core.flows.flowcache cimport MOST_FLOWS, Value
 from analytics.core.flows.flowkeys cimport Pick, field_at, narrow
 from analytics.core.dissect.packet cimport SLOT_WORDS, SLOTS, Fields
-from analytics.core.flows.table cimport fetch
+from analytics.core.seenonce cimport SeenOnce
+from analytics.core.table cimport fetch
 
 cdef extern from *:
     """
@@ -35,7 +36,7 @@ cdef extern from *:
 
 cdef enum:
     CAPACITY = 1 << 23                              # bytes of microflows
-    SEEN_ONCE_TAGS = 1 << 18                        # of 16 bits
+    SEEN_ONCE_TAGS = 1 << 18
     TRIAL = 1 << 14                                 # samples, of which
     FEW = 1 << 12                                   # so many must find a microflow; else the cache rests
     FIRST_REST = 1 << 17                            # for so many samples, then twice as many ...
@@ -75,7 +76,7 @@ cdef struct MicroflowCache:
     uint32_t turn                                   # counts new microflows: now and then one replaces a valid one
     uint64_t pairs                                  # places - 2: their number is a power of two
     uint8_t* places                                 # NULL: the definitions read too much, or there are none
-    uint16_t* seen_once
+    SeenOnce seen_once
 
 cdef bint microflows_open(MicroflowCache* microflows, list caches) except -1
 cdef void microflows_close(MicroflowCache* microflows) noexcept nogil
@@ -166,15 +167,6 @@ cdef inline Microflow* lookup(const MicroflowCache* microflows, uint64_t hash, u
         if found.words[i] != key[i]:
             return NULL
     return found
-
-
-cdef inline bint was_seen_once(const MicroflowCache* microflows, uint64_t hash) noexcept nogil:
-    """Whether the seen-once filter has the tag of a key already, as far as 16 bits say; sets it."""
-    cdef uint16_t* seen = &microflows.seen_once[hash >> 14 & (SEEN_ONCE_TAGS - 1)]
-    cdef uint16_t tag = <uint16_t>(hash >> 48)
-    cdef bint second = seen[0] == tag
-    seen[0] = tag
-    return second
 
 
 cdef inline bint is_worth_it(MicroflowCache* microflows) noexcept nogil:

@@ -1,11 +1,12 @@
 """Which bytes make the microflow key of a sample, and which fields are added up (what for: microflows.pxd)."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from analytics.core.dissect.packet cimport SLOT_WORDS
 from analytics.core.flows.flowcache cimport FlowCache
+from analytics.core.seenonce cimport seen_once_close, seen_once_open
 from analytics.core.staticassert cimport static_assert
 
 from analytics.core.flows import flowkeys
@@ -65,8 +66,7 @@ cdef bint microflows_open(MicroflowCache* microflows, list caches) except -1:
         microflows.pairs *= 2
     microflows.places = <uint8_t*>calloc(microflows.pairs, microflows.stride)
     microflows.pairs -= 2
-    microflows.seen_once = <uint16_t*>calloc(SEEN_ONCE_TAGS, sizeof(uint16_t))
-    if microflows.places == NULL or microflows.seen_once == NULL:
+    if microflows.places == NULL or not seen_once_open(&microflows.seen_once, SEEN_ONCE_TAGS):
         microflows_close(microflows)                # without memory for them the definitions do it all
         return 0
     return 1
@@ -74,5 +74,5 @@ cdef bint microflows_open(MicroflowCache* microflows, list caches) except -1:
 
 cdef void microflows_close(MicroflowCache* microflows) noexcept nogil:
     free(microflows.places)
-    free(microflows.seen_once)
+    seen_once_close(&microflows.seen_once)
     memset(microflows, 0, sizeof(MicroflowCache))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -11,7 +13,7 @@ from analytics.events.thresholds import parse_threshold
 from analytics.flows.definitions import parse_definition
 from analytics.flows.flowquery import ActiveFlow, FlowLocation, TopFlow
 from analytics.metrics.metrics import Cell, Quartiles, Statistic
-from analytics.metrics.numbers import AgentNumbers, EngineNumbers, ReceivingNumbers, SampleTally, Tally
+from analytics.metrics.numbers import AgentNumbers, EngineNumbers, MemoryNumbers, ReceivingNumbers, SampleTally, Tally
 
 NOW = 1000.0
 TOP = (TopFlow("a,b", 2.5), TopFlow("c,d", 1.0))
@@ -130,20 +132,26 @@ def test_agents():
 
 
 def test_the_engine():
-    plain = EngineNumbers(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, ReceivingNumbers())
+    memory = MemoryNumbers(1000, {"flows": 10}, {"flows": 420, "answers": 60})
+    plain = EngineNumbers(1, 2, 3, 4, 5, 6, 60, 61, 7, 8, 9, 10, 13, 11, 12, 14, ReceivingNumbers(), memory)
     found = {
         "sFlowAgents": 1,
         "sFlowBytesReceived": 2,
         "sFlowDatagramsReceived": 3,
         "sFlowParseErrors": 4,
         "sFlowUnsupportedVersion": 5,
-        "sFlowDatagramsDiscarded": 6,
+        "sFlowDatagramsDiscarded": 66,
+        "sFlowAgentsRefused": 60,
+        "sFlowDataSourcesRefused": 61,
         "eventsGenerated": 7,
         "eventsLost": 8,
         "flowEntries": 9,
         "flowEntriesRefused": 10,
+        "flowEntriesDisplaced": 13,
         "counterRecords": 11,
         "counterRecordsRefused": 12,
+        "thresholdValuesRefused": 14,
+        "memory": {"budget": 1000, "stores": {"flows": {"used": 10, "most": 420}}},
         "flowsGenerated": 0,
         "flowsLost": 0,
         "sFlowKernelDrops": 0,
@@ -152,9 +160,9 @@ def test_the_engine():
     }
     assert answers.analyzer(plain, NOW) == found
     receiving = ReceivingNumbers(kernel_drops=20, refused=30, sockets=2, buffer_bytes=4096)
-    live = EngineNumbers(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, receiving, {"tick": 3}, NOW - 2)
+    live = replace(plain, receiving=receiving, faults={"tick": 3}, started=NOW - 2)
     assert answers.analyzer(live, NOW) == found | {
-        "sFlowDatagramsDiscarded": 26,
+        "sFlowDatagramsDiscarded": 86,
         "sFlowKernelDrops": 20,
         "sFlowSourcesRefused": 30,
         "sFlowSockets": 2,

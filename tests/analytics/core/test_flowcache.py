@@ -243,3 +243,46 @@ def test_entries_survive_many_thresholds_and_growth(engine):
             engine.set_threshold(f"t{flow}", {"metric": "f", "value": 1e9, "byFlow": True})
     assert {flow.value for flow in engine.active_flows(["ALL"], "f", 1000, 500)} == {1000 * RATE / 2}
     assert len(engine.active_flows(["ALL"], "f", 1000, 500)) == 200
+
+
+def many(engine: Engine, first: int, count: int, now: float, *, size: int = 64, step: int = 20) -> None:
+    """A sample of each of so many flows, on port 5."""
+    for start in range(first, first + count, step):
+        wires = [
+            flow_sample(sampled_header(tcp_frame(source(flow)), size), sequence=flow, source=(0, 5), rate=RATE)
+            for flow in range(start, start + step)
+        ]
+        engine.feed([datagram(*wires, sequence=start)], now)
+
+
+def test_a_question_meets_every_flow_once_while_tables_grow_and_shrink(engine):
+    """Between two of its turns other flows come by the thousand and go."""
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 10})
+    many(engine, 0, 20_000, 1000, size=1500)
+    many(engine, 20_000, 20_000, 900)  # these are idle and will go
+    turns = engine.active_flows_in_turns(["ALL"], "f", 1000, 100_000)
+    answer, fed = None, 40_000
+    while answer is None:
+        try:
+            next(turns)
+        except StopIteration as end:
+            answer = end.value
+        if fed < 65_000:
+            many(engine, fed, 5000, 1000)
+            engine.tick(1020 if fed == 45_000 else 1000)
+            fed += 5000
+    found = [flow.key for flow in answer if flow.value > 64 * RATE / 10 * 2]
+    assert len(found) == len(set(found)) == 20_000
+    assert set(found) == {source(flow) for flow in range(20_000)}
+    keys = [flow.key for flow in answer]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_memory_of_a_table_follows_its_keys(engine):
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 1})
+    few = engine.numbers().memory.used["flows"]
+    many(engine, 0, 40_000, 1000)
+    assert engine.numbers().memory.used["flows"] > few + 40_000 * 40
+    engine.tick(1020)
+    assert engine.numbers().flow_entries == 0
+    assert engine.numbers().memory.used["flows"] < few + 10_000

@@ -168,7 +168,7 @@ def test_a_data_source_of_the_class_of_names_is_refused(engine, make):
     """Class 0xFFFFFFFE stands for names inside; read as an index of them it once crashed the engine."""
     for number, index in enumerate((0, 1, 0xFFFFFFFF), 1):
         engine.feed([datagram(make((0xFFFFFFFE, index)), make((0, 5)), sequence=number)], 1000)
-    assert engine.numbers().overflow == 3
+    assert engine.numbers().sources_refused == 3
     engine.feed([datagram(flow_sample(sampled_header(tcp_frame()), source=(0, 7)), sequence=4)], 1000)
     assert [place.source for place in engine.dump(["ALL"], ["f"], {}, 1000)][-1:] == ["7"]
 

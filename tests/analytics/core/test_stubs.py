@@ -39,13 +39,15 @@ def test_mypy_knows_the_core(tmp_path):
     """Any would say that it skipped it."""
     asking = tmp_path / "asking.py"
     asking.write_text(
-        "from analytics.core.pipeline import Pipeline\nreveal_type(Pipeline)\nreveal_type(Pipeline(1, 2).classifier)\n"
+        "from analytics.core.pipeline import Pipeline\n"
+        "reveal_type(Pipeline)\nreveal_type(Pipeline(1, 2, 3, 4, 5).classifier)\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "mypy", str(asking)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     said = [line.partition("note: ")[2] for line in done.stdout.splitlines() if "note: " in line]
     assert said == [
-        'Revealed type is "def (seed: int, max_counter_bytes: int) -> analytics.core.pipeline.Pipeline"',
+        'Revealed type is "def (seed: int, max_agents: int, max_sources: int, max_ledger_bytes: int, '
+        'max_counter_bytes: int) -> analytics.core.pipeline.Pipeline"',
         'Revealed type is "analytics.core.flows.classifier.Classifier"',
     ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from collections import Counter
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics.events.counterwatches import CounterWatches
 from analytics.events.log import Event, EventLog
-from analytics.events.thresholds import CounterWatch, parse_threshold
+from analytics.events.thresholds import parse_threshold
 from analytics.flows.keys import InvalidDefinition
 
 
@@ -48,12 +53,124 @@ def test_wrong_thresholds_are_named(spec, word):
     assert word in str(error.value)
 
 
+WHERE = ("10.0.0.1", "5")
+
+
+class Attributes(dict):
+    """Attributes of data sources, and how often one was asked for."""
+
+    asked = 0
+
+    def __call__(self, agent: str, source: str, name: str) -> object:
+        self.asked += 1
+        return self.get(name)
+
+
+def watching(*specs: dict, attributes: Attributes | None = None, most: int = 1000) -> CounterWatches:
+    watches = CounterWatches(Attributes() if attributes is None else attributes, most)
+    for number, spec in enumerate(specs):
+        watches.add(parse_threshold(f"t{number}", spec))
+    return watches
+
+
+def names(watches: CounterWatches, value: object, now: float, where: tuple[str, str] = WHERE) -> list[str]:
+    return sorted(threshold.name for threshold, _ in watches.update(where, {"m": value}, now))
+
+
 def test_counter_metrics_fire_once_and_again_after_the_timeout():
-    watch = CounterWatch(parse_threshold("t", {"metric": "m", "value": 10, "timeout": 30}))
+    watches = watching({"metric": "m", "value": 10, "timeout": 30})
     story = [(0, 5, False), (10, 11, True), (20, 50, False), (30, 10, False), (40, 9, False), (50, 12, False),
              (60, 3, False), (80, 3, False), (90, 12, True), (100, 12, False)]  # fmt: skip
-    assert [(now, value, watch.update("a", "1", value, now)) for now, value, _ in story] == story
-    assert watch.update("a", "2", 11, 100)
+    assert [(now, value, bool(names(watches, value, now))) for now, value, _ in story] == story
+    assert names(watches, 11, 100, ("10.0.0.1", "6")) == ["t0"]
+
+
+def test_a_threshold_that_is_new_looks_at_values_that_stay():
+    watches = watching({"metric": "m", "value": 10})
+    assert names(watches, 20, 0) == ["t0"]
+    watches.add(parse_threshold("late", {"metric": "m", "value": 15}))
+    assert names(watches, 20, 1) == ["late"]
+    watches.drop(parse_threshold("t0", {"metric": "m", "value": 10}))
+    watches.add(parse_threshold("t0", {"metric": "m", "value": 10}))
+    assert names(watches, 20, 2) == ["t0"]  # put again: armed again
+
+
+def test_a_filter_that_begins_to_pass_while_the_value_stays():
+    attributes = Attributes()
+    watches = watching({"metric": "m", "value": 10, "filter": {"ifname": "eth*"}}, attributes=attributes)
+    assert names(watches, 20, 0) == []
+    attributes["ifname"] = "eth1"
+    assert names(watches, 20, 1) == ["t0"]
+    assert names(watches, 20, 2) == []
+
+
+def test_a_pinned_threshold_looks_at_its_data_source():
+    watches = watching({"metric": "5.m", "value": 10}, {"metric": "6.m", "value": 10})
+    assert names(watches, 20, 0) == ["t0"]
+    assert names(watches, 20, 0, ("10.0.0.2", "6")) == ["t1"]
+    assert names(watches, "text", 1) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(1, 2)), min_size=1, max_size=40),
+)
+def test_events_equal_those_of_every_threshold_alone(thresholds, story):
+    specs = [{"metric": "m", "value": value, "timeout": timeout} for value, timeout in thresholds]
+    together, alone = watching(*specs), [watching(spec) for spec in specs]
+    now = 0
+    for pause, value, port in story:
+        now += pause
+        where = ("10.0.0.1", str(port))
+        expected = [f"t{number}" for number, each in enumerate(alone) if names(each, value, now, where)]
+        assert names(together, value, now, where) == expected
+
+
+def test_what_is_not_crossed_costs_nothing():
+    """10,000 thresholds: only those between the value before and the new one are looked at."""
+    watches = watching(*({"metric": "m", "value": 1000 + number} for number in range(10_000)), most=20_000)
+    assert names(watches, 1, 0) == []
+    [group] = [group for pins in watches._groups.values() for group in pins.values()]
+    looked = Counter()
+    group.thresholds = {number: Looked(each, looked) for number, each in group.thresholds.items()}
+    for now in range(1, 100):
+        assert names(watches, now, now) == []
+    assert looked.total() == 0
+    assert names(watches, 1003, 100) == ["t0", "t1", "t2"]
+    assert looked.total() == 3
+
+
+class Looked:
+    """A threshold that counts how often it was looked at."""
+
+    def __init__(self, threshold, looked):
+        self._threshold, self._looked = threshold, looked
+
+    def __getattr__(self, name):
+        if name == "watches":
+            self._looked[self._threshold.name] += 1
+        return getattr(self._threshold, name)
+
+
+def test_states_are_bounded_counted_and_forgotten_with_their_data_source():
+    watches = watching({"metric": "m", "value": 10}, most=4)
+    places = [("10.0.0.1", str(port)) for port in range(4)]
+    assert [names(watches, 20, 0, where) for where in places] == [["t0"], ["t0"], [], []]
+    assert (watches.states, watches.refused) == (4, 2)
+    watches.forget(places[0])
+    assert watches.states == 2
+    assert names(watches, 20, 1, places[2]) == ["t0"]
+    assert names(watches, 20, 1, places[1]) == []
+
+
+def test_more_thresholds_than_the_engine_watches_are_refused(engine, monkeypatch):
+    monkeypatch.setattr("analytics.events.watches.MAX_THRESHOLDS", 2)
+    for name in ("a", "b", "b"):
+        engine.set_threshold(name, {"metric": "m", "value": 1})
+    with pytest.raises(InvalidDefinition, match="threshold 'c': more than 2 thresholds"):
+        engine.set_threshold("c", {"metric": "m", "value": 1})
+    assert engine.clear_threshold("a")
+    engine.set_threshold("c", {"metric": "m", "value": 1})
 
 
 def event(name: str) -> Event:

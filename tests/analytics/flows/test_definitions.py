@@ -126,7 +126,34 @@ def test_texts_of_no_live_entry_are_forgotten():
 
     one, two = compute(1), compute(2)
     assert (one, compute(1)) == (1, 1)
-    program.forget({two})
-    assert program.text(two, word) == "2"
+    program.forget([one, 77])
+    assert (program.text(one, word), program.text(two, word)) == (None, "2")
     assert compute(1) not in (one, two)
     assert compute(2) == two
+
+
+def test_computed_keys_beyond_the_memory_for_texts_are_refused_until_others_go():
+    program = compile_flow("f", {"keys": "null:vlan", "value": "bytes"})
+
+    def compute(vlan: int) -> int | None:
+        raw = (1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder)
+        return program.compute(raw, "10.0.0.1", SimpleNamespace(link=lambda agent, port: None))
+
+    program.most_text_bytes = 1000
+    found = [compute(vlan) for vlan in range(4)]
+    assert found == [1, 2, 3, None]
+    program.forget([1, 2, 3])
+    assert program.text_bytes == 0
+    assert compute(9) == 4
+
+
+def test_key_ids_begin_again_after_the_last_one():
+    program = compile_flow("f", {"keys": "null:vlan", "value": "bytes"})
+
+    def compute(vlan: int) -> int | None:
+        raw = (1).to_bytes(4, sys.byteorder) + vlan.to_bytes(4, sys.byteorder)
+        return program.compute(raw, "10.0.0.1", SimpleNamespace(link=lambda agent, port: None))
+
+    assert compute(1) == 1
+    program.last_key_id = (1 << 32) - 1
+    assert compute(2) == 2

@@ -12,6 +12,8 @@ from analytics.metrics.metrics import (
     Quartiles,
     Statistic,
     matches,
+    ordered,
+    parse_columns,
     parse_filters,
     parse_name,
     summarise,
@@ -131,7 +133,8 @@ def rows(*names: str) -> list[list[object]]:
         value = TABLE.get((agent, source, metric))
         return None if value is None else Cell(agent, source, metric, value, NOW)
 
-    made = table_rows(names, [("a", "1"), ("a", "2"), ("b", "1")], cell, NOW)
+    columns, order = parse_columns(names)
+    made = ordered(table_rows(columns, [("a", "1"), ("a", "2"), ("b", "1")], cell, NOW), order)
     return [[each.value for each in row] for row in made]
 
 

@@ -1,0 +1,288 @@
+"""What the engine answers: flows, cells and statistics, as values.
+
+Every question takes turns (turns.py): in one it holds the pipeline's lock for some milliseconds at most, however many
+flows and data sources there are, and between two the receive thread and other requests go on. So an answer is of no one
+moment: what came or went meanwhile may be in it or not; nothing is in it twice. `..._in_turns` is for those who have
+others to serve, the same name without it does all turns at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from analytics.core.flows.flowcache import FlowCache
+from analytics.core.pipeline import Pipeline
+from analytics.flows import flowquery
+from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
+from analytics.flows.patterns import Pattern
+from analytics.metrics.cells import TURN, Cells
+from analytics.metrics.counters import Counters
+from analytics.metrics.directory import AGENT_WIDE, GONE, DataSource, Directory, Topology
+from analytics.metrics.metrics import (
+    Cell,
+    Statistic,
+    matches,
+    ordered,
+    parse_columns,
+    parse_filters,
+    parse_name,
+    summarise,
+    table_rows,
+)
+from analytics.metrics.numbers import AgentNumbers, agent_numbers
+from analytics.turns import Grace, Turns, at_once, pieces
+
+AGENT_TURN = 100  # agents whose numbers are read in one turn
+NAME_TURN = 5000  # names of data sources that are looked at in one
+
+
+class Queries:
+    """KeyError from a flow query means: no such flow. The engine is one; it makes the parts."""
+
+    _pipeline: Pipeline
+    _directory: Directory
+    _caches: dict[str, FlowCache]
+    _counters: Counters
+    _cells: Cells
+    _topology: Topology
+    _grace: Grace
+
+    # -- flows --
+
+    def active_flows_in_turns(
+        self,
+        agents: Sequence[str],
+        name: str,
+        now: float,
+        max_flows: int = 100,
+        min_value: float = 0.0,
+        mode: Mode = Mode.MAX,
+        pattern: Pattern | None = None,
+    ) -> Turns[list[ActiveFlow]]:
+        """The largest flows over the data sources of `agents`, one per key, largest first; those whose key text
+        `pattern` finds something in."""
+        return self._grace.during(self._active_flows(agents, name, now, max_flows, min_value, mode, pattern))
+
+    active_flows = at_once(active_flows_in_turns)
+
+    def _active_flows(
+        self,
+        agents: Sequence[str],
+        name: str,
+        now: float,
+        max_flows: int,
+        min_value: float,
+        mode: Mode,
+        pattern: Pattern | None,
+    ) -> Turns[list[ActiveFlow]]:
+        cache = self._caches[name]
+        wanted = yield from self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
+        most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
+        found = yield from flowquery.largest(self._pipeline, cache, wanted, most, min_value, now)
+        merged = yield from flowquery.merge(found, cache.program, mode)
+        answer: list[ActiveFlow] = []
+        for number, (value, (key_id, carried), count, source) in enumerate(merged):
+            if len(answer) >= max_flows:
+                break
+            if number % flowquery.RAW_TURN == 0:
+                yield
+            key = cache.program.text(key_id, carried)
+            data_source = self._directory.sources[source]
+            if key is not None and data_source is not GONE and (pattern is None or pattern.is_in(key)):
+                answer.append(ActiveFlow(key, value, *data_source, count))
+        return answer
+
+    def flow_locations_in_turns(
+        self, agents: Sequence[str], name: str, key: str, now: float
+    ) -> Turns[list[FlowLocation]]:
+        """Where a flow is seen, largest value first; looks among the flowquery.MANY largest of each data source."""
+        return self._grace.during(self._flow_locations(agents, name, key, now))
+
+    flow_locations = at_once(flow_locations_in_turns)
+
+    def _flow_locations(self, agents: Sequence[str], name: str, key: str, now: float) -> Turns[list[FlowLocation]]:
+        cache = self._caches[name]
+        wanted = yield from self._wanted(agents)
+        found = yield from flowquery.largest(self._pipeline, cache, wanted, flowquery.MANY, 0.0, now)
+        locations = []
+        for some in pieces(found, flowquery.RAW_TURN):
+            for source, key_id, carried, rate in some:
+                data_source = self._directory.sources[source]
+                if data_source is not GONE and cache.program.text(key_id, carried) == key:
+                    locations.append(FlowLocation(*data_source, rate))
+            yield
+        return sorted(locations, key=lambda location: -location.value)
+
+    def flow_value_in_turns(
+        self, agents: Sequence[str], data_source: str, name: str, key: str, now: float
+    ) -> Turns[float | None]:
+        """The value of one flow on one data source of the first of `agents` that sees it."""
+        locations = yield from self.flow_locations_in_turns(agents, name, key, now)
+        return next((found.value for found in locations if found.source == data_source), None)
+
+    flow_value = at_once(flow_value_in_turns)
+
+    def _wanted(self, agents: Sequence[str], also: str | None = None) -> Turns[bytearray | None]:
+        """A 1 per data source, by index, that a query means; None: all."""
+        if "ALL" in agents and also is None:
+            return None
+        with self._pipeline:
+            wanted = bytearray(len(self._directory.sources))
+            meant = self._directory.agents_meant([also] if also and "ALL" in agents else agents, self._topology)
+        for some in pieces(meant, AGENT_TURN):
+            with self._pipeline:
+                for agent in some:
+                    for source in self._directory.by_agent.get(agent, ()):
+                        if source < len(wanted):
+                            wanted[source] = self._is_meant(agents, also, *self._directory.sources[source])
+            yield
+        return wanted
+
+    def _is_meant(self, agents: Sequence[str], also: str | None, agent: str, source: str) -> bool:
+        wants, topology = self._directory.wants, self._topology
+        return wants(agents, topology, agent, source) and (also is None or wants([also], topology, agent, source))
+
+    # -- metrics --
+
+    def metric_in_turns(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> Turns[list[Statistic]]:
+        """One Statistic per name, in order."""
+        return self._grace.during(self._metric(agents, names, filters, now))
+
+    metric = at_once(metric_in_turns)
+
+    def _metric(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> Turns[list[Statistic]]:
+        sources = yield from self._chosen(agents, filters, now)
+        found = []
+        for name in map(parse_name, names):
+            cells = yield from self._cells.of(name, sources, now)
+            found.append(summarise(name, cells))
+            yield
+        return found
+
+    def table_in_turns(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> Turns[list[list[Cell]]]:
+        """Rows of cells, see metrics.table_rows."""
+        return self._grace.during(self._table(agents, names, filters, now))
+
+    table = at_once(table_in_turns)
+
+    def _table(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> Turns[list[list[Cell]]]:
+        columns, order = parse_columns(names)
+        sources = yield from self._chosen(agents, filters, now)
+        of_agents = dict.fromkeys(agent for agent, _ in sources)
+        cells: dict[tuple[str, str, str], Cell] = {}
+        for column in columns:
+            also = {AGENT_WIDE, *([column.source] if column.source else [])}
+            asked = dict.fromkeys(sources) | {(agent, source): None for agent in of_agents for source in also}
+            for cell in (yield from self._cells.of(parse_name(column.metric), list(asked), now)):
+                cells[cell.agent, cell.source, column.metric] = cell
+        rows: list[list[Cell]] = []
+        for some in pieces(sources, TURN):
+            rows += table_rows(columns, some, lambda *cell: cells.get(cell), now)
+            yield
+        return ordered(rows, order)
+
+    def dump_in_turns(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> Turns[list[Cell]]:
+        """Every cell of these names (ALL: every name)."""
+        return self._grace.during(self._dump(agents, names, filters, now))
+
+    dump = at_once(dump_in_turns)
+
+    def _dump(
+        self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> Turns[list[Cell]]:
+        if "ALL" in names:
+            names = list((yield from self._cells.ages(now)))
+        sources = yield from self._chosen(agents, filters, now)
+        found: list[Cell] = []
+        for name in map(parse_name, names):
+            found += yield from self._cells.of(name, sources, now)
+        return found
+
+    def metrics_of_in_turns(self, agent: str, now: float) -> Turns[dict[str, Any] | None]:
+        """`<data source>.<metric>` -> latest value of one agent; None if it is unknown."""
+        return self._grace.during(self._metrics_of(agent, now))
+
+    metrics_of = at_once(metrics_of_in_turns)
+
+    def _metrics_of(self, agent: str, now: float) -> Turns[dict[str, Any] | None]:
+        with self._pipeline:
+            sources = [self._directory.sources[source] for source in self._directory.by_agent.get(agent, ())]
+        if not sources:
+            return None
+        found: dict[str, Any] = {}
+        for some in pieces(sources, TURN):
+            with self._pipeline:
+                for _, source in some:
+                    metrics = self._counters.metrics(agent, source, now)
+                    found |= {f"{source}.{name}": held[0] for name, held in metrics.items()}
+            yield
+        for name in list(self._caches):
+            cells = yield from self._cells.of(parse_name(name), sources, now)
+            found |= {f"{cell.source}.{name}": cell.value for cell in cells}
+        return found
+
+    def metric_names_in_turns(self, now: float) -> Turns[dict[str, int]]:
+        """Metric names -> ms since last seen."""
+        return self._grace.during(self._cells.ages(now))
+
+    metric_names = at_once(metric_names_in_turns)
+
+    def provides(self, metric: str) -> bool:
+        """Whether there is a flow of that name, or counters of which the metric may be made."""
+        return metric in self._caches or self._counters.has(metric)
+
+    def _chosen(
+        self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
+    ) -> Turns[list[DataSource]]:
+        checked = parse_filters(filters)
+        wanted = yield from self._wanted(agents)
+        chosen: list[DataSource] = []
+        for first in range(0, len(self._directory.sources), NAME_TURN):
+            with self._pipeline:
+                some = self._directory.sources[first : first + NAME_TURN]
+                if wanted is not None:
+                    meant = zip(some, wanted[first : first + NAME_TURN], strict=False)
+                    some = [source for source, is_wanted in meant if is_wanted]
+                chosen += [source for source in some if source is not GONE]
+            yield
+        if not checked:
+            return chosen
+        passed: list[DataSource] = []
+        for part in pieces(chosen, TURN):
+            with self._pipeline:
+                passed += [source for source in part if matches(checked, partial(self._cells.attribute, now, *source))]
+            yield
+        return passed
+
+    # -- agents --
+
+    def agents_in_turns(self, only: Collection[str] = ()) -> Turns[dict[str, AgentNumbers]]:
+        """Every agent, or of these addresses only, by address, and what is known of its stream."""
+        found: dict[str, AgentNumbers] = {}
+        first = 0
+        while True:
+            with self._pipeline:
+                ledger = self._pipeline.ledger
+                known = ledger.agents_from(first, AGENT_TURN)
+                if known is None:
+                    return found
+                for agent in known:
+                    address = self._directory.agent(agent)
+                    if not only or address in only:
+                        found[address] = agent_numbers(ledger.agent_values(agent))
+            first += AGENT_TURN
+            yield
+
+    agents = at_once(agents_in_turns)

@@ -1,0 +1,70 @@
+"""Long work in turns: a generator that yields whenever others may go on, and returns what it was for.
+
+The HTTP interface runs such work in its event loop and serves other requests between two turns (api/rest.py); scripts,
+benchmarks and tests run it at once. A turn takes the pipeline's lock once and some milliseconds at most.
+
+A turn may see indexes and key ids that have no owner any more a moment later. `Grace` knows which work was under way
+then, so that nobody gets them before it has ended.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
+
+T = TypeVar("T")
+S = TypeVar("S")
+P = ParamSpec("P")
+
+Turns = Generator[None, None, T]
+
+
+def finished(turns: Turns[T]) -> T:
+    """All turns, one after the other."""
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+
+def at_once(method: Callable[Concatenate[S, P], Turns[T]]) -> Callable[Concatenate[S, P], T]:
+    """The method that does all turns of another."""
+
+    def run(self: S, /, *args: P.args, **named: P.kwargs) -> T:
+        return finished(method(self, *args, **named))
+
+    return functools.update_wrapper(run, method)
+
+
+def pieces(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """A sequence in pieces of `size`."""
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+class Grace:
+    """Work under way, by number."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._under_way: dict[int, None] = {}
+
+    def begin(self) -> int:
+        """Some work begins, or something is about to be given to another: its number."""
+        return next(self._numbers)
+
+    def during(self, turns: Turns[T]) -> Turns[T]:
+        """The same work, known to be under way until it has ended or was closed."""
+        number = self.begin()
+        self._under_way[number] = None
+        try:
+            return (yield from turns)
+        finally:
+            del self._under_way[number]
+
+    def is_over(self, number: int) -> bool:
+        """Whether all work that had begun before `number` has ended."""
+        return all(other > number for other in list(self._under_way))
