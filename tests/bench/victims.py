@@ -14,6 +14,7 @@ import ctypes
 import io
 import os
 from collections import Counter
+from collections.abc import Mapping
 from itertools import islice
 
 from starlette.exceptions import HTTPException
@@ -31,6 +32,7 @@ from analytics.flows.definitions import compile_flow
 from analytics.flows.keys import InvalidDefinition
 from analytics.inputs import replay
 from analytics.inputs.capture import MalformedCapture, datagrams
+from analytics.metrics.numbers import AgentNumbers
 from tests.analytics.examples.inputs import CAPTURE, REQUEST, START
 
 SILENCE = 300  # inputs between two silences of all senders
@@ -162,10 +164,12 @@ class Victim:
 
     def silence(self) -> None:
         """All senders fall silent for so long that others get their indexes."""
+        agents = self.engine.agents()
         self.now += 700.0
         for _ in range(2):
             self.engine.tick(self.now)
-        self.sums["agents forgotten"] += len(self.engine.agents()) == 0
+        assert not self.engine.agents()
+        self.book_agents(agents)
 
     def datagram(self, wire: bytes) -> None:
         if self.taken & 15 == 1:  # thrice the same samples: by their microflows, and several datagrams in one batch
@@ -242,15 +246,19 @@ class Victim:
 
     def book(self) -> None:
         """Add up what engine and printers counted."""
-        numbers, agents = self.engine.numbers(), self.engine.agents().values()
+        numbers = self.engine.numbers()
+        self.book_agents(self.engine.agents())
         self.sums["bytes printed"] += self.printed + sum(map(len, self.printers.values()))
         self.sums["datagrams"] += numbers.datagrams
         self.sums["not sFlow 5"] += numbers.not_sflow + numbers.other_version
         self.sums["flow entries refused"] += numbers.flow_entries_refused
         self.sums["samples by microflow"] += self.engine.pipeline.numbers()["by_microflow"]
         self.sums["events"] += numbers.events
+
+    def book_agents(self, agents: Mapping[str, AgentNumbers]) -> None:
+        """The same of agents that are, or were until now."""
         self.sums["agents"] += len(agents)
-        for agent in agents:
+        for agent in agents.values():
             self.sums["flow samples"] += agent.flows.received
             self.sums["counter samples"] += agent.counters.received
             self.sums["discards"] += agent.discards.received

@@ -1,4 +1,8 @@
-"""Microflows change no answer: whatever comes, an engine that keeps them and one that cannot agree."""
+"""Microflows change no answer: whatever comes, an engine that keeps them and one that cannot agree.
+
+But for one thing: microflows change the order of updates inside a batch. So events of one time are compared in any
+order, and nothing is compared once a full table refused or displaced a key, which depends on it.
+"""
 
 from types import SimpleNamespace
 
@@ -112,11 +116,15 @@ class Pair:
             engine.set_topology(topology.parse(LINKS if linked else {"nodes": {}, "links": {}}))
 
     def agree(self):
+        numbers = [engine.numbers() for engine in self.engines]
+        if any(each.flow_entries_displaced or each.flow_entries_refused for each in numbers):
+            return
         for name in DEFINITIONS:
             one, other = (self.rates(engine, name) for engine in self.engines)
             assert one == pytest.approx(other), name
         crossed = [
-            [(event.key, event.source, event.time) for event in engine.events(None, 1000)] for engine in self.engines
+            sorted((event.time, event.key, event.source) for event in engine.events(None, 1000))
+            for engine in self.engines
         ]
         assert crossed[0] == crossed[1]
 
