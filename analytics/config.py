@@ -16,7 +16,7 @@ from typing import Annotated
 
 from analytics.events.log import MAX_EVENTS
 from analytics.inputs.settings import CollectorSettings, prefix
-from analytics.memory import Budget
+from analytics.memory import LEAST
 from documents import strict
 from documents.httpguard import Access
 from documents.ranges import Port, Range, check
@@ -40,7 +40,7 @@ class Settings:
     """Bytes asked of the kernel for each UDP socket; it may grant less (net.core.rmem_max)."""
     events: Annotated[int, Range(1, 1_000_000)] = MAX_EVENTS
     """Events kept for clients to ask for; older ones are forgotten."""
-    memory: int | None = None
+    memory: Annotated[int, Range(LEAST, 1 << 50)] | None = None
     """Bytes that the process may take, shared by all that it keeps; without it a quarter of the machine's memory, or of
     the limit of its control group."""
     token: str | None = None
@@ -56,8 +56,6 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.memory is not None:
-            Budget(self.memory)
         for source in self.sflow_sources:
             try:
                 prefix(source)

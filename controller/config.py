@@ -25,21 +25,27 @@ from documents.topology import Spec, SpecError
 from ovs_rules import replication
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+THIS_MACHINE = ("127.0.0.0/8", "::1")
 
 
 @dataclass(frozen=True)
 class Analytics:
-    """Where analytics is. Without `url` the controller starts one of its own on these addresses, with this token."""
+    """Where analytics is. Without `url` the controller starts one of its own on these addresses, with this token, which
+    takes sFlow from `sflow_sources` alone (addresses and prefixes; empty means any).
+    """
 
     url: str | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Range(1, 65535)] = 8008
     sflow_host: str = "127.0.0.1"
     sflow_port: Annotated[int, Range(1, 65535)] = 6343
+    sflow_sources: tuple[str, ...] = ()
     token: str | None = None
 
     def __post_init__(self) -> None:
         check(self)
+        for source in self.sflow_sources:
+            _network("analytics.sflow_sources", source)
 
     @property
     def base(self) -> str:
@@ -71,10 +77,7 @@ class OpenFlow:
     def __post_init__(self) -> None:
         check(self)
         for peer in self.peers:
-            try:
-                ip_network(peer, strict=False)
-            except ValueError:
-                raise ValueError(f"openflow peer {peer!r} is neither an address nor a prefix") from None
+            _network("openflow.peers", peer)
         if self.listen not in LOOPBACK and not (self.peers or self.tls):
             raise ValueError(
                 f"openflow listen {self.listen} can be reached from elsewhere: set 'peers' or 'tls', or use 127.0.0.1"
@@ -163,9 +166,26 @@ def load(environment: Mapping[str, str]) -> Settings:
         if tls := settings.openflow.tls:
             files = Tls(*(str(beside / name) for name in (tls.key, tls.certificate, tls.ca)))
             settings = replace(settings, openflow=replace(settings.openflow, tls=files))
+        if "sflow_sources" not in (strict.read(Path(path), dict).get("analytics") or {}):
+            settings = replace(settings, analytics=_known_senders(settings))
     if environment.get("HOWDAH_TOPOLOGY"):
         settings = replace(settings, topology=environment["HOWDAH_TOPOLOGY"])
     return settings
+
+
+def _known_senders(settings: Settings) -> Analytics:
+    """Who may speak OpenFlow is who sends sFlow, if it can come from elsewhere and nothing else is said."""
+    wanted, peers = settings.analytics, settings.openflow.peers
+    if wanted.sflow_host in LOOPBACK or wanted.sflow_sources or not peers:
+        return wanted
+    return replace(wanted, sflow_sources=(*peers, *THIS_MACHINE))
+
+
+def _network(setting: str, text: str) -> None:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{setting}: {text!r} is neither an address nor a prefix") from None
 
 
 def conductor(settings: Settings, key: bytes) -> Conductor:

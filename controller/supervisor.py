@@ -121,4 +121,5 @@ class Supervisor:
         return programs.command(
             "analytics", "--parent-pid", os.getpid(), "--host", where.host, "--port", where.port,
             "--sflow-host", where.sflow_host, "--sflow-port", where.sflow_port,
+            *(word for source in where.sflow_sources for word in ("--sflow-source", source)),
         )  # fmt: skip

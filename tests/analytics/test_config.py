@@ -28,7 +28,7 @@ def test_defaults_are_loopback_and_the_well_known_ports():
 def test_memory_has_a_least():
     assert load(memory=1 << 30).memory == 1 << 30
     assert load().memory is None
-    with pytest.raises(ValueError, match="memory 1000 is less than 167772160 bytes"):
+    with pytest.raises(ValueError, match="memory 1000 is not between 167772160 and"):
         load(memory=1000)
 
 

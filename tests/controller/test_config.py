@@ -52,3 +52,28 @@ def test_a_bad_setting_is_one_line_that_names_it(tmp_path, text, named):
         config.load({"HOWDAH_CONFIG": str(path)})
     assert str(caught.value).startswith(f"{path}:1: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("controller: {openflow: {peers: [192.0.2.0/24]}, analytics: {sflow_host: 0.0.0.0}}",
+         ("192.0.2.0/24", "127.0.0.0/8", "::1")),
+        ("controller: {openflow: {peers: [192.0.2.0/24]}}", ()),
+        ("controller: {analytics: {sflow_host: 0.0.0.0}}", ()),
+        ("controller: {openflow: {peers: [192.0.2.1]}, analytics: {sflow_host: 0.0.0.0, sflow_sources: [192.0.2.9]}}",
+         ("192.0.2.9",)),
+        ("controller: {openflow: {peers: [192.0.2.1]}, analytics: {sflow_host: 0.0.0.0}}\n"
+         "analytics: {sflow_sources: [192.0.2.9]}", ()),
+    ],
+    ids=["peers", "loopback", "no peers", "said here", "said to analytics"],
+)  # fmt: skip
+def test_sflow_is_taken_from_the_switches_that_may_connect(tmp_path, text, sources):
+    (tmp_path / "howdah.yaml").write_text(text)
+    settings = config.load({"HOWDAH_CONFIG": str(tmp_path / "howdah.yaml")})
+    assert settings.analytics.sflow_sources == sources
+
+
+def test_an_sflow_source_that_is_no_address_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"analytics.sflow_sources: 'switch7' is neither an address nor a prefix"):
+        config.Analytics(sflow_sources=("switch7",))

@@ -15,6 +15,7 @@ import pytest
 from analytics.api import rest
 from analytics.api.parameters import MAX_SPEC
 from analytics.engine import Engine
+from analytics.events import watches
 from analytics.memory import LEAST, Budget
 from documents.httpguard import LOCAL, Access
 from tests.analytics.examples import wire
@@ -356,7 +357,7 @@ def test_the_landing_page_and_the_description(client):
             "GET",
             "/activeflows/ALL/f/json?maxFlows=ten",
             "",
-            (400, "maxFlows 'ten' is not an integer of at least 0 and at most 2147483647"),
+            (400, "maxFlows 'ten' is not an integer of at least 0 and at most 50000"),
         ),
         ("GET", "/activeflows/ALL/f/json?minValue=nan", "", (400, "minValue 'nan' is not a number")),
         (
@@ -482,10 +483,10 @@ def test_the_absurd_is_refused_in_a_short_line(client, method, path, body, said)
 
 
 def test_thresholds_are_bounded_in_number(client, monkeypatch):
-    monkeypatch.setattr(rest, "MAX_THRESHOLDS", 2)
+    monkeypatch.setattr(watches, "MAX_THRESHOLDS", 2)
     for name in "ab":
         client.put(f"/threshold/{name}/json", {"metric": "f", "value": 1})
-    refusal = (400, "threshold 'c': there are 2 already, no more are possible")
+    refusal = (400, "threshold 'c': more than 2 thresholds")
     assert client.refusal("PUT", "/threshold/c/json", content="{metric:'f',value:1}") == refusal
     client.put("/threshold/b/json", {"metric": "f", "value": 2})  # one that exists may change
 
@@ -644,7 +645,7 @@ def test_two_topologies_at_once_leave_the_same_one_everywhere(client):
         transport = httpx.ASGITransport(app=client.app)
         async with (
             client.app.router.lifespan_context(client.app),
-            httpx.AsyncClient(transport=transport, base_url="http://howdah") as http,
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
         ):
             answers = await asyncio.gather(*(http.put("/topology/json", json=each) for each in documents))
             assert {answer.status_code for answer in answers} == {204}
