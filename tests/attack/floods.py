@@ -74,19 +74,21 @@ def forged_agents(host: str, port: int, rate: str = "inf") -> Iterator[Counts]:
     return datagrams(host, port, refilled(datagram(AGENT, sample(b"one and only")), AGENT), float(rate))
 
 
-def random_keys(host: str, port: int) -> Iterator[Counts]:
-    """An agent whose every sample is a flow of its own."""
-    return datagrams(host, port, refilled(datagram(b"\x0a\x09\x09\x09", *[sample(MARKER)] * 6), MARKER))
+def random_keys(host: str, port: int, rate: str = "inf") -> Iterator[Counts]:
+    """An agent whose every sample is a flow of its own, six in each datagram."""
+    return datagrams(host, port, refilled(datagram(b"\x0a\x09\x09\x09", *[sample(MARKER)] * 6), MARKER), float(rate))
 
 
-def elephants(host: str, port: int, agent: str = "127.0.0.1", ifindex: str = "1001") -> Iterator[Counts]:
+def elephants(
+    host: str, port: int, rate: str = "inf", agent: str = "127.0.0.1", ifindex: str = "1001"
+) -> Iterator[Counts]:
     """Large flows that do not exist, on a port that may: from 10.0.1.1 to 10.0.1.2."""
     flow = socket.inet_aton("10.0.1.1") + socket.inet_aton("10.0.1.2") + AGENT
     template = datagram(socket.inet_aton(agent), sample(flow, port=int(ifindex), rate=100_000))
-    return datagrams(host, port, refilled(template, AGENT))
+    return datagrams(host, port, refilled(template, AGENT), float(rate))
 
 
-def malformed(host: str, port: int) -> Iterator[Counts]:
+def malformed(host: str, port: int, rate: str = "inf") -> Iterator[Counts]:
     """Datagrams whose bytes and lengths were changed."""
     good = datagram(b"\x0a\x09\x09\x08", *[sample(MARKER)] * 6)
 
@@ -96,7 +98,7 @@ def malformed(host: str, port: int) -> Iterator[Counts]:
             bad[random.randrange(len(bad))] = random.getrandbits(8)
         return bytes(bad[: random.randrange(len(bad) + 1)])
 
-    return datagrams(host, port, make)
+    return datagrams(host, port, make, float(rate))
 
 
 def datagrams(host: str, port: int, make: Callable[[], bytes], rate: float = math.inf) -> Iterator[Counts]:

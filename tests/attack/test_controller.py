@@ -111,7 +111,7 @@ def test_forged_elephants(site, attack_s, report):
         most = max(most, site.rules("elephant"))
         assert most <= Policy.controls_per_second * (1 + time.monotonic() - began)
 
-    with site.flood("elephants", "127.0.0.1", site.controller.sflow, leaf["agent"], port["ifindex"]) as flood:
+    with site.flood("elephants", "127.0.0.1", site.controller.sflow, "inf", leaf["agent"], port["ifindex"]) as flood:
         figures = asked(site, attack_s, count)
     counts = site.controller.get("status")["counts"]
     report({**flood.counts, **figures, **counts, "most_rules": most})
