@@ -23,8 +23,8 @@ DEFINITIONS = 20
 ERROR = 0.25  # of the known rate: the sender of it may be held up on a busy machine
 CHURN_RATE = 2000  # agents a second that were never seen before
 SETTLED_S = 600  # from which on memory has to be flat: idle agents expire within it
-# Datagrams a second. One that brings a flow to each of 20 definitions costs a core 20 to 40 us, one with six of them six
-# times that; when a core cannot take more, the kernel drops what any sender sends.
+# Datagrams a second. One that brings a flow to each of 20 definitions costs a core 20 to 40 us, one with six of them
+# six times that; when a core cannot take more, the kernel drops what any sender sends.
 OVER_UDP = {"forged-agents": math.inf, "random-keys": 3000, "malformed": math.inf, "elephants": 15_000}
 OVER_TCP = ("connections", "bodies", "queries")
 
