@@ -9,6 +9,8 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 DEFAULT_PART = 4  # of the memory: a quarter
+LARGE = 1 << 18  # bytes; a full segment of a table has eight times that
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def memory(cgroups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
@@ -32,6 +34,17 @@ def _limit(file: Path, otherwise: int) -> int:
     except OSError:
         return otherwise
     return int(text) if text.isdigit() else otherwise  # "max": none
+
+
+def map_large_pieces() -> None:
+    """Have the C library take each large piece of memory from the system by itself, so that it goes back as soon as it
+    is freed (mallopt(3)). Otherwise glibc learns from the first ones to keep them in heaps, whose ends malloc_trim(3)
+    leaves alone.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(M_MMAP_THRESHOLD, LARGE)
+        set_option(M_TRIM_THRESHOLD, 16 * LARGE)
 
 
 def give_back() -> None:

@@ -123,6 +123,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="howdah analytics: %(message)s")
     guard_logs()
     sys.setswitchinterval(SWITCH_S)
+    machine.map_large_pieces()
     allow_files(MAX_FILES)
     with contextlib.ExitStack() as closing:
         memory = settings.memory or max(LEAST, machine.memory() // machine.DEFAULT_PART)

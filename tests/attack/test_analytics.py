@@ -70,7 +70,8 @@ def test_users_notice_nothing_of(kind, analytics, attack_s, eventually, report):
     try:
         eventually(lambda: probe.rss_mb() <= 1.2 * before)
     finally:
-        report(row | {"rss_after_mb": round(probe.rss_mb(), 1), "after_s": round(time.monotonic() - began, 1)})
+        after = {"rss_after_mb": round(probe.rss_mb(), 1), "after_s": round(time.monotonic() - began, 1)}
+        report(row | after | {"flow_entries_after": probe.get("/analyzer/json")["flowEntries"]})
     assert process.poll() is None
     assert attack_s < 2 * SMOOTHING_S or error < ERROR
     assert figures.asked > 0
