@@ -21,6 +21,7 @@ from tests.ryu_manager import BIN, ENDS_WITH_US
 READY = re.compile(r"ready: http://127\.0\.0\.1:(\d+) sflow \S+:(\d+)")
 DEFINITIONS = 20
 ERROR = 0.25  # of the known rate: the sender of it may be held up on a busy machine
+KEPT_MB = 8  # of small pieces, which Python's allocator gives back only when a whole arena is free
 CHURN_RATE = 2000  # agents a second that were never seen before
 SETTLED_S = 600  # from which on memory has to be flat: idle agents expire within it
 # Datagrams a second. One that brings a flow to each of 20 definitions costs a core 20 to 40 us, one with six of them
@@ -68,7 +69,7 @@ def test_users_notice_nothing_of(kind, analytics, attack_s, eventually, report):
     )
     began = time.monotonic()
     try:
-        eventually(lambda: probe.rss_mb() <= 1.2 * before)
+        eventually(lambda: probe.rss_mb() <= 1.2 * before + KEPT_MB)
     finally:
         after = {"rss_after_mb": round(probe.rss_mb(), 1), "after_s": round(time.monotonic() - began, 1)}
         report(row | after | {"flow_entries_after": probe.get("/analyzer/json")["flowEntries"]})
