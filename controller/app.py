@@ -326,7 +326,8 @@ class Howdah(app_manager.RyuApp):
                         session.send(changes)
                     except TooMuch as error:
                         self.disconnect(session.datapath, error)
-                    self._announce(dpid, changes)
+                    else:
+                        self._announce(dpid, changes)
 
     def disconnect(self, datapath: Any, error: TooMuch) -> None:
         """Ends the connection of a switch that makes the controller keep too much; it may connect again."""

@@ -158,11 +158,9 @@ class Conductor:
         """What time alone brings about, to be called every discovery.PROBE_PERIOD: links age and are probed."""
         if self.discovery is None:
             return self._sync(now)
-        if not self._swept and self._began is not None:
-            self._began = min(self._began, now)  # a clock may be set back
-            if now - self._began >= HOST_AGE:
-                self._swept = True
-                self._look_at_all()
+        if not self._swept and self._began is not None and now - self._began >= HOST_AGE:
+            self._swept = True
+            self._look_at_all()
         commands = self._become(self.discovery.settled(self.fabric, self.hosts, self.ledgers, now), now)
         commands += self._tell(self.hosts.doubt(self.fabric.doubtful), now)
         return [*commands, *self._sync(now), *self.discovery.probes(self.fabric)]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from analytics import privileges
-from tests.analytics.test_server import READY, ROOT, Program, datagram, pcap, refused
+from tests.analytics.program import READY, ROOT, datagram, pcap, refused
 from tests.patience import PATIENCE_S
 from tests.ryu_manager import Controller
 
@@ -38,21 +38,6 @@ def assert_unprivileged(pid, account=UNPRIVILEGED):
         assert thread["Groups"].split() == []
         assert [int(thread[name], 16) for name in ("CapEff", "CapPrm", "CapAmb")] == [0, 0, 0]
         assert thread["NoNewPrivs"] == "1"
-
-
-@pytest.fixture
-def start():
-    programs = []
-
-    def starter(*options):
-        programs.append(Program(*options))
-        return programs[-1]
-
-    yield starter
-    for program in programs:
-        program.process.kill()
-        program.process.communicate()
-        program.http.close()
 
 
 @as_root

@@ -25,7 +25,7 @@ HELLO, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 2, 3, 5, 
 FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 14, 18, 19, 20, 21
 ELEPHANT = 0x486F7706  # the upper half of its rules' cookies
 DPID, AGENT, IFINDEX, SPEED = 1, "127.0.0.1", 7, 10_000_000
-START_S, ANSWER_S = 60.0, 10.0
+START_S, ANSWER_S, TRY_S = 60.0, 10.0, 0.5
 HOSTS = (("h1", "00:04:00:00:01:01", "10.0.1.1"), ("h2", "00:04:00:00:01:02", "10.0.1.2"))
 
 
@@ -74,14 +74,24 @@ class Tree:
         self._stream = _connected(openflow)
         threading.Thread(target=self._be_a_switch, daemon=True).start()
 
-    def milliseconds(self, port: int) -> float:
+    def warm_up(self) -> None:
+        """Until a rule has come, flows are not defined yet."""
+        for port in range(1024, 1024 + int(START_S / TRY_S)):
+            try:
+                self.milliseconds(port, TRY_S)
+            except TimeoutError:
+                continue
+            return
+        raise TimeoutError("the controller is not ready")
+
+    def milliseconds(self, port: int, patience_s: float = ANSWER_S) -> float:
         """From the sample of the flow of this source port to its rule."""
         self._sequence += 1
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             began = time.monotonic()
             out.sendto(datagram(self._sequence, port), ("127.0.0.1", self._sflow))
         with self._came:
-            if not self._came.wait_for(lambda: port in self._marked, ANSWER_S):
+            if not self._came.wait_for(lambda: port in self._marked, patience_s):
                 raise TimeoutError("no rule came")
             return (self._marked.pop(port) - began) * 1000
 
@@ -142,7 +152,8 @@ def main() -> None:
             (Path(work) / str(number)).mkdir()
             trees.append(Tree(root.resolve(), Path(work) / str(number)))
         try:
-            time.sleep(5)  # until both have defined their flows
+            for tree in trees:
+                tree.warm_up()
             times: list[list[float]] = [[] for _ in trees]
             for event in range(options.events):
                 for tree, found in zip(trees, times, strict=True):
