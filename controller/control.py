@@ -197,7 +197,7 @@ class ElephantControl(Feature):
             elephants[move.flow].forget(move.path)
             self.counts.moves += 1
             link = move.busiest
-            reason = f"{link.source.switch}->{link.target.switch} wanted at {move.pressure:.1f} x its speed"
+            reason = f"elephants on {link.source.switch}->{link.target.switch} want {move.pressure:.1f} x its speed"
             self.records.steer(move.flow, placed[move.flow], reason)
 
     def _end(self, flow: FlowKey, now: float) -> None:
