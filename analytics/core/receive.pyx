@@ -3,9 +3,9 @@ system but for sender.pyx, which is the benchmark's.
 
 A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one reading of the monotonic clock per
 batch, in which agents take turns (fairqueue.pxd), one or a few turns of the pipeline's lock per batch. It comes out
-when the stop descriptor becomes readable or when something went wrong. What the kernel dropped because the socket's buffer
-was full is reported by SO_RXQ_OVFL control messages, with the next datagram that got through. Datagrams of senders that
-are not on the list, if there is one, are counted and not read further.
+when the stop descriptor becomes readable or when something went wrong. What the kernel dropped because the socket's
+buffer was full is reported by SO_RXQ_OVFL control messages, with the next datagram that got through. Datagrams of
+senders that are not on the list, if there is one, are counted and not read further.
 `Drain` is the same without pipeline: what the engine is measured against.
 """
 
