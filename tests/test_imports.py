@@ -63,10 +63,11 @@ RULES = (
         Rule("the packages of the core stand on each other", (f"analytics/core/{package}/*",),
              tuple(f"analytics.core.{name}" for name in above.split()))
         for package, above in {
-            "wire": "dissect flows printing table seenonce pipeline ledger counterstore receive capfile sender",
-            "dissect": "flows printing table seenonce pipeline ledger counterstore receive capfile sender",
-            "flows": "printing pipeline counterstore receive capfile sender",
-            "printing": "dissect flows table seenonce pipeline ledger counterstore receive capfile sender",
+            "wire": "dissect flows printing table seenonce pipeline ledger counterstore fairqueue receive capfile "
+            "sender",
+            "dissect": "flows printing table seenonce pipeline ledger counterstore fairqueue receive capfile sender",
+            "flows": "printing pipeline counterstore fairqueue receive capfile sender",
+            "printing": "dissect flows table seenonce pipeline ledger counterstore fairqueue receive capfile sender",
         }.items()
     ),
     Rule("Mininet is one file's business", ("*",), ("mininet",), ("topologies/lab/lab.py",)),

@@ -26,6 +26,7 @@ ANALYZER = (  # key of /analyzer/json, metric, type
     ("sFlowDatagramsDiscarded", "discarded_datagrams", "counter"),
     ("sFlowKernelDrops", "kernel_dropped_datagrams", "counter"),
     ("sFlowSourcesRefused", "refused_datagrams", "counter"),
+    ("sFlowDatagramsShed", "shed_datagrams", "counter"),
     ("sFlowAgentsRefused", "refused_agent_datagrams", "counter"),
     ("sFlowDataSourcesRefused", "refused_datasource_samples", "counter"),
     ("flowEntries", "flow_entries", "gauge"),
