@@ -82,6 +82,11 @@ def pattern(request: Request, parameter: str) -> Pattern | None:
         raise HTTPException(400, f"{parameter} '{shortened(text)}' is not a pattern: {fault}") from None
 
 
+def one_or_list(text: str) -> list[str]:
+    """A value, and where it may be a comma list the values in it too."""
+    return [text, *text.split(",")] if "," in text else [text]
+
+
 def required(request: Request, parameter: str) -> str:
     text = request.query_params.get(parameter)
     if text is None:

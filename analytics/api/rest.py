@@ -40,6 +40,7 @@ from analytics.api.parameters import (
     body_of,
     choice,
     number,
+    one_or_list,
     pattern,
     required,
     spec_of,
@@ -52,6 +53,7 @@ from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.memory import TOPOLOGY_FACTOR
+from analytics.metrics.directory import UnknownAgent
 from analytics.metrics.metrics import InvalidQuery, parse_name
 from analytics.turns import Turns, pieces
 from documents.httpguard import LOCAL, Access
@@ -83,7 +85,6 @@ class Api:
         self._turn = asyncio.Lock()
         self._putting_topology = asyncio.Lock()
         self.vitals = Vitals()
-        self.topology = topology.Topology()
         self.topology_version = 0
         self._warned_of_n = False
 
@@ -171,7 +172,10 @@ class Api:
         self.existing_flow(request)
         name, key = request.path_params["name"], required(request, "key")
         turns = self.engine.flow_locations_in_turns(words(request, "agent"), name, key, self.clock())
-        return self.answer_long(await self.asked(request, turns), lambda some: [*map(answers.location, some)])
+        found = await self.asked(request, turns)
+        if not found:
+            raise HTTPException(404, f"no data source has flow '{name}' with key '{key}'")
+        return self.answer_long(found, lambda some: [*map(answers.location, some)])
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
@@ -205,10 +209,14 @@ class Api:
 
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
+        over_all = [name for name in names if parse_name(name).has_statistic]
+        each = [name for name in names if name not in over_all]
+        cells = await self.asked(request, self.engine.dump_in_turns(agents, each, filters, now))
         labels = self.engine.dump_in_turns(agents, list(prometheus.LABEL_METRICS), {}, now)
         naming = await self.asked(request, labels)
-        return PlainTextResponse(await self.asked(request, prometheus.metrics_text(cells, naming)))
+        statistics = await self.asked(request, self.engine.metric_in_turns(agents, over_all, filters, now))
+        text = await self.asked(request, prometheus.metrics_text(cells, naming))
+        return PlainTextResponse(text + prometheus.statistics_text(statistics))
 
     # Long answers
 
@@ -250,9 +258,9 @@ class Api:
         return StreamingResponse(parts(), media_type="application/json")
 
     def selection(self, request: Request) -> tuple[list[str], list[str], dict[str, list[str]], float]:
-        """Agents, metrics, data-source filters (all query parameters) and now."""
+        """Agents, metrics, data-source filters (all query parameters, values may be lists) and now."""
         query = request.query_params
-        filters = {name: query.getlist(name) for name in query}
+        filters = {name: [part for text in query.getlist(name) for part in one_or_list(text)] for name in query}
         return words(request, "agent"), words(request, "metric"), filters, self.clock()
 
     # Thresholds and events
@@ -296,27 +304,33 @@ class Api:
     # Topology
 
     async def get_topology(self, request: Request) -> Response:
-        return answer({"version": self.topology_version, **self.topology.document})
+        known = self.engine.topology()
+        found = {"found": answers.found_links(known)} if known.is_by_name else {}
+        return answer({"version": self.topology_version, **known.document, **found})
 
     async def put_topology(self, request: Request) -> Response:
         body = await body_of(request, "topology", MAX_TOPOLOGY)
         async with self._putting_topology:  # the engine's and ours are the same one, whoever comes meanwhile
             wanted = await asyncio.to_thread(topology_of, body)  # which takes long for a large one
-            if wanted.document != self.topology.document:
+            if wanted.document != self.engine.topology().document:
                 await self.done(self.engine.set_topology_in_turns(wanted, TOPOLOGY_FACTOR * len(body)))
-                self.topology = wanted
                 self.topology_version += 1
                 for note in wanted.notes[:MAX_NOTES]:
                     log.warning("topology: %s", note)
                 if len(wanted.notes) > MAX_NOTES:
                     log.warning("topology: %d more like these", len(wanted.notes) - MAX_NOTES)
-        return NO_CONTENT
+        missing = self.engine.topology().missing()
+        if not missing:
+            return NO_CONTENT
+        more = f", and {len(missing) - 1} more; GET shows all" if len(missing) > 1 else ""
+        return PlainTextResponse(in_one_line(f"in use; not found so far: {missing[0]}{more}"))
 
 
 def topology_of(body: bytes) -> topology.Topology:
     """The topology in a body; raises NotJson, InvalidTopology or HTTPException."""
     document = an_object(relaxed_json.decode(body), "topology")
-    document.pop("version", None)  # ours; a client that edits what it got sends it back
+    for ours in ("version", "found"):  # a client that edits what it got sends them back
+        document.pop(ours, None)
     return topology.parse(document)
 
 
@@ -338,6 +352,10 @@ NO_CONTENT = Response(status_code=204)
 
 async def bad_request(request: Request, fault: Exception) -> Response:
     return PlainTextResponse(in_one_line(str(fault)), status_code=400)
+
+
+async def unknown(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(in_one_line(str(fault)), status_code=404)
 
 
 async def refused(request: Request, fault: Exception) -> Response:
@@ -394,6 +412,7 @@ def build(
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
+            UnknownAgent: unknown,
             topology.InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,
