@@ -30,7 +30,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response, S
 from starlette.routing import Route
 
 from analytics import topology
-from analytics.api import answers, prometheus, relaxed_json
+from analytics.api import answers, prometheus, relaxed_json, scraped
 from analytics.api.longpoll import LongPolls, ShuttingDown
 from analytics.api.middleware import guarded, noted
 from analytics.api.parameters import (
@@ -39,6 +39,7 @@ from analytics.api.parameters import (
     an_object,
     body_of,
     choice,
+    flag,
     number,
     pattern,
     required,
@@ -52,7 +53,7 @@ from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.memory import TOPOLOGY_FACTOR
-from analytics.metrics.metrics import InvalidQuery, parse_name
+from analytics.metrics.metrics import InvalidQuery, is_statistic, parse_name
 from analytics.turns import Turns, pieces
 from documents.httpguard import LOCAL, Access
 from documents.printable import printable
@@ -67,6 +68,7 @@ MAX_EVENT_ID = 2**53
 MAX_NOTES = 10  # lines that one topology may write into the log
 MAX_REFUSAL = 300  # characters
 MAX_FLOWS = 50_000  # of one answer
+SCRAPED = "/app/prometheus/scripts/export.js"
 PIECE = 500  # items of a long answer that are made at a time: about 1 ms
 
 T = TypeVar("T")
@@ -83,6 +85,7 @@ class Api:
         self._turn = asyncio.Lock()
         self._putting_topology = asyncio.Lock()
         self.vitals = Vitals()
+        self.scraped = scraped.Scraped(engine)
         self.topology = topology.Topology()
         self.topology_version = 0
         self._warned_of_n = False
@@ -96,7 +99,10 @@ class Api:
         return answer(self.analyzer())
 
     async def get_analyzer_text(self, request: Request) -> Response:
-        return PlainTextResponse(prometheus.analyzer_text(self.analyzer()))
+        return exposition(prometheus.analyzer_text(self.analyzer()))
+
+    async def get_own_text(self, request: Request) -> Response:
+        return exposition(prometheus.engine_text(self.analyzer()))
 
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
@@ -203,12 +209,40 @@ class Api:
         cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
         return self.answer_long(cells, lambda some: [answers.metric(cell, now) for cell in some])
 
+    # Prometheus
+
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
+        summaries = [name for name in names if is_statistic(name)]
+        plain = [name for name in names if not is_statistic(name)]
+        cells = await self.asked(request, self.engine.dump_in_turns(agents, plain, filters, now))
+        found = await self.asked(request, self.engine.metric_in_turns(agents, summaries, filters, now))
         labels = self.engine.dump_in_turns(agents, list(prometheus.LABEL_METRICS), {}, now)
         naming = await self.asked(request, labels)
-        return PlainTextResponse(await self.asked(request, prometheus.metrics_text(cells, naming)))
+        over = ",".join(agents)
+        return exposition(await self.asked(request, prometheus.metrics_text(cells, naming, over, found)))
+
+    async def get_statistics_text(self, request: Request) -> Response:
+        agents, names, filters, now = self.selection(request)
+        found = await self.asked(request, self.engine.metric_in_turns(agents, names, filters, now))
+        return exposition(prometheus.statistics_text(request.path_params["group"], found))
+
+    async def get_flows_text(self, request: Request) -> Response:
+        query = request.query_params
+        agents, now, dropped = words(request, "agent"), self.clock(), flag(request, "dropped")
+        n, t = number(request, "n", 10.0), number(request, "t", 15.0)
+        most, minimum = (
+            number(request, "maxFlows", 20, most=MAX_FLOWS),
+            number(request, "minValue", 0.1, least=-LARGEST),
+        )
+        mode = choice(request, "aggMode", Mode.SUM if dropped else Mode.MAX)
+        scale = number(request, "scale", 1.0, least=-LARGEST)
+        scrape = scraped.parse({name: query.getlist(name) for name in query}, n, t, dropped)
+        name = await self.done(self.scraped.name_in_turns(scrape.spec, now))
+        turns = self.engine.active_flows_in_turns(agents, name, now, max_flows=most, min_value=minimum, mode=mode)
+        flows = await self.asked(request, turns)
+        text = prometheus.flows_text(scrape.metric, scrape.labels, scraped.SEPARATOR, scale, flows, scrape.about)
+        return exposition(await self.asked(request, text))
 
     # Long answers
 
@@ -329,6 +363,10 @@ def encoded(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=1)
 
 
+def exposition(text: str) -> Response:
+    return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
+
+
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 NO_CONTENT = Response(status_code=204)
 
@@ -349,6 +387,10 @@ def in_one_line(text: str) -> str:
     """Short and printable too: it quotes what came from outside."""
     line = " ".join(text[: 2 * MAX_REFUSAL].split())
     return printable(line if len(line) <= MAX_REFUSAL else line[:MAX_REFUSAL] + "...")
+
+
+async def busy(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(str(fault), status_code=503)
 
 
 async def gone(request: Request, fault: Exception) -> Response:
@@ -389,7 +431,11 @@ def build(
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(guarded, access), Middleware(noted, engine.faults)],
+        middleware=[
+            Middleware(api.vitals.counted),
+            Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            Middleware(noted, engine.faults),
+        ],
         exception_handlers={
             HTTPException: refused,
             InvalidDefinition: bad_request,
@@ -398,6 +444,7 @@ def build(
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,
             ShuttingDown: shutting_down,
+            scraped.TooManyScraped: busy,
         },
     )
     app.state.polls, app.state.api = api.polls, api
@@ -429,6 +476,9 @@ def routes(api: Api) -> list[Route]:
         "/topology/json": {"GET": api.get_topology, "PUT": api.put_topology},
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
+        f"{SCRAPED}/flows/{{agent}}/txt": {"GET": api.get_flows_text},
+        f"{SCRAPED}/statistics/{{group}}/{{agent}}/{{metric}}/txt": {"GET": api.get_statistics_text},
+        "/metrics": {"GET": api.get_own_text},
     }
     resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
     pages = [Route(f"/html/{path.name}", page(path, MEDIA[path.suffix])) for path in (HERE / "web").iterdir()]

@@ -78,10 +78,15 @@ class Statistic:
 def parse_name(text: str) -> Name:
     """Take a metric name apart; unknown prefixes are part of the name, so such a metric just has no values."""
     statistic, metric = "max", text
-    if ":" in text and text.split(":", 1)[0] in STATISTICS:
+    if is_statistic(text):
         statistic, metric = text.split(":", 1)
     source, dot, last = metric.rpartition(".")
     return Name(text, statistic, source if dot else None, last if dot else metric)
+
+
+def is_statistic(text: str) -> bool:
+    """Whether a metric name says which statistic it wants."""
+    return ":" in text and text.split(":", 1)[0] in STATISTICS
 
 
 def parse_filters(spec: object) -> dict[str, tuple[str, ...]]:
