@@ -8,13 +8,12 @@ import subprocess
 import httpx
 import pytest
 
-from tests.analytics.examples import wire
 from tests.prometheus import PROMETHEUS
+from tests.switch import AGENT, Switch
 
 pytestmark = pytest.mark.skipif(
     PROMETHEUS is None, reason="prometheus is not there (sudo ./scripts/setup --tests fetches it)"
 )
-AGENT = "192.168.0.11"
 JOBS = """
 global: {scrape_interval: 1s}
 scrape_configs:
@@ -50,37 +49,6 @@ scrape_configs:
   - job_name: howdah
     static_configs: [{targets: ['TARGET']}]
 """
-
-
-class Switch:
-    """A switch with one port, and the agent of the machine that it is."""
-
-    def __init__(self, address):
-        self.address = address
-        self.sequence = 0
-
-    def send(self, *samples):
-        self.sequence += 1
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            payload = wire.datagram(*samples, agent=AGENT, sequence=self.sequence, uptime=10_000 * self.sequence)
-            sender.sendto(payload, self.address)
-
-    def poll(self, octets):
-        """Port swp10 (ifIndex 15, 10 Gb/s) received so many bytes; the load is 1.5."""
-        number = self.sequence + 1
-        port = wire.counter_sample(
-            wire.if_counters(15, 10_000_000_000, octets=(octets, 0)),
-            wire.record(1005, wire.opaque(b"swp10")),
-            source=(0, 15),
-            sequence=number,
-        )
-        host = wire.counter_sample(wire.host_descr("leaf1"), wire.host_cpu(1.5), source=(2, 1), sequence=number)
-        self.send(port, host)
-
-    def sample(self):
-        """One TCP segment of 1500 bytes, 1 in 1000."""
-        header = wire.sampled_header(wire.tcp_frame("10.0.1.1", "10.0.2.2"), 1500)
-        self.send(wire.flow_sample(header, source=(0, 15), rate=1000, ports=(15, 16), sequence=self.sequence))
 
 
 @pytest.fixture
@@ -119,13 +87,13 @@ def prometheus(program, tmp_path, eventually):
 
 
 def test_a_dashboard(program, prometheus, eventually):
-    host, port = program.source.removeprefix("sflow ").split(":")
-    switch = Switch((host, int(port)))
+    switch = Switch(program.source)
     eventually(lambda: "prometheus_1" in program.http.get("/flow/json").json())  # scraped once, so it counts from now
-    switch.poll(0)
-    switch.poll(50_000_000)
-    switch.sample()
-    eventually(lambda: program.http.get("/analyzer/json").json()["sFlowDatagramsReceived"] == 3)
+    switch.port("swp10", 15, octets=0)
+    switch.port("swp10", 15, octets=50_000_000)
+    switch.host("leaf1", load_one=1.5)
+    switch.segment("10.0.1.1", "10.0.2.2", port=15, rate=1000)
+    eventually(lambda: program.http.get("/analyzer/json").json()["sFlowDatagramsReceived"] == 4)
 
     rate = program.http.get(f"/metric/{AGENT}/15.ifinoctets/json").json()[0]["metricValue"]
 
@@ -149,7 +117,7 @@ def test_a_dashboard(program, prometheus, eventually):
     assert value == 1
     ((_, value),) = values("sum(increase(sflow_analyzer_received_datagrams[5m])) >= 0")
     ((labels, value),) = values("howdah_analytics_received_datagrams_total")
-    assert value == 3
+    assert value == 4
     ((labels, value),) = values("topk(5, sflow_src_dst_bps)")
     assert (labels["src"], labels["dst"]) == ("10.0.1.1", "10.0.2.2")
     at_once = 1500 * 1000 * 8 / 600  # bits/s of the one sample as it arrives; a time constant of 600 s hardly decays
