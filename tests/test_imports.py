@@ -18,7 +18,8 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("analytics", "controller", "documents", "ovs_rules", "topologies")
+PACKAGES = ("analytics", "client", "controller", "documents", "ovs_rules", "topologies")
+PROGRAMS = ("analytics", "client", "controller")
 
 
 class Rule(NamedTuple):
@@ -57,7 +58,13 @@ OVS_RULES_SHELL = modules("ovs_rules", "cli ovsdb")
 RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
-    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PACKAGES[:2]),
+    Rule("scripts meet both only over HTTP", ("client/*",), ("analytics", "controller", "ovs_rules", "topologies")),
+    Rule("both know no scripts", ("analytics/*", "controller/*"), ("client",)),
+    Rule("a script needs requests and nothing more", ("client/*",), ("typer", "rich", "msgspec", "networkx", "yaml"),
+         ("client/cli.py",)),
+    Rule("of scripts only the shell touches the world", ("client/*",), WORLD,
+         modules("client", "connection outputs requesthandler run script store")),
+    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PROGRAMS),
     Rule("what all share imports nothing of ours", ("documents/*",), ("ovs_rules", "topologies")),
     Rule("rules know no laboratory", ("ovs_rules/*", "controller/*", "analytics/*"), ("topologies",)),
     Rule("the core stands below the rest of analytics", ("analytics/core/*",), ABOVE_CORE),

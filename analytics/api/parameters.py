@@ -72,6 +72,14 @@ def choice(request: Request, parameter: str, default: Choice) -> Choice:
         raise HTTPException(400, f"{parameter} '{shortened(text)}' is none of {known}") from None
 
 
+def flag(request: Request, parameter: str) -> bool:
+    """`true` or `false`, which is also the default."""
+    text = request.query_params.get(parameter, "false")
+    if text not in ("true", "false"):
+        raise HTTPException(400, f"{parameter} '{shortened(text)}' is neither true nor false")
+    return text == "true"
+
+
 def pattern(request: Request, parameter: str) -> Pattern | None:
     """A regular expression."""
     text = request.query_params.get(parameter)
