@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from analytics.metrics.metrics import Cell
+from analytics.metrics.metrics import Cell, Statistic
 from analytics.turns import Turns, pieces
 
 TURN = 500  # lines made in one turn
@@ -26,6 +26,7 @@ ANALYZER = (  # key of /analyzer/json, metric, type
     ("sFlowDatagramsDiscarded", "discarded_datagrams", "counter"),
     ("sFlowKernelDrops", "kernel_dropped_datagrams", "counter"),
     ("sFlowSourcesRefused", "refused_datagrams", "counter"),
+    ("sFlowDatagramsShed", "shed_datagrams", "counter"),
     ("sFlowAgentsRefused", "refused_agent_datagrams", "counter"),
     ("sFlowDataSourcesRefused", "refused_datasource_samples", "counter"),
     ("flowEntries", "flow_entries", "gauge"),
@@ -88,6 +89,16 @@ def metrics_text(cells: Iterable[Cell], naming: Iterable[Cell]) -> Turns[str]:
         for some in pieces(list(by_metric[name].items()), TURN):
             out.append("".join(f"{name}{{{labels}}} {value}\n" for labels, value in some))
             yield
+    return "".join(out)
+
+
+def statistics_text(found: Iterable[Statistic]) -> str:
+    """A line without labels per numeric statistic that has a value."""
+    out = []
+    for each in found:
+        if _is_number(each.value):
+            name = "sflow_" + re.sub(r"[^a-zA-Z0-9_]", "_", each.name)
+            out.append(f"# TYPE {name} gauge\n{name} {each.value}\n")
     return "".join(out)
 
 
