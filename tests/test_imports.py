@@ -45,7 +45,7 @@ ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections m
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server"),
     *modules("analytics/api", "connections longpoll middleware rest vitals"),
-    *modules("analytics/inputs", "collector"),
+    *modules("analytics/inputs", "collector playback"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
