@@ -134,8 +134,8 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
         tick_s = TICK_S / max(1.0, settings.replay_speed or MAX_TICKS) if played else TICK_S
-        tasks: list[Task] = [functools.partial(tick, engine, clock, tick_s)]
         app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()), clock=clock)
+        tasks: list[Task] = [functools.partial(tick, engine, app.state.api, tick_s)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
         if played is None:
             collector = Collector(engine, receiving(settings))
@@ -232,12 +232,13 @@ def note(faults: Faults, _: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     faults.note("event loop", context.get("exception") or RuntimeError(context["message"]), time.monotonic())
 
 
-async def tick(engine: Engine, clock: Callable[[], float] = time.monotonic, every_s: float = TICK_S) -> None:
-    """In a thread: its many turns of the engine's lock would keep requests waiting."""
+async def tick(engine: Engine, api: rest.Api, every_s: float = TICK_S) -> None:
+    """The engine's in a thread: its many turns of the lock would keep requests waiting."""
     given_back = time.monotonic()
     while True:
         try:
-            await asyncio.to_thread(engine.tick, clock())
+            await asyncio.to_thread(engine.tick, api.clock())
+            api.scraped.expire(api.clock())
             if time.monotonic() - given_back >= GIVE_BACK_S:
                 await asyncio.to_thread(machine.give_back)
                 given_back = time.monotonic()
