@@ -38,7 +38,7 @@ WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "s
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
 ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "graph", "inputs",
-                   "machine", "memory", "metrics", "privileges", "queries", "server", "topology", "turns",
+                   "lookups", "machine", "memory", "metrics", "privileges", "queries", "server", "topology", "turns",
                    "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = (
@@ -47,7 +47,7 @@ ANALYTICS_WEB = (
 )
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server"),
-    *modules("analytics/api", "connections longpoll middleware rest serving topologies vitals"),
+    *modules("analytics/api", "connections longpoll middleware parameters rest serving topologies vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
