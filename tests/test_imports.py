@@ -48,7 +48,7 @@ ANALYTICS_WEB = (
 )
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server"),
-    *modules("analytics/api", "connections longpoll middleware rest serving topologies vitals"),
+    *modules("analytics/api", "connections longpoll middleware parameters rest serving topologies vitals"),
     *modules("analytics/inputs", "collector playback"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
