@@ -87,7 +87,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        self._polls = app.state.polls
+        self._api = app.state.api
         self._listener, self._connections = listener, connections
         self._on_ready = on_ready
         self._beside: asyncio.Future[Any] | None = None
@@ -109,7 +109,7 @@ class HttpServer(uvicorn.Server):
             self._beside.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beside
-        self._polls.close()
+        self._api.close()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests cut off are no error
         await super().shutdown(sockets)
 
@@ -127,7 +127,9 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
     allow_files(MAX_FILES)
     with contextlib.ExitStack() as closing:
         memory = settings.memory or max(LEAST, machine.memory() // machine.DEFAULT_PART)
-        engine = Engine(EngineSettings(memory=memory, max_events=settings.events), wall_time)
+        engine = Engine(
+            EngineSettings(memory=memory, max_events=settings.events, max_flows=settings.flow_records), wall_time
+        )
         closing.callback(engine.close)
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)

@@ -38,13 +38,13 @@ WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "s
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
 ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
-                   "machine", "memory", "metrics", "privileges", "queries", "server", "topology", "turns",
+                   "machine", "memory", "metrics", "news", "privileges", "queries", "server", "topology", "turns",
                    "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
-ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest"))
+ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest stream"))
 ANALYTICS_SHELL = (
-    *modules("analytics", "decode engine machine privileges server"),
-    *modules("analytics/api", "connections longpoll middleware rest vitals"),
+    *modules("analytics", "decode engine machine news privileges server"),
+    *modules("analytics/api", "connections longpoll middleware rest stream vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),

@@ -3,8 +3,8 @@
 Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py). It
 keeps no state but the topology version. Handlers run in the event loop; what may take long is done there in turns
 (`asked`, `answer_long`), and others are served in between: a thread would have to share the interpreter with the loop,
-which then waits for it at every step, and could not be ended when its client has left. Only /events/json waits
-(longpoll.py).
+which then waits for it at every step, and could not be ended when its client has left. Only /events/json and
+/flows/json wait (longpoll.py), and /v1/events goes on for ever (stream.py).
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
 413 for too long a body. Who may ask at all is the business of documents.httpguard. A bug in a handler is a fault
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,20 +40,24 @@ from analytics.api.parameters import (
     an_object,
     body_of,
     choice,
+    choice_of,
     number,
     pattern,
     required,
     spec_of,
     words,
 )
+from analytics.api.stream import BadCursor, EventStream, Selection, Streams
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
 from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
+from analytics.flows.records import FlowRecord
 from analytics.memory import TOPOLOGY_FACTOR
 from analytics.metrics.metrics import InvalidQuery, parse_name
+from analytics.news import Topic
 from analytics.turns import Turns, pieces
 from documents.httpguard import LOCAL, Access
 from documents.printable import printable
@@ -67,6 +72,7 @@ MAX_EVENT_ID = 2**53
 MAX_NOTES = 10  # lines that one topology may write into the log
 MAX_REFUSAL = 300  # characters
 MAX_FLOWS = 50_000  # of one answer
+PACE_S = 0.1  # between two looks of those who wait for flow records, which end all the time
 PIECE = 500  # items of a long answer that are made at a time: about 1 ms
 
 T = TypeVar("T")
@@ -79,13 +85,25 @@ class Api:
         self.engine = engine
         self.version = version
         self.clock = clock
-        self.polls = LongPolls(engine.wait_fd())
+        self.polls = LongPolls(engine.news.fd(Topic.THRESHOLDS))
+        self.flow_polls = LongPolls(engine.news.fd(Topic.FLOWS), pace=PACE_S)
+        self.streams = Streams(engine)
         self._turn = asyncio.Lock()
         self._putting_topology = asyncio.Lock()
         self.vitals = Vitals()
         self.topology = topology.Topology()
         self.topology_version = 0
         self._warned_of_n = False
+
+    def start(self) -> None:
+        """Those who wait are woken from now on."""
+        for waits in (self.polls, self.flow_polls, self.streams):
+            waits.start()
+
+    def close(self) -> None:
+        """Those who wait get their answers now."""
+        for waits in (self.polls, self.flow_polls, self.streams):
+            waits.close()
 
     # The program itself
 
@@ -293,6 +311,44 @@ class Api:
         events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
         return answer([answers.event(event) for event in events])
 
+    async def get_flow_records(self, request: Request) -> Response:
+        after = number(request, "flowID", -1, least=-1, most=MAX_EVENT_ID)
+        count = number(request, "maxFlows", MAX_FLOWS, most=MAX_COUNT)
+        timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
+        only = request.query_params.get("name")
+        await body_of(request, "flows", MAX_SPEC)  # what is received after the body is the disconnection
+
+        def ask() -> list[FlowRecord]:
+            nonlocal after
+            newest = self.engine.newest()[Topic.FLOWS]
+            found = self.engine.flow_records(after, min(count, MAX_FLOWS), only)
+            if not found:
+                after = newest  # the next look is at what came after this one
+            return found
+
+        records = await self.flow_polls.wait(ask, timeout, request.receive())
+        return self.answer_long(records, lambda some: [*map(answers.flow_record, some)])
+
+    # Elephants, and everything as it happens
+
+    async def get_elephants(self, request: Request) -> Response:
+        most = number(request, "maxElephants", 1000, most=MAX_COUNT)
+        only = request.query_params.get("thresholdID")
+        found = await self.asked(request, self.engine.elephants_in_turns(self.clock(), only, min(most, MAX_FLOWS)))
+        return self.answer_long(found, lambda some: [*map(answers.seen, some)])
+
+    async def get_stream(self, request: Request) -> Response:
+        topics = request.query_params.getlist("topic")
+        selection = Selection(
+            topics=[choice_of("topic", topic, Topic) for text in topics for topic in text.split(",")] or list(Topic),
+            threshold=request.query_params.get("thresholdID"),
+            flow=request.query_params.get("name"),
+        )
+        seconds = number(request, "timeout", math.inf, most=math.inf)
+        last = request.headers.get("last-event-id") or request.query_params.get("lastEventID")
+        await body_of(request, "events", MAX_SPEC)
+        return EventStream(self.streams, self.streams.cursor(last), selection, seconds)
+
     # Topology
 
     async def get_topology(self, request: Request) -> Response:
@@ -377,14 +433,14 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
 def build(
     engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
 ) -> Starlette:
-    """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
+    """The application. Its `state.api` must be closed before the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        api.polls.start()
+        api.start()
         yield
-        api.polls.close()
+        api.close()
 
     app = Starlette(
         routes=routes(api),
@@ -394,13 +450,14 @@ def build(
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
+            BadCursor: bad_request,
             topology.InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,
             ShuttingDown: shutting_down,
         },
     )
-    app.state.polls, app.state.api = api.polls, api
+    app.state.api = api
     return app
 
 
@@ -426,6 +483,9 @@ def routes(api: Api) -> list[Route]:
         "/threshold/json": {"GET": api.get_thresholds},
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
         "/events/json": {"GET": api.get_events},
+        "/flows/json": {"GET": api.get_flow_records},
+        "/v1/elephants": {"GET": api.get_elephants},
+        "/v1/events": {"GET": api.get_stream},
         "/topology/json": {"GET": api.get_topology, "PUT": api.put_topology},
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
