@@ -1,10 +1,8 @@
 """The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
-Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py). It
-keeps no state but the topology version. Handlers run in the event loop; what may take long is done there in turns
-(`asked`, `answer_long`), and others are served in between: a thread would have to share the interpreter with the loop,
-which then waits for it at every step, and could not be ended when its client has left. Only /events/json and
-/flows/json wait (longpoll.py), and /v1/events goes on for ever (stream.py).
+Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py), what
+may take long in turns (serving.py). What happens (feeds.py), topology and its graph, what is passed on
+to others and the pages have files of their own.
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
 413 for too long a body. Who may ask at all is the business of documents.httpguard. A bug in a handler is a fault
@@ -13,97 +11,70 @@ Errors are one line of text that quotes the offending word: 400 for a wrong requ
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from analytics import topology
-from analytics.api import answers, prometheus, relaxed_json
-from analytics.api.longpoll import LongPolls, ShuttingDown
+from analytics.api import answers, prometheus, relaxed_json, scraped
+from analytics.api.feeds import Feeds
+from analytics.api.longpoll import ShuttingDown
 from analytics.api.middleware import guarded, noted
 from analytics.api.parameters import (
     LARGEST,
-    MAX_SPEC,
-    an_object,
-    body_of,
     choice,
-    choice_of,
+    flag,
     number,
+    one_or_list,
     pattern,
     required,
     spec_of,
     words,
 )
-from analytics.api.stream import BadCursor, EventStream, Selection, Streams
+from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
+from analytics.api.stream import BadCursor
+from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
 from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
-from analytics.flows.records import FlowRecord
-from analytics.memory import TOPOLOGY_FACTOR
+from analytics.metrics.directory import UnknownAgent
 from analytics.metrics.metrics import InvalidQuery, parse_name
-from analytics.news import Topic
-from analytics.turns import Turns, pieces
+from analytics.topology import InvalidTopology
 from documents.httpguard import LOCAL, Access
-from documents.printable import printable
 
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-MAX_TOPOLOGY = 4 * 1024 * 1024  # bytes: about 100,000 ports with ifIndex, or half of that with all we know of a port
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
-MAX_NOTES = 10  # lines that one topology may write into the log
-MAX_REFUSAL = 300  # characters
 MAX_FLOWS = 50_000  # of one answer
-PACE_S = 0.1  # between two looks of those who wait for flow records, which end all the time
-PIECE = 500  # items of a long answer that are made at a time: about 1 ms
-
-T = TypeVar("T")
+SCRAPED = "/app/prometheus/scripts/export.js"
 
 
-class Api:
+class Api(Serving):
     """The handlers. `clock` is the one of the engine's datagrams; it is read once per request."""
 
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
-        self.engine = engine
+        super().__init__(engine, clock)
         self.version = version
-        self.clock = clock
-        self.polls = LongPolls(engine.news.fd(Topic.THRESHOLDS))
-        self.flow_polls = LongPolls(engine.news.fd(Topic.FLOWS), pace=PACE_S)
-        self.streams = Streams(engine)
-        self._turn = asyncio.Lock()
-        self._putting_topology = asyncio.Lock()
+        self.feeds = Feeds(self)
         self.vitals = Vitals()
-        self.topology = topology.Topology()
-        self.topology_version = 0
+        self.topologies = Topologies(self)
+        self.scraped = scraped.Scraped(engine)
         self._warned_of_n = False
-
-    def start(self) -> None:
-        """Those who wait are woken from now on."""
-        for waits in (self.polls, self.flow_polls, self.streams):
-            waits.start()
-
-    def close(self) -> None:
-        """Those who wait get their answers now."""
-        for waits in (self.polls, self.flow_polls, self.streams):
-            waits.close()
 
     # The program itself
 
@@ -114,7 +85,10 @@ class Api:
         return answer(self.analyzer())
 
     async def get_analyzer_text(self, request: Request) -> Response:
-        return PlainTextResponse(prometheus.analyzer_text(self.analyzer()))
+        return exposition(prometheus.analyzer_text(self.analyzer()))
+
+    async def get_own_text(self, request: Request) -> Response:
+        return exposition(prometheus.engine_text(self.analyzer()))
 
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
@@ -189,7 +163,10 @@ class Api:
         self.existing_flow(request)
         name, key = request.path_params["name"], required(request, "key")
         turns = self.engine.flow_locations_in_turns(words(request, "agent"), name, key, self.clock())
-        return self.answer_long(await self.asked(request, turns), lambda some: [*map(answers.location, some)])
+        found = await self.asked(request, turns)
+        if not found:
+            raise HTTPException(404, f"no data source has flow '{name}' with key '{key}'")
+        return self.answer_long(found, lambda some: [*map(answers.location, some)])
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
@@ -221,56 +198,45 @@ class Api:
         cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
         return self.answer_long(cells, lambda some: [answers.metric(cell, now) for cell in some])
 
+    # Prometheus
+
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
+        summaries = [name for name in names if parse_name(name).has_statistic]
+        plain = [name for name in names if not parse_name(name).has_statistic]
+        cells = await self.asked(request, self.engine.dump_in_turns(agents, plain, filters, now))
+        found = await self.asked(request, self.engine.metric_in_turns(agents, summaries, filters, now))
         labels = self.engine.dump_in_turns(agents, list(prometheus.LABEL_METRICS), {}, now)
         naming = await self.asked(request, labels)
-        return PlainTextResponse(await self.asked(request, prometheus.metrics_text(cells, naming)))
+        over = ",".join(agents)
+        return exposition(await self.asked(request, prometheus.metrics_text(cells, naming, over, found)))
 
-    # Long answers
+    async def get_statistics_text(self, request: Request) -> Response:
+        agents, names, filters, now = self.selection(request)
+        found = await self.asked(request, self.engine.metric_in_turns(agents, names, filters, now))
+        return exposition(prometheus.statistics_text(request.path_params["group"], found))
 
-    async def asked(self, request: Request, turns: Turns[T]) -> T:
-        """The answer of the engine; ClientDisconnect when nobody waits for it any more."""
-        return await self.done(turns, request.is_disconnected)
-
-    async def done(self, turns: Turns[T], is_over: Callable[[], Awaitable[bool]] | None = None) -> T:
-        """The result of the engine's work, with other requests served between its turns. Of all who wait here one at a
-        time takes its next turn, so a short request never waits for more than one."""
-        with contextlib.closing(turns):
-            while True:
-                try:
-                    next(turns)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                await self.pause()
-                if is_over is not None and await is_over():
-                    raise ClientDisconnect
-
-    async def pause(self) -> None:
-        async with self._turn:
-            await asyncio.sleep(0)
-
-    def answer_long(self, items: Sequence[T], words: Callable[[Sequence[T]], object]) -> Response:
-        """JSON of a list or an object, made piece by piece as it is sent when it is long; a client that leaves ends it.
-        `words`: some of the items as they are answered."""
-        if len(items) <= PIECE:
-            return answer(words(items))
-
-        async def parts() -> AsyncIterator[bytes]:
-            for place, some in enumerate(pieces(items, PIECE)):
-                text = encoded(words(some))
-                yield text[:-2] if place == 0 else b"," + text[1:-2]
-                await self.pause()
-            yield text[-2:]
-
-        return StreamingResponse(parts(), media_type="application/json")
+    async def get_flows_text(self, request: Request) -> Response:
+        query = request.query_params
+        agents, now, dropped = words(request, "agent"), self.clock(), flag(request, "dropped")
+        n, t = number(request, "n", 10.0), number(request, "t", 15.0)
+        most, minimum = (
+            number(request, "maxFlows", 20, most=MAX_FLOWS),
+            number(request, "minValue", 0.1, least=-LARGEST),
+        )
+        mode = choice(request, "aggMode", Mode.SUM if dropped else Mode.MAX)
+        scale = number(request, "scale", 1.0, least=-LARGEST)
+        scrape = scraped.parse({name: query.getlist(name) for name in query}, n, t, dropped)
+        name = await self.done(self.scraped.name_in_turns(scrape.spec, now))
+        turns = self.engine.active_flows_in_turns(agents, name, now, max_flows=most, min_value=minimum, mode=mode)
+        flows = await self.asked(request, turns)
+        text = prometheus.flows_text(scrape.metric, scrape.labels, scraped.SEPARATOR, scale, flows, scrape.about)
+        return exposition(await self.asked(request, text))
 
     def selection(self, request: Request) -> tuple[list[str], list[str], dict[str, list[str]], float]:
-        """Agents, metrics, data-source filters (all query parameters) and now."""
+        """Agents, metrics, data-source filters (all query parameters, values may be lists) and now."""
         query = request.query_params
-        filters = {name: query.getlist(name) for name in query}
+        filters = {name: [part for text in query.getlist(name) for part in one_or_list(text)] for name in query}
         return words(request, "agent"), words(request, "metric"), filters, self.clock()
 
     # Thresholds and events
@@ -302,91 +268,12 @@ class Api:
             raise HTTPException(404, f"no threshold '{name}'")
         return threshold
 
-    async def get_events(self, request: Request) -> Response:
-        after = number(request, "eventID", -1, least=-1, most=MAX_EVENT_ID)
-        count = number(request, "maxEvents", MAX_COUNT, most=MAX_COUNT)
-        timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
-        only = request.query_params.get("thresholdID")
-        await body_of(request, "events", MAX_SPEC)  # what is received after the body is the disconnection
-        events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
-        return answer([answers.event(event) for event in events])
 
-    async def get_flow_records(self, request: Request) -> Response:
-        after = number(request, "flowID", -1, least=-1, most=MAX_EVENT_ID)
-        count = number(request, "maxFlows", MAX_FLOWS, most=MAX_COUNT)
-        timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
-        only = request.query_params.get("name")
-        await body_of(request, "flows", MAX_SPEC)  # what is received after the body is the disconnection
-
-        def ask() -> list[FlowRecord]:
-            nonlocal after
-            newest = self.engine.newest()[Topic.FLOWS]
-            found = self.engine.flow_records(after, min(count, MAX_FLOWS), only)
-            if not found:
-                after = newest  # the next look is at what came after this one
-            return found
-
-        records = await self.flow_polls.wait(ask, timeout, request.receive())
-        return self.answer_long(records, lambda some: [*map(answers.flow_record, some)])
-
-    # Elephants, and everything as it happens
-
-    async def get_elephants(self, request: Request) -> Response:
-        most = number(request, "maxElephants", 1000, most=MAX_COUNT)
-        only = request.query_params.get("thresholdID")
-        found = await self.asked(request, self.engine.elephants_in_turns(self.clock(), only, min(most, MAX_FLOWS)))
-        return self.answer_long(found, lambda some: [*map(answers.seen, some)])
-
-    async def get_stream(self, request: Request) -> Response:
-        topics = request.query_params.getlist("topic")
-        selection = Selection(
-            topics=[choice_of("topic", topic, Topic) for text in topics for topic in text.split(",")] or list(Topic),
-            threshold=request.query_params.get("thresholdID"),
-            flow=request.query_params.get("name"),
-        )
-        seconds = number(request, "timeout", math.inf, most=math.inf)
-        last = request.headers.get("last-event-id") or request.query_params.get("lastEventID")
-        await body_of(request, "events", MAX_SPEC)
-        return EventStream(self.streams, self.streams.cursor(last), selection, seconds)
-
-    # Topology
-
-    async def get_topology(self, request: Request) -> Response:
-        return answer({"version": self.topology_version, **self.topology.document})
-
-    async def put_topology(self, request: Request) -> Response:
-        body = await body_of(request, "topology", MAX_TOPOLOGY)
-        async with self._putting_topology:  # the engine's and ours are the same one, whoever comes meanwhile
-            wanted = await asyncio.to_thread(topology_of, body)  # which takes long for a large one
-            if wanted.document != self.topology.document:
-                await self.done(self.engine.set_topology_in_turns(wanted, TOPOLOGY_FACTOR * len(body)))
-                self.topology = wanted
-                self.topology_version += 1
-                for note in wanted.notes[:MAX_NOTES]:
-                    log.warning("topology: %s", note)
-                if len(wanted.notes) > MAX_NOTES:
-                    log.warning("topology: %d more like these", len(wanted.notes) - MAX_NOTES)
-        return NO_CONTENT
-
-
-def topology_of(body: bytes) -> topology.Topology:
-    """The topology in a body; raises NotJson, InvalidTopology or HTTPException."""
-    document = an_object(relaxed_json.decode(body), "topology")
-    document.pop("version", None)  # ours; a client that edits what it got sends it back
-    return topology.parse(document)
-
-
-def answer(value: object) -> Response:
-    """JSON, indented by one: people read it with curl as often as programs do."""
-    return Response(encoded(value), media_type="application/json")
-
-
-def encoded(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1)
+def exposition(text: str) -> Response:
+    return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
 
 
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-NO_CONTENT = Response(status_code=204)
 
 
 # The application
@@ -396,15 +283,17 @@ async def bad_request(request: Request, fault: Exception) -> Response:
     return PlainTextResponse(in_one_line(str(fault)), status_code=400)
 
 
+async def unknown(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(in_one_line(str(fault)), status_code=404)
+
+
 async def refused(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
     return PlainTextResponse(in_one_line(fault.detail), fault.status_code, fault.headers)
 
 
-def in_one_line(text: str) -> str:
-    """Short and printable too: it quotes what came from outside."""
-    line = " ".join(text[: 2 * MAX_REFUSAL].split())
-    return printable(line if len(line) <= MAX_REFUSAL else line[:MAX_REFUSAL] + "...")
+async def busy(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(str(fault), status_code=503)
 
 
 async def gone(request: Request, fault: Exception) -> Response:
@@ -433,31 +322,37 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
 def build(
     engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
 ) -> Starlette:
-    """The application. Its `state.api` must be closed before the server waits for running requests to end."""
+    """The application. Its `state.feeds` must be closed before the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        api.start()
+        api.feeds.start()
         yield
-        api.close()
+        api.feeds.close()
 
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(guarded, access), Middleware(noted, engine.faults)],
+        middleware=[
+            Middleware(api.vitals.counted),
+            Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            Middleware(noted, engine.faults),
+        ],
         exception_handlers={
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
             BadCursor: bad_request,
-            topology.InvalidTopology: bad_request,
+            UnknownAgent: unknown,
+            InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,
             ShuttingDown: shutting_down,
+            scraped.TooManyScraped: busy,
         },
     )
-    app.state.api = api
+    app.state.feeds, app.state.api = api.feeds, api
     return app
 
 
@@ -482,13 +377,13 @@ def routes(api: Api) -> list[Route]:
         "/dump/{agent}/{metric}/json": {"GET": api.get_dump},
         "/threshold/json": {"GET": api.get_thresholds},
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
-        "/events/json": {"GET": api.get_events},
-        "/flows/json": {"GET": api.get_flow_records},
-        "/v1/elephants": {"GET": api.get_elephants},
-        "/v1/events": {"GET": api.get_stream},
-        "/topology/json": {"GET": api.get_topology, "PUT": api.put_topology},
+        **api.feeds.routes(),
+        **api.topologies.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
+        f"{SCRAPED}/flows/{{agent}}/txt": {"GET": api.get_flows_text},
+        f"{SCRAPED}/statistics/{{group}}/{{agent}}/{{metric}}/txt": {"GET": api.get_statistics_text},
+        "/metrics": {"GET": api.get_own_text},
     }
     resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
     pages = [Route(f"/html/{path.name}", page(path, MEDIA[path.suffix])) for path in (HERE / "web").iterdir()]

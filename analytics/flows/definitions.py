@@ -68,6 +68,7 @@ class Program:
     flow_start: bool = False
     active_timeout: float = 60
     connection: str | None = None  # the field with the TCP flags of the connection that the keys identify, if it logs
+    tables: frozenset[str] = frozenset()  # what keys and filter look up (keys.Function)
     slices: tuple[slice, ...] = ()  # where each carried part's bytes are
     key_ids: dict[tuple[str, ...], int] = field(default_factory=dict)
     texts: dict[int, tuple[str, ...]] = field(default_factory=lambda: {0: ()})
@@ -177,6 +178,7 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
         flow_start=definition.flow_start,
         active_timeout=definition.active_timeout,
         connection=_connection(keys) if definition.log else None,
+        tables=frozenset().union(*(each.tables for each in (*keys, filter_) if each is not None)),
     )
     program.slices = _slices(program)
     return program
