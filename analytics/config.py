@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from analytics.events.log import MAX_EVENTS
+from analytics.events.log import MAX_EVENTS, MAX_FLOWS
 from analytics.inputs.settings import CollectorSettings, prefix
 from analytics.memory import LEAST
 from documents import strict
@@ -40,6 +40,8 @@ class Settings:
     """Bytes asked of the kernel for each UDP socket; it may grant less (net.core.rmem_max)."""
     events: Annotated[int, Range(1, 1_000_000)] = MAX_EVENTS
     """Events kept for clients to ask for; older ones are forgotten."""
+    flow_records: Annotated[int, Range(1, 1_000_000)] = MAX_FLOWS
+    """Flow records kept for clients to ask for; older ones are forgotten."""
     memory: Annotated[int, Range(LEAST, 1 << 50)] | None = None
     """Bytes that the process may take, shared by all that it keeps; without it a quarter of the machine's memory, or of
     the limit of its control group."""

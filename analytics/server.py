@@ -86,7 +86,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        self._polls = app.state.polls
+        self._feeds = app.state.feeds
         self._listener, self._connections = listener, connections
         self._on_ready = on_ready
         self._beside: asyncio.Future[Any] | None = None
@@ -108,7 +108,7 @@ class HttpServer(uvicorn.Server):
             self._beside.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beside
-        self._polls.close()
+        self._feeds.close()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests cut off are no error
         await super().shutdown(sockets)
 
@@ -128,7 +128,9 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         memory = settings.memory or max(LEAST, machine.memory() // machine.DEFAULT_PART)
         played = None if settings.replay is None else PlayedClock(settings.replay_speed)
         clock, wall = (played, played.wall) if played else (time.monotonic, wall_time)
-        engine = Engine(EngineSettings(memory=memory, max_events=settings.events), wall)
+        engine = Engine(
+            EngineSettings(memory=memory, max_events=settings.events, max_flows=settings.flow_records), wall
+        )
         closing.callback(engine.close)
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)

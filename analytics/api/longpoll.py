@@ -43,11 +43,15 @@ class Poll:
 class LongPolls:
     """Wakes the waiting requests when `fd` becomes readable. Inert until `start`, which needs a running loop."""
 
-    def __init__(self, fd: int, most: int = MAX_POLLS) -> None:
+    def __init__(self, fd: int, most: int = MAX_POLLS, pace: float = 0.0) -> None:
+        """`pace`: least seconds between two wake-ups, so that what happens all the time wakes nobody all the time."""
         self._fd = fd
         self._most = most
+        self._pace = pace
+        self._next = 0.0
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._paced: asyncio.TimerHandle | None = None
         self._polls: dict[Poll, None] = {}  # that wait, longest first
         self._to_wake: dict[Poll, None] = {}
 
@@ -62,6 +66,8 @@ class LongPolls:
             return
         self._closed = True
         self._loop.remove_reader(self._fd)
+        if self._paced is not None:
+            self._paced.cancel()
         self._wake()
 
     async def wait(self, ask: Callable[[], list[T]], timeout: float, gone: Awaitable[object]) -> list[T]:
@@ -96,7 +102,19 @@ class LongPolls:
             poll.wake()
 
     def _on_readable(self) -> None:
+        assert self._loop is not None
         os.read(self._fd, 4096)  # an eventfd is emptied by this, a pipe stays readable while bytes are left
+        now = self._loop.time()
+        if now >= self._next:
+            self._next = now + self._pace
+            self._wake()
+        elif self._paced is None:
+            self._paced = self._loop.call_at(self._next, self._wake_paced)
+
+    def _wake_paced(self) -> None:
+        assert self._loop is not None
+        self._paced = None
+        self._next = self._loop.time() + self._pace
         self._wake()
 
     def _wake(self) -> None:

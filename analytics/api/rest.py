@@ -1,7 +1,7 @@
 """The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
 Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py), what
-may take long in turns (serving.py). Only /events/json waits (longpoll.py). Topology and its graph, what is passed on
+may take long in turns (serving.py). What happens (feeds.py), topology and its graph, what is passed on
 to others and the pages have files of their own.
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
@@ -26,13 +26,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from analytics.api import answers, prometheus, relaxed_json, scraped
-from analytics.api.longpoll import LongPolls, ShuttingDown
+from analytics.api.feeds import Feeds
+from analytics.api.longpoll import ShuttingDown
 from analytics.api.middleware import guarded, noted
 from analytics.api.parameters import (
     LARGEST,
     MAX_LABELS,
-    MAX_SPEC,
-    body_of,
     choice,
     flag,
     number,
@@ -43,6 +42,7 @@ from analytics.api.parameters import (
     words,
 )
 from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
+from analytics.api.stream import BadCursor
 from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
@@ -76,7 +76,7 @@ class Api(Serving):
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
         super().__init__(engine, clock)
         self.version = version
-        self.polls = LongPolls(engine.wait_fd())
+        self.feeds = Feeds(self)
         self.vitals = Vitals()
         self._received = (clock(), 0, 0.0)
         self.topologies = Topologies(self)
@@ -341,15 +341,6 @@ class Api(Serving):
             raise HTTPException(404, f"no threshold '{name}'")
         return threshold
 
-    async def get_events(self, request: Request) -> Response:
-        after = number(request, "eventID", -1, least=-1, most=MAX_EVENT_ID)
-        count = number(request, "maxEvents", MAX_COUNT, most=MAX_COUNT)
-        timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
-        only = request.query_params.get("thresholdID")
-        await body_of(request, "events", MAX_SPEC)  # what is received after the body is the disconnection
-        events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
-        return answer([answers.event(event) for event in events])
-
 
 def exposition(text: str) -> Response:
     return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
@@ -412,14 +403,14 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
 def build(
     engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
 ) -> Starlette:
-    """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
+    """The application. Its `state.feeds` must be closed before the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        api.polls.start()
+        api.feeds.start()
         yield
-        api.polls.close()
+        api.feeds.close()
 
     app = Starlette(
         routes=routes(api),
@@ -433,6 +424,7 @@ def build(
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
+            BadCursor: bad_request,
             UnknownAgent: unknown,
             InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
@@ -441,7 +433,7 @@ def build(
             scraped.TooManyScraped: busy,
         },
     )
-    app.state.polls, app.state.api = api.polls, api
+    app.state.feeds, app.state.api = api.feeds, api
     return app
 
 
@@ -476,7 +468,7 @@ def routes(api: Api) -> list[Route]:
         "/dump/{agent}/{metric}/json": {"GET": api.get_dump},
         "/threshold/json": {"GET": api.get_thresholds},
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
-        "/events/json": {"GET": api.get_events},
+        **api.feeds.routes(),
         **api.topologies.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
