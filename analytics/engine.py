@@ -31,21 +31,27 @@ from analytics.core.pipeline import Pipeline
 from analytics.events.log import MAX_EVENTS, Event, EventLog
 from analytics.events.thresholds import Threshold, parse_threshold
 from analytics.events.watches import Watches
-from analytics.flows.definitions import FlowDefinition, Program, compile_flow
-from analytics.flows.keys import InvalidDefinition
+from analytics.flows.definitions import FlowDefinition, Program, check_name, compile_flow
+from analytics.flows.groups import Group, Map, Spec, check_size, parse_group, parse_map
+from analytics.flows.keys import TOPOLOGY, InvalidDefinition, group_table, map_table
+from analytics.lookups import Tables
 from analytics.memory import EVENT_BYTES, STATE_BYTES, Budget
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
-from analytics.metrics.directory import AGENT_WIDE, Directory, NoTopology, Topology
+from analytics.metrics.directory import AGENT_WIDE, Directory
+from analytics.metrics.names import Wanted
 from analytics.metrics.numbers import EngineNumbers, MemoryNumbers, Receiving, elapsed_ms, engine_numbers
 from analytics.queries import Queries
-from analytics.topology import InvalidTopology
-from analytics.turns import Grace, Turns, at_once
+from analytics.topology import InvalidTopology, Topology
+from analytics.turns import Grace, Turns, at_once, finished
 from documents.faults import Faults
 
 log = logging.getLogger(__name__)
 
+NAMES_S = 5.0  # between two look-ups of the topology's names,
+NAMES_EACH_S = 0.001  # or so much per data source: 2 % of the time
+NAMES_MOST_S = 600.0
 SWEEP_S = 15.0  # between two sweeps of what goes when it was not used for some of them
 AT_ONCE = 2000  # data sources passed through filters, or forgotten, in one turn of the lock
 
@@ -73,17 +79,6 @@ class Leaving:
     unused: Mapping[FlowCache, int]
 
 
-@dataclass(frozen=True)
-class TopologyLookups:
-    """What computed keys look up (flows.keys.Lookups), in the topology."""
-
-    topology: Topology
-
-    def link(self, agent: str, port: str) -> str | None:
-        """The link at a port."""
-        return self.topology.link_name(agent, port)
-
-
 class Engine(Queries):
     """See the module's docstring."""
 
@@ -105,8 +100,11 @@ class Engine(Queries):
         )
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
-        self._topology: Topology = NoTopology()
+        self._topology = Topology()
         self._topology_bytes = 0
+        self._lookups = Tables(self._topology)
+        self._topology_names = Wanted()
+        self._names_due = 0.0
         most_bytes = budget.part("metrics") // 2
         self._counters = Counters(self._pipeline.counters, self._directory, self._speed, most_bytes)
         self._log = EventLog(settings.max_events)
@@ -172,6 +170,7 @@ class Engine(Queries):
             for sweep in (self._pipeline.ledger.sweep, *(cache.sweep for cache in caches)):
                 self._walk(sweep)
         self._reuse(senders, caches)
+        self._look_up_names(now)
 
     def _walk(self, step: Callable[[int], int]) -> None:
         """All of a walk, each step in a turn of the lock of its own."""
@@ -251,7 +250,7 @@ class Engine(Queries):
     def compute_key(self, cache: FlowCache, agent: int, raw: bytes) -> int | None:
         """Raw fields never seen before -> key id (definitions.Program.compute)."""
         program: Program = cache.program
-        return program.compute(raw, self._directory.agent(agent), TopologyLookups(self._topology))
+        return program.compute(raw, self._directory.agent(agent), self._lookups)
 
     def on_limits_crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed."""
@@ -369,20 +368,103 @@ class Engine(Queries):
     # -- topology --
 
     def set_topology_in_turns(self, topology: Topology, size: int = 0) -> Turns[None]:
-        """Use other names, links and speeds from now on. Flow values stay; keys are computed anew. `size`: about how
-        many bytes it takes; InvalidTopology if these are too many."""
+        """Use other names, links and speeds from now on. Flow values stay; keys are computed anew. What the topology
+        knows by name only is looked up now and every so often. `size`: about how many bytes it takes; InvalidTopology
+        if these are too many."""
         if size > self.budget.part("topology"):
             raise InvalidTopology(
                 f"topology takes {size} bytes of memory, more than its {self.budget.part('topology')}"
             )
+        wanted = topology.wanted()
+        if wanted:
+            topology = topology.named((yield from self.names_in_turns(wanted)))
         with self._pipeline:
-            self._topology, self._topology_bytes = topology, size
-            self._counters.forget_read()
-            for cache in self._caches.values():
-                cache.forget_key_ids()
+            self._topology_names, self._topology_bytes = wanted, size
+            self._use(topology)
         yield from self._filter_all(self._watches.filtering)
 
     set_topology = at_once(set_topology_in_turns)
+
+    def topology(self) -> Topology:
+        """The one in use, with what was found by name."""
+        return self._topology
+
+    def _use(self, topology: Topology) -> None:
+        self._topology = self._lookups.topology = topology
+        self._counters.forget_read()
+        self._table_changed(TOPOLOGY)
+
+    def _look_up_names(self, now: float) -> None:
+        """Find again what the topology knows by name only; the more there is to read, the less often."""
+        before, wanted = self._topology, self._topology_names
+        if not wanted or (self._names_due - NAMES_MOST_S <= now < self._names_due):
+            return
+        self._names_due = now + min(NAMES_MOST_S, max(NAMES_S, len(self._directory.sources) * NAMES_EACH_S))
+        found = before.named(finished(self.names_in_turns(wanted)))
+        with self._pipeline:
+            if self._topology is not before or found == before:
+                return
+            self._use(found)
+        finished(self._filter_all(self._watches.filtering))
+
+    # -- groups and maps --
+
+    def set_group_in_turns(self, name: str, spec: object) -> Turns[None]:
+        """Make a group of labelled prefixes, or replace it; keys are computed anew. InvalidDefinition says what is
+        wrong with its name or one of its prefixes, or that there are too many."""
+        check_name("group", name)
+        group = yield from parse_group(name, spec, self._names_left(self._lookups.groups.get(name)))
+        with self._pipeline:
+            check_size("group", name, group.bytes, self._names_left(self._lookups.groups.get(name)))
+            self._lookups.groups[name] = group
+            self._table_changed(group_table(name))
+
+    set_group = at_once(set_group_in_turns)
+
+    def clear_group(self, name: str) -> bool:
+        """Remove a group: nothing has a label in it any more. False if there is none."""
+        with self._pipeline:
+            self._table_changed(group_table(name))
+            return self._lookups.groups.pop(name, None) is not None
+
+    def groups(self) -> dict[str, Spec]:
+        """All groups as they were given, by name."""
+        with self._pipeline:
+            return {name: group.spec for name, group in self._lookups.groups.items()}
+
+    def set_map_in_turns(self, name: str, spec: object) -> Turns[None]:
+        """The same of a map, which labels values."""
+        check_name("map", name)
+        made = yield from parse_map(name, spec, self._names_left(self._lookups.maps.get(name)))
+        with self._pipeline:
+            check_size("map", name, made.bytes, self._names_left(self._lookups.maps.get(name)))
+            self._lookups.maps[name] = made
+            self._table_changed(map_table(name))
+
+    set_map = at_once(set_map_in_turns)
+
+    def clear_map(self, name: str) -> bool:
+        """The same of a map."""
+        with self._pipeline:
+            self._table_changed(map_table(name))
+            return self._lookups.maps.pop(name, None) is not None
+
+    def maps(self) -> dict[str, Spec]:
+        """All maps as they were given, by name."""
+        with self._pipeline:
+            return {name: made.spec for name, made in self._lookups.maps.items()}
+
+    def _names_left(self, replaced: Group | Map | None) -> int:
+        """Bytes that a group or a map may take in the place of another: asked while it is read, so that no more is,
+        and when it is there, because others may have come meanwhile."""
+        used = self._lookups.bytes - (replaced.bytes if replaced else 0)
+        return self.budget.part("names") - used
+
+    def _table_changed(self, table: str) -> None:
+        """Compute the keys anew that look something up in a table; what was counted under the old ones decays."""
+        for cache in self._caches.values():
+            if table in cache.program.tables:
+                cache.forget_key_ids()
 
     # -- the engine about itself --
 
@@ -419,5 +501,6 @@ class Engine(Queries):
             "metrics": self._counters.bytes + self._watches.counters.states * STATE_BYTES,
             "events": len(self._log) * EVENT_BYTES,
             "topology": self._topology_bytes,
+            "names": self._lookups.bytes,
         }
         return MemoryNumbers(self.budget.bytes, used, self.budget.parts)

@@ -38,14 +38,17 @@ def modules(folder: str, names: str) -> tuple[str, ...]:
 WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "subprocess", "open", "ryu", "mininet",
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
-ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
-                   "machine", "memory", "metrics", "privileges", "queries", "server", "topology", "turns",
+ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "graph", "inputs",
+                   "lookups", "machine", "memory", "metrics", "privileges", "queries", "server", "topology", "turns",
                    "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
-ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest"))
+ANALYTICS_WEB = (
+    "analytics/server.py",
+    *modules("analytics/api", "connections middleware parameters rest serving topologies"),
+)
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server"),
-    *modules("analytics/api", "connections longpoll middleware rest vitals"),
+    *modules("analytics/api", "connections longpoll middleware rest serving topologies vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
@@ -70,10 +73,11 @@ RULES = (
         Rule("the packages of the core stand on each other", (f"analytics/core/{package}/*",),
              tuple(f"analytics.core.{name}" for name in above.split()))
         for package, above in {
-            "wire": "dissect flows printing table seenonce pipeline ledger counterstore receive capfile sender",
-            "dissect": "flows printing table seenonce pipeline ledger counterstore receive capfile sender",
-            "flows": "printing pipeline counterstore receive capfile sender",
-            "printing": "dissect flows table seenonce pipeline ledger counterstore receive capfile sender",
+            "wire": "dissect flows printing table seenonce pipeline ledger counterstore fairqueue receive capfile "
+            "sender",
+            "dissect": "flows printing table seenonce pipeline ledger counterstore fairqueue receive capfile sender",
+            "flows": "printing pipeline counterstore fairqueue receive capfile sender",
+            "printing": "dissect flows table seenonce pipeline ledger counterstore fairqueue receive capfile sender",
         }.items()
     ),
     Rule("Mininet is one file's business", ("*",), ("mininet",), ("topologies/lab/lab.py",)),

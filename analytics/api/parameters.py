@@ -28,9 +28,10 @@ MAX_LISTED = 256  # names of agents or metrics in one path
 MAX_SPEC = 64 * 1024  # bytes of a definition or a threshold
 
 
-def words(request: Request, parameter: str) -> list[str]:
-    """The parts of a path parameter that is a list; sFlow-RT's old and new separators."""
-    text = request.path_params[parameter]
+def words(request: Request, parameter: str, text: str | None = None) -> list[str]:
+    """The parts of a path parameter, or of `text`, that is a list; sFlow-RT's old and new separators."""
+    if text is None:
+        text = str(request.path_params[parameter])
     parts = [part for part in re.split("[,;]", text) if part]
     if not parts:
         raise HTTPException(400, f"'{shortened(text)}' names no {parameter}")
@@ -88,6 +89,11 @@ def pattern(request: Request, parameter: str) -> Pattern | None:
         return Pattern(text)
     except BadPattern as fault:
         raise HTTPException(400, f"{parameter} '{shortened(text)}' is not a pattern: {fault}") from None
+
+
+def one_or_list(text: str) -> list[str]:
+    """A value, and where it may be a comma list the values in it too."""
+    return [text, *text.split(",")] if "," in text else [text]
 
 
 def required(request: Request, parameter: str) -> str:

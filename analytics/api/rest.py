@@ -1,10 +1,8 @@
 """The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
-Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py). It
-keeps no state but the topology version. Handlers run in the event loop; what may take long is done there in turns
-(`asked`, `answer_long`), and others are served in between: a thread would have to share the interpreter with the loop,
-which then waits for it at every step, and could not be ended when its client has left. Only /events/json waits
-(longpoll.py).
+Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py), what
+may take long in turns (serving.py). Only /events/json waits (longpoll.py). Topology and its graph, what is passed on
+to others and the pages have files of their own.
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
 413 for too long a body. Who may ask at all is the business of documents.httpguard. A bug in a handler is a fault
@@ -13,81 +11,69 @@ Errors are one line of text that quotes the offending word: 400 for a wrong requ
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from analytics import topology
 from analytics.api import answers, prometheus, relaxed_json, scraped
 from analytics.api.longpoll import LongPolls, ShuttingDown
 from analytics.api.middleware import guarded, noted
 from analytics.api.parameters import (
     LARGEST,
     MAX_SPEC,
-    an_object,
     body_of,
     choice,
     flag,
     number,
+    one_or_list,
     pattern,
     required,
     spec_of,
     words,
 )
+from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
+from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
 from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
-from analytics.memory import TOPOLOGY_FACTOR
-from analytics.metrics.metrics import InvalidQuery, is_statistic, parse_name
-from analytics.turns import Turns, pieces
+from analytics.metrics.directory import UnknownAgent
+from analytics.metrics.metrics import InvalidQuery, parse_name
+from analytics.topology import InvalidTopology
 from documents.httpguard import LOCAL, Access
-from documents.printable import printable
 
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-MAX_TOPOLOGY = 4 * 1024 * 1024  # bytes: about 100,000 ports with ifIndex, or half of that with all we know of a port
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
-MAX_NOTES = 10  # lines that one topology may write into the log
-MAX_REFUSAL = 300  # characters
 MAX_FLOWS = 50_000  # of one answer
 SCRAPED = "/app/prometheus/scripts/export.js"
-PIECE = 500  # items of a long answer that are made at a time: about 1 ms
-
-T = TypeVar("T")
 
 
-class Api:
+class Api(Serving):
     """The handlers. `clock` is the one of the engine's datagrams; it is read once per request."""
 
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
-        self.engine = engine
+        super().__init__(engine, clock)
         self.version = version
-        self.clock = clock
         self.polls = LongPolls(engine.wait_fd())
-        self._turn = asyncio.Lock()
-        self._putting_topology = asyncio.Lock()
         self.vitals = Vitals()
+        self.topologies = Topologies(self)
         self.scraped = scraped.Scraped(engine)
-        self.topology = topology.Topology()
-        self.topology_version = 0
         self._warned_of_n = False
 
     # The program itself
@@ -177,7 +163,10 @@ class Api:
         self.existing_flow(request)
         name, key = request.path_params["name"], required(request, "key")
         turns = self.engine.flow_locations_in_turns(words(request, "agent"), name, key, self.clock())
-        return self.answer_long(await self.asked(request, turns), lambda some: [*map(answers.location, some)])
+        found = await self.asked(request, turns)
+        if not found:
+            raise HTTPException(404, f"no data source has flow '{name}' with key '{key}'")
+        return self.answer_long(found, lambda some: [*map(answers.location, some)])
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
@@ -213,8 +202,8 @@ class Api:
 
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        summaries = [name for name in names if is_statistic(name)]
-        plain = [name for name in names if not is_statistic(name)]
+        summaries = [name for name in names if parse_name(name).has_statistic]
+        plain = [name for name in names if not parse_name(name).has_statistic]
         cells = await self.asked(request, self.engine.dump_in_turns(agents, plain, filters, now))
         found = await self.asked(request, self.engine.metric_in_turns(agents, summaries, filters, now))
         labels = self.engine.dump_in_turns(agents, list(prometheus.LABEL_METRICS), {}, now)
@@ -244,49 +233,10 @@ class Api:
         text = prometheus.flows_text(scrape.metric, scrape.labels, scraped.SEPARATOR, scale, flows, scrape.about)
         return exposition(await self.asked(request, text))
 
-    # Long answers
-
-    async def asked(self, request: Request, turns: Turns[T]) -> T:
-        """The answer of the engine; ClientDisconnect when nobody waits for it any more."""
-        return await self.done(turns, request.is_disconnected)
-
-    async def done(self, turns: Turns[T], is_over: Callable[[], Awaitable[bool]] | None = None) -> T:
-        """The result of the engine's work, with other requests served between its turns. Of all who wait here one at a
-        time takes its next turn, so a short request never waits for more than one."""
-        with contextlib.closing(turns):
-            while True:
-                try:
-                    next(turns)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                await self.pause()
-                if is_over is not None and await is_over():
-                    raise ClientDisconnect
-
-    async def pause(self) -> None:
-        async with self._turn:
-            await asyncio.sleep(0)
-
-    def answer_long(self, items: Sequence[T], words: Callable[[Sequence[T]], object]) -> Response:
-        """JSON of a list or an object, made piece by piece as it is sent when it is long; a client that leaves ends it.
-        `words`: some of the items as they are answered."""
-        if len(items) <= PIECE:
-            return answer(words(items))
-
-        async def parts() -> AsyncIterator[bytes]:
-            for place, some in enumerate(pieces(items, PIECE)):
-                text = encoded(words(some))
-                yield text[:-2] if place == 0 else b"," + text[1:-2]
-                await self.pause()
-            yield text[-2:]
-
-        return StreamingResponse(parts(), media_type="application/json")
-
     def selection(self, request: Request) -> tuple[list[str], list[str], dict[str, list[str]], float]:
-        """Agents, metrics, data-source filters (all query parameters) and now."""
+        """Agents, metrics, data-source filters (all query parameters, values may be lists) and now."""
         query = request.query_params
-        filters = {name: query.getlist(name) for name in query}
+        filters = {name: [part for text in query.getlist(name) for part in one_or_list(text)] for name in query}
         return words(request, "agent"), words(request, "metric"), filters, self.clock()
 
     # Thresholds and events
@@ -327,48 +277,12 @@ class Api:
         events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
         return answer([answers.event(event) for event in events])
 
-    # Topology
-
-    async def get_topology(self, request: Request) -> Response:
-        return answer({"version": self.topology_version, **self.topology.document})
-
-    async def put_topology(self, request: Request) -> Response:
-        body = await body_of(request, "topology", MAX_TOPOLOGY)
-        async with self._putting_topology:  # the engine's and ours are the same one, whoever comes meanwhile
-            wanted = await asyncio.to_thread(topology_of, body)  # which takes long for a large one
-            if wanted.document != self.topology.document:
-                await self.done(self.engine.set_topology_in_turns(wanted, TOPOLOGY_FACTOR * len(body)))
-                self.topology = wanted
-                self.topology_version += 1
-                for note in wanted.notes[:MAX_NOTES]:
-                    log.warning("topology: %s", note)
-                if len(wanted.notes) > MAX_NOTES:
-                    log.warning("topology: %d more like these", len(wanted.notes) - MAX_NOTES)
-        return NO_CONTENT
-
-
-def topology_of(body: bytes) -> topology.Topology:
-    """The topology in a body; raises NotJson, InvalidTopology or HTTPException."""
-    document = an_object(relaxed_json.decode(body), "topology")
-    document.pop("version", None)  # ours; a client that edits what it got sends it back
-    return topology.parse(document)
-
-
-def answer(value: object) -> Response:
-    """JSON, indented by one: people read it with curl as often as programs do."""
-    return Response(encoded(value), media_type="application/json")
-
-
-def encoded(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1)
-
 
 def exposition(text: str) -> Response:
     return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
 
 
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-NO_CONTENT = Response(status_code=204)
 
 
 # The application
@@ -378,15 +292,13 @@ async def bad_request(request: Request, fault: Exception) -> Response:
     return PlainTextResponse(in_one_line(str(fault)), status_code=400)
 
 
+async def unknown(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(in_one_line(str(fault)), status_code=404)
+
+
 async def refused(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
     return PlainTextResponse(in_one_line(fault.detail), fault.status_code, fault.headers)
-
-
-def in_one_line(text: str) -> str:
-    """Short and printable too: it quotes what came from outside."""
-    line = " ".join(text[: 2 * MAX_REFUSAL].split())
-    return printable(line if len(line) <= MAX_REFUSAL else line[:MAX_REFUSAL] + "...")
 
 
 async def busy(request: Request, fault: Exception) -> Response:
@@ -440,7 +352,8 @@ def build(
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
-            topology.InvalidTopology: bad_request,
+            UnknownAgent: unknown,
+            InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,
             ShuttingDown: shutting_down,
@@ -473,7 +386,7 @@ def routes(api: Api) -> list[Route]:
         "/threshold/json": {"GET": api.get_thresholds},
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
         "/events/json": {"GET": api.get_events},
-        "/topology/json": {"GET": api.get_topology, "PUT": api.put_topology},
+        **api.topologies.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
         f"{SCRAPED}/flows/{{agent}}/txt": {"GET": api.get_flows_text},

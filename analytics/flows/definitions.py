@@ -62,6 +62,7 @@ class Program:
     n: int
     fs: str
     dropped: bool = False  # counts discarded packets (0:5) instead of samples
+    tables: frozenset[str] = frozenset()  # what keys and filter look up (keys.Function)
     slices: tuple[slice, ...] = ()  # where each carried part's bytes are
     key_ids: dict[tuple[str, ...], int] = field(default_factory=dict)
     texts: dict[int, tuple[str, ...]] = field(default_factory=lambda: {0: ()})
@@ -165,6 +166,7 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
         n=definition.n,
         fs=definition.fs,
         dropped=definition.dropped,
+        tables=frozenset().union(*(each.tables for each in (*keys, filter_) if each is not None)),
     )
     program.slices = _slices(program)
     return program

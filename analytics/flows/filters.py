@@ -23,10 +23,11 @@ MAX_NESTING = 50
 
 @dataclass(frozen=True)
 class Filter:
-    """A parsed filter: the raw fields it reads and the test of a sample."""
+    """A parsed filter: the raw fields it reads, what its keys look up, and the test of a sample."""
 
     fields: tuple[str, ...]
     by_agent: bool
+    tables: frozenset[str]
     passes: Callable[[Sample], bool]
 
 
@@ -56,7 +57,8 @@ def parse_filter(text: str) -> Filter:
     if reader.peek():
         raise reader.fail(f"unexpected {reader.peek()!r}")
     fields = tuple(dict.fromkeys(field for key in reader.keys for field in key.fields))
-    return Filter(fields, any(key.by_agent for key in reader.keys), passes)
+    tables = frozenset().union(*(key.tables for key in reader.keys))
+    return Filter(fields, any(key.by_agent for key in reader.keys), tables, passes)
 
 
 def _either(reader: _Reader, depth: int) -> Callable[[Sample], bool]:

@@ -1,4 +1,4 @@
-"""From the native core's raw flows to values: (source, key id, carried bytes, rate) -> keys, merged or per data source.
+"""From the native core's raw flows (RawFlow) to values: keys, merged or per data source.
 
 Raw keys (key id, carried bytes) and key texts are one to one within a definition, so merging works on the raw keys and
 texts are made of the result only. All of it in turns (turns.py): there may be a million flows.
@@ -21,7 +21,7 @@ MANY = 10_000  # flows per data source that are read when a query selects by key
 MOST_RAW = 100_000  # of one answer, over all data sources: 20 MB
 RAW_TURN = 2000  # of these in one turn: about 1 ms
 
-RawFlow = tuple[int, int, bytes, float]  # source index, key id, carried bytes, rate
+RawFlow = tuple[int, int, bytes, float, float]  # source index, key id, carried bytes, rate, time of the last sample
 MergedFlow = tuple[float, tuple[int, bytes], int, int]  # value, raw key, data sources, the one with the largest rate
 
 
@@ -47,10 +47,11 @@ class FlowLocation:
 
 @dataclass(frozen=True, slots=True)
 class TopFlow:
-    """One of the largest flows of a data source."""
+    """One of the largest flows of a data source; `updated`: when a sample last counted."""
 
     key: str
     value: float
+    updated: float
 
 
 class Mode(Enum):
@@ -90,7 +91,7 @@ def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[Merg
     """One flow per key, largest first."""
     merged: dict[tuple[int, bytes], list[Any]] = {}
     for some in pieces(found, RAW_TURN):
-        for source, key_id, carried, rate in some:
+        for source, key_id, carried, rate, _ in some:
             entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
             entry[0] += rate
             entry[1] += 1
@@ -127,8 +128,8 @@ def _descending(flow: MergedFlow) -> float:
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
     """Data source -> its flows, largest first."""
     by_source: dict[int, list[TopFlow]] = {}
-    for source, key_id, carried, rate in sorted(found, key=lambda flow: -flow[3]):
+    for source, key_id, carried, rate, updated in sorted(found, key=lambda flow: -flow[3]):
         key = program.text(key_id, carried)
         if key is not None:
-            by_source.setdefault(source, []).append(TopFlow(key, rate))
+            by_source.setdefault(source, []).append(TopFlow(key, rate, updated))
     return {source: tuple(flows) for source, flows in by_source.items()}

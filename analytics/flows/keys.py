@@ -12,15 +12,26 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any, Protocol
+from typing import Protocol
 
 from analytics.core.flows.flowkeys import FIELDS
 
 MAX_KEY_TEXT = 1000  # characters of one key, and so a bound on nesting
+TOPOLOGY = "topology"  # a table, as Expression.tables names them
 
 
 class InvalidDefinition(ValueError):
     """A definition or threshold that cannot be used; the message names the offending word."""
+
+
+def group_table(name: str) -> str:
+    """What Expression.tables calls a group."""
+    return f"group {name}"
+
+
+def map_table(name: str) -> str:
+    """What Expression.tables calls a map."""
+    return f"map {name}"
 
 
 class Lookups(Protocol):
@@ -28,6 +39,12 @@ class Lookups(Protocol):
 
     def link(self, agent: str, port: str) -> str | None:
         """The name of the link at a port (ifIndex as text) of an agent."""
+
+    def group(self, name: str, address: str) -> str | None:
+        """The label of an address in a group."""
+
+    def map_label(self, name: str, text: str) -> str | None:
+        """The label of a value in a map."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +61,14 @@ Evaluate = Callable[[Sample], "str | None"]
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed key. `choice`: it is just the first present of these fields, no function needed."""
+    """A parsed key. `choice`: it is just the first present of these fields, no function needed. `tables`: what it looks
+    up (Function.tables): when one of them changes, its texts do."""
 
     fields: tuple[str, ...]
     evaluate: Evaluate
     by_agent: bool = False
     choice: tuple[str, ...] = ()
+    tables: frozenset[str] = frozenset()
 
 
 def split(text: str, separator: str) -> list[str]:
@@ -118,10 +137,10 @@ def _field(name: str) -> Expression:
 
 
 def _call(name: str, arguments: list[str]) -> Expression:
-    signature, function = FUNCTIONS[name]
+    function = FUNCTIONS[name]
     values = [
         _argument(name, letter, text)
-        for letter, text in zip(_letters(name, signature, arguments), arguments, strict=True)
+        for letter, text in zip(_letters(name, function.signature, arguments), arguments, strict=True)
     ]
     keys = [value for value in values if isinstance(value, Expression)]
     choice: tuple[str, ...] = ()
@@ -129,11 +148,12 @@ def _call(name: str, arguments: list[str]) -> Expression:
         choice = tuple(field for key in keys for field in key.choice)
     return Expression(
         fields=tuple(dict.fromkeys(field for key in keys for field in key.fields)),
-        evaluate=lambda sample: function(
+        evaluate=lambda sample: function.apply(
             sample, *[value.evaluate(sample) if isinstance(value, Expression) else value for value in values]
         ),
-        by_agent=name in BY_AGENT or any(key.by_agent for key in keys),
+        by_agent=function.by_agent or any(key.by_agent for key in keys),
         choice=choice,
+        tables=frozenset(function.tables(*values)).union(*(key.tables for key in keys)),
     )
 
 
@@ -205,20 +225,42 @@ def _link(sample: Sample, port: str | None) -> str | None:
     return None if port is None else sample.lookups.link(sample.agent, port)
 
 
-FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "or": ("k+", lambda _, *texts: next((text for text in texts if text is not None), None)),
-    "null": ("kt?", lambda _, text, instead="null": instead if text is None else text),
-    "if": ("ktkk", lambda _, text, value, then, other: then if text == value else other),
-    "eq": ("kk", _equal),
-    "range": ("kii?", _range),
-    "prefix": ("kti", _prefix),
-    "suffix": ("kti", _suffix),
-    "first": ("ktt+", _first),
-    "mask": ("ki", _mask),
-    "concat": ("tk+", _concat),
-    "link": ("k", _link),
+def _group(sample: Sample, address: str | None, *names: str) -> str | None:
+    """The label in the first of the groups that has one."""
+    labels = () if address is None else (sample.lookups.group(name, address) for name in names)
+    return next((label for label in labels if label is not None), None)
+
+
+def _map(sample: Sample, text: str | None, name: str) -> str | None:
+    return None if text is None else sample.lookups.map_label(name, text)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A key function: `apply` has the sample and the arguments, of which those with the letter k are texts or None.
+    `by_agent`: its value differs between agents; `tables`: names of what it looks up, of the arguments."""
+
+    signature: str
+    apply: Callable[..., str | None]
+    by_agent: bool = False
+    tables: Callable[..., Iterable[str]] = lambda *_: ()
+
+
+FUNCTIONS: dict[str, Function] = {
+    "or": Function("k+", lambda _, *texts: next((text for text in texts if text is not None), None)),
+    "null": Function("kt?", lambda _, text, instead="null": instead if text is None else text),
+    "if": Function("ktkk", lambda _, text, value, then, other: then if text == value else other),
+    "eq": Function("kk", _equal),
+    "range": Function("kii?", _range),
+    "prefix": Function("kti", _prefix),
+    "suffix": Function("kti", _suffix),
+    "first": Function("ktt+", _first),
+    "mask": Function("ki", _mask),
+    "concat": Function("tk+", _concat),
+    "link": Function("k", _link, by_agent=True, tables=lambda *_: (TOPOLOGY,)),
+    "group": Function("kt+", _group, tables=lambda _, *names: map(group_table, names)),
+    "map": Function("kt", _map, tables=lambda _, name: (map_table(name),)),
 }
-BY_AGENT = frozenset({"link"})
 # sFlow-RT has them, this version does not: say so instead of "unknown"
-UNSERVED = frozenset(("group", "map", "country", "asn", "oui", "host", "dns", "uri", "node", "ifname", "bits", "oid"))
+UNSERVED = frozenset(("country", "asn", "oui", "host", "dns", "uri", "node", "ifname", "bits", "oid"))
 UNSERVED |= {"digest", "md5", "hash"}

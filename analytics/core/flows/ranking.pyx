@@ -15,7 +15,7 @@ from analytics.core.table cimport Segment, cell_of, payload_of, position_after, 
 from analytics.core.ledger cimport LIVE
 
 cdef struct Candidate:
-    double rate
+    double rate, last                               # now; when a sample last counted
     uint64_t place                                  # of its key
 
 cdef struct Heap:
@@ -88,11 +88,11 @@ cdef class Ranking:
             if value.rate < self.minimum or self.cache.ledger.sources[source].life != LIVE:
                 continue                            # decay can only make it smaller
             rate = value.rate if self.now <= value.last else value.rate * exp((value.last - self.now) * self.cache.gain)
-            if rate >= self.minimum and not self.add(&self.heaps[source], rate, cell + 1):
+            if rate >= self.minimum and not self.add(&self.heaps[source], rate, value.last, cell + 1):
                 return 0
         return 1
 
-    cdef bint add(self, Heap* heap, double rate, const uint64_t* key) noexcept nogil:
+    cdef bint add(self, Heap* heap, double rate, double last, const uint64_t* key) noexcept nogil:
         """Keep a flow if it is among the largest; 0 when memory is short."""
         cdef uint64_t place
         cdef void* grown
@@ -101,7 +101,7 @@ cdef class Ranking:
             if rate > heap.items[0].rate:
                 place = heap.items[0].place
                 memcpy(self.keys + place, key, 8 * self.words)
-                sift_down(heap.items, heap.size, Candidate(rate, place))
+                sift_down(heap.items, heap.size, Candidate(rate, last, place))
             return 1
         if heap.size == heap.capacity:
             capacity = min(self.most, 2 * heap.capacity + 8)
@@ -118,7 +118,7 @@ cdef class Ranking:
         self.places += 1
         memcpy(self.keys + place, key, 8 * self.words)
         heap.size += 1
-        sift_up(heap.items, heap.size - 1, Candidate(rate, place))
+        sift_up(heap.items, heap.size - 1, Candidate(rate, last, place))
         return 1
 
     @property
@@ -139,6 +139,7 @@ cdef class Ranking:
         cdef double* rates
         cdef uint64_t* keys
         cdef Heap* heap
+        cdef Candidate kept
         cdef uint64_t count = 0
         cdef uint32_t source, i, size
         if self.places <= most:
@@ -161,10 +162,11 @@ cdef class Ranking:
             size = heap.size
             heap.size = 0
             for i in range(size):                   # each goes to a place at or before its own
-                if heap.items[i].rate >= self.minimum and count < 2 * most:
-                    memcpy(keys + count * self.words, self.keys + heap.items[i].place, 8 * self.words)
+                kept = heap.items[i]
+                if kept.rate >= self.minimum and count < 2 * most:
+                    memcpy(keys + count * self.words, self.keys + kept.place, 8 * self.words)
                     heap.size += 1
-                    sift_up(heap.items, heap.size - 1, Candidate(heap.items[i].rate, count * self.words))
+                    sift_up(heap.items, heap.size - 1, Candidate(kept.rate, kept.last, count * self.words))
                     count += 1
         free(rates)
         free(self.keys)
@@ -173,8 +175,8 @@ cdef class Ranking:
         return 1
 
     def flows(self, uint32_t most) -> list:
-        """The next ones of what was found, about `most`: [(source, key id, carried bytes, rate)], in order of data
-        sources; empty at the end. Needs no lock."""
+        """The next ones of what was found, about `most`: [(source, key id, carried bytes, rate, time of the last
+        sample)], in order of data sources; empty at the end. Needs no lock."""
         cdef Heap* heap
         cdef Candidate* item
         cdef uint64_t* key
@@ -187,7 +189,8 @@ cdef class Ranking:
                 continue
             item = &heap.items[self.next_item]
             key = self.keys + item.place
-            found.append((self.next_source, key[0] >> 32, (<const char*>(key + 1))[:8 * (self.words - 1)], item.rate))
+            carried = (<const char*>(key + 1))[:8 * (self.words - 1)]
+            found.append((self.next_source, key[0] >> 32, carried, item.rate, item.last))
             self.next_item += 1
         return found
 
