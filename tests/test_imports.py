@@ -18,8 +18,8 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("analytics", "client", "controller", "documents", "ovs_rules", "topologies")
-PROGRAMS = ("analytics", "client", "controller")
+PACKAGES = ("analytics", "client", "commands", "controller", "documents", "ovs_rules", "topologies")
+PROGRAMS = ("analytics", "client", "commands", "controller")
 
 
 class Rule(NamedTuple):
@@ -48,8 +48,8 @@ ANALYTICS_WEB = (
 )
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server"),
-    *modules("analytics/api", "connections longpoll middleware rest serving topologies vitals"),
-    *modules("analytics/inputs", "collector"),
+    *modules("analytics/api", "connections longpoll middleware parameters rest serving topologies vitals"),
+    *modules("analytics/inputs", "collector playback"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
@@ -59,6 +59,9 @@ RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
     Rule("scripts meet both only over HTTP", ("client/*",), ("analytics", "controller", "ovs_rules", "topologies")),
+    Rule("commands meet both only over HTTP", ("commands/*",), ("analytics", "controller", "topologies")),
+    Rule("they are the outermost", ("analytics/*", "client/*", "controller/*"), ("commands",)),
+    Rule("of commands only these touch the world", ("commands/*",), WORLD, modules("commands", "asking doctor look")),
     Rule("both know no scripts", ("analytics/*", "controller/*"), ("client",)),
     Rule("a script needs requests and nothing more", ("client/*",), ("typer", "rich", "msgspec", "networkx", "yaml"),
          ("client/cli.py",)),
