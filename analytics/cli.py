@@ -36,6 +36,9 @@ def analytics(
         int | None, typer.Option(help="Bytes that the process may take.", show_default="a quarter of the machine's")
     ] = None,
     replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Directory to keep definitions and topology in.", show_default="nothing is kept")
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(envvar="HOWDAH_ANALYTICS_TOKEN", help="What writing needs. All users see a command line."),
@@ -64,6 +67,7 @@ def analytics(
             sflow_sources=tuple(sflow_source) if sflow_source else None,
             memory=memory,
             replay=replay,
+            state=state,
             token=token,
             user=user,
         )

@@ -51,6 +51,9 @@ class Settings:
     """Names by which clients ask for this machine, beside localhost, its own name and its addresses."""
     replay: str | None = None
     """A capture (pcap) to play instead of listening for sFlow."""
+    state: str | None = None
+    """Directory in which definitions, thresholds, groups, maps and topology are kept over restarts. Without it nothing
+    is."""
     user: str | None = None
     """Whom root becomes once all is open: without it howdah, or nobody where that user does not exist. root stays."""
 

@@ -32,7 +32,7 @@ from starlette.routing import Route
 from analytics import topology
 from analytics.api import answers, prometheus, relaxed_json
 from analytics.api.longpoll import LongPolls, ShuttingDown
-from analytics.api.middleware import guarded, noted
+from analytics.api.middleware import guarded, kept, noted
 from analytics.api.parameters import (
     LARGEST,
     MAX_SPEC,
@@ -393,9 +393,15 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
 
 
 def build(
-    engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
+    engine: Engine,
+    *,
+    version: str,
+    access: Access = LOCAL,
+    clock: Callable[[], float] = time.monotonic,
+    save: Callable[[], None] | None = None,
 ) -> Starlette:
-    """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
+    """The application; `save` is called after what may have changed something. Its `state.polls` must be closed before
+    the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
     @contextlib.asynccontextmanager
@@ -407,7 +413,12 @@ def build(
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(guarded, access), Middleware(noted, engine.faults)],
+        middleware=[
+            Middleware(api.vitals.counted),
+            Middleware(guarded, access),
+            *([Middleware(kept, save, engine.faults)] if save else []),
+            Middleware(noted, engine.faults),
+        ],
         exception_handlers={
             HTTPException: refused,
             InvalidDefinition: bad_request,
