@@ -46,7 +46,7 @@ ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server state"),
     *modules("analytics/api", "connections longpoll middleware rest vitals"),
     *modules("analytics/inputs", "collector"),
-    *modules("analytics/bench", "client contestants decode ingest load"),
+    *modules("analytics/bench", "client contestants decode ingest latency load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
 CONTROLLER_SHELL = modules("controller", "acceptor app cli listener openflow supervisor")
