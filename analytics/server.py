@@ -153,7 +153,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             ready += f"replay {settings.replay}"
         if state:
             state.restore()
-        connections = Connections(engine.faults)
+        connections = Connections(engine.faults, engine.budget.part("answers"))
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
 
