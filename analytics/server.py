@@ -134,10 +134,10 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
-        tasks: list[Task] = [functools.partial(tick, engine)]
         state = opened_state(settings, engine)
         save = state.save if state else None
         app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()), save=save)
+        tasks: list[Task] = [functools.partial(tick, engine, app.state.api)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
         if settings.replay is None:
             collector = Collector(engine, receiving(settings))
@@ -242,12 +242,13 @@ def note(faults: Faults, _: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     faults.note("event loop", context.get("exception") or RuntimeError(context["message"]), time.monotonic())
 
 
-async def tick(engine: Engine) -> None:
-    """In a thread: its many turns of the engine's lock would keep requests waiting."""
+async def tick(engine: Engine, api: rest.Api) -> None:
+    """The engine's in a thread: its many turns of the lock would keep requests waiting."""
     given_back = time.monotonic()
     while True:
         try:
             await asyncio.to_thread(engine.tick, time.monotonic())
+            api.scraped.expire(time.monotonic())
             if time.monotonic() - given_back >= GIVE_BACK_S:
                 await asyncio.to_thread(machine.give_back)
                 given_back = time.monotonic()

@@ -22,6 +22,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from analytics.metrics.names import Names, Wanted
@@ -36,7 +37,7 @@ class InvalidTopology(ValueError):
         super().__init__(_one_line(what))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Port:
     """One switch port. What neither the document nor the switch says is None; `speed` is bits/s, `in_nodes` whether the
     port is among the document's nodes or only at the end of a link."""
@@ -56,7 +57,7 @@ class Port:
         return (self.agent, self.ifindex) if self.agent is not None and self.ifindex is not None else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """One switch; `ports` by name."""
 
@@ -66,7 +67,7 @@ class Node:
     ports: dict[str, Port]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Link:
     """A cable between two ports of switches."""
 
@@ -141,12 +142,13 @@ class Topology:
         nodes = {name: _found(node, names) for name, node in given.nodes.items()}
         return _indexed(replace(given, nodes=nodes, given=given))
 
-    @property
+    @cached_property
     def is_by_name(self) -> bool:
         """Whether the document leaves it to the switches where some end of a link is."""
         given = self.given or self
         return any(given.end(key).place is None for link in given.links.values() for key in link.ends)
 
+    @cached_property
     def missing(self) -> list[str]:
         """What is not found, one line per end of a link."""
         return [
@@ -239,17 +241,20 @@ def _found(node: Node, names: Names) -> Node:
     if not _is_address(agent):
         by_dpid = next((names.dpids[dpid] for dpid in _dpids(node) if dpid in names.dpids), None)
         agent = names.hosts.get(agent or node.name) or agent or by_dpid
-    return replace(node, agent=agent, ports={name: _placed(port, agent, names) for name, port in node.ports.items()})
+    ports = {name: _placed(port, agent, names) for name, port in node.ports.items()}
+    return node if (agent, ports) == (node.agent, node.ports) else replace(node, agent=agent, ports=ports)
 
 
 def _placed(port: Port, agent: str | None, names: Names) -> Port:
-    if port.ifindex is not None:
-        return replace(port, agent=agent)
-    by_number = names.openflow.get((port.dpid or "", port.ofport or ""))
-    if by_number is not None and agent in (None, by_number[0]):
-        return replace(port, agent=by_number[0], ifindex=by_number[1])
-    by_name = names.alone.get(port.name) if agent is None else names.ports.get((agent, port.name))
-    return replace(port, agent=agent) if by_name is None else replace(port, agent=by_name[0], ifindex=by_name[1])
+    place = agent, port.ifindex
+    if port.ifindex is None:
+        by_number = names.openflow.get((port.dpid or "", port.ofport or ""))
+        if by_number is not None and agent in (None, by_number[0]):
+            place = by_number
+        else:
+            by_name = names.alone.get(port.name) if agent is None else names.ports.get((agent, port.name))
+            place = by_name or place
+    return port if place == (port.agent, port.ifindex) else replace(port, agent=place[0], ifindex=place[1])
 
 
 def _why(node: Node, port: Port) -> str:

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("analytics", "controller", "documents", "ovs_rules", "topologies")
+PACKAGES = ("analytics", "client", "controller", "documents", "ovs_rules", "topologies")
+PROGRAMS = ("analytics", "client", "controller")
 
 
 class Rule(NamedTuple):
@@ -37,14 +38,17 @@ def modules(folder: str, names: str) -> tuple[str, ...]:
 WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "subprocess", "open", "ryu", "mininet",
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
-ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows",
-                   "inputs", "lookups", "machine", "memory", "metrics", "privileges", "queries", "server", "state",
-                   "topology", "turns", "__main__")  # fmt: skip
+ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "graph", "inputs",
+                   "lookups", "machine", "memory", "metrics", "privileges", "queries", "server", "state", "topology",
+                   "turns", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
-ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest"))
+ANALYTICS_WEB = (
+    "analytics/server.py",
+    *modules("analytics/api", "connections middleware parameters rest serving topologies"),
+)
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server state"),
-    *modules("analytics/api", "connections longpoll middleware rest vitals"),
+    *modules("analytics/api", "connections longpoll middleware rest serving topologies vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest latency load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
@@ -54,7 +58,13 @@ OVS_RULES_SHELL = modules("ovs_rules", "cli ovsdb")
 RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
-    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PACKAGES[:2]),
+    Rule("scripts meet both only over HTTP", ("client/*",), ("analytics", "controller", "ovs_rules", "topologies")),
+    Rule("both know no scripts", ("analytics/*", "controller/*"), ("client",)),
+    Rule("a script needs requests and nothing more", ("client/*",), ("typer", "rich", "msgspec", "networkx", "yaml"),
+         ("client/cli.py",)),
+    Rule("of scripts only the shell touches the world", ("client/*",), WORLD,
+         modules("client", "connection outputs requesthandler run script store")),
+    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PROGRAMS),
     Rule("what all share imports nothing of ours", ("documents/*",), ("ovs_rules", "topologies")),
     Rule("rules know no laboratory", ("ovs_rules/*", "controller/*", "analytics/*"), ("topologies",)),
     Rule("the core stands below the rest of analytics", ("analytics/core/*",), ABOVE_CORE),

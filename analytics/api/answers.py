@@ -155,7 +155,7 @@ def found_links(known: Topology) -> dict[str, Any]:
             for name, ends in places.items()
             if None not in ends
         },
-        "missing": known.missing(),
+        "missing": known.missing,
     }
 
 

@@ -28,9 +28,10 @@ MAX_LISTED = 256  # names of agents or metrics in one path
 MAX_SPEC = 64 * 1024  # bytes of a definition or a threshold
 
 
-def words(request: Request, parameter: str) -> list[str]:
-    """The parts of a path parameter that is a list; sFlow-RT's old and new separators."""
-    text = request.path_params[parameter]
+def words(request: Request, parameter: str, text: str | None = None) -> list[str]:
+    """The parts of a path parameter, or of `text`, that is a list; sFlow-RT's old and new separators."""
+    if text is None:
+        text = str(request.path_params[parameter])
     parts = [part for part in re.split("[,;]", text) if part]
     if not parts:
         raise HTTPException(400, f"'{shortened(text)}' names no {parameter}")
@@ -69,6 +70,14 @@ def choice(request: Request, parameter: str, default: Choice) -> Choice:
     except ValueError:
         known = ", ".join(each.value for each in type(default))
         raise HTTPException(400, f"{parameter} '{shortened(text)}' is none of {known}") from None
+
+
+def flag(request: Request, parameter: str) -> bool:
+    """`true` or `false`, which is also the default."""
+    text = request.query_params.get(parameter, "false")
+    if text not in ("true", "false"):
+        raise HTTPException(400, f"{parameter} '{shortened(text)}' is neither true nor false")
+    return text == "true"
 
 
 def pattern(request: Request, parameter: str) -> Pattern | None:

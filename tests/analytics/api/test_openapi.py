@@ -62,6 +62,7 @@ def name_what_exists(case):
     """In half of the cases, so that the answers are not all 404."""
     exists = {
         "agent": AGENT,
+        "group": "known",
         "name": "4.known" if case.path.startswith("/flowvalue/") else "known",
         "metric": "known,max:ifspeed,ifinoctets",
     }

@@ -13,7 +13,7 @@ import warnings
 import httpx
 import pytest
 
-from analytics.api import rest
+from analytics.api import rest, serving, topologies
 from analytics.api.parameters import MAX_SPEC
 from analytics.events import watches
 from analytics.memory import LEAST, Budget
@@ -155,8 +155,10 @@ def test_prometheus_scrapes(client):
     client.feed(counter_sample(4, in_octets=50_000, sequence=2), counter_sample(5))
     lines = client.text("/prometheus/metrics/ALL/ifinoctets,ifspeed,ifname/txt").splitlines()
     assert lines == [
+        "# HELP sflow_ifinoctets ifinoctets per second",
         "# TYPE sflow_ifinoctets gauge",
         f'sflow_ifinoctets{{agent="{AGENT}",datasource="4",ifname="s1-eth4"}} 5000.0',
+        "# HELP sflow_ifspeed ifspeed",
         "# TYPE sflow_ifspeed gauge",
         f'sflow_ifspeed{{agent="{AGENT}",datasource="4",ifname="s1-eth4"}} 10000000',
         f'sflow_ifspeed{{agent="{AGENT}",datasource="5",ifname="s1-eth5"}} 10000000',
@@ -354,7 +356,7 @@ def test_the_engines_refusals_become_400(client, path, body, word):
 @pytest.mark.parametrize(
     ("path", "most", "what"),
     [
-        ("/topology/json", rest.MAX_TOPOLOGY, "topology"),
+        ("/topology/json", topologies.MAX_TOPOLOGY, "topology"),
         ("/flow/f/json", MAX_SPEC, "flow 'f'"),
         ("/threshold/t/json", MAX_SPEC, "threshold 't'"),
     ],
@@ -411,7 +413,7 @@ def test_the_absurd_is_refused_in_a_short_line(client, method, path, body, said)
     status, line = client.refusal(method, path, content=body)
     assert status == (404 if said.startswith("no flow") else 400)
     assert said in line
-    assert len(line) <= rest.MAX_REFUSAL + len("...")
+    assert len(line) <= serving.MAX_REFUSAL + len("...")
     for known in ("/flow/json", "/threshold/json", "/topology/json"):
         client.get(known)
 
@@ -437,7 +439,7 @@ def test_a_topology_full_of_mistakes_writes_few_lines(client, caplog):
     link = {"node1": "x", "port1": "p", "node2": "y", "port2": "p"}
     ports = {f"p{n}": {"ifindex": "4"} for n in range(2000)}
     client.put("/topology/json", {"nodes": {"x": {"agent": AGENT, "ports": ports}}})
-    assert len(caplog.records) == rest.MAX_NOTES + 1
+    assert len(caplog.records) == topologies.MAX_NOTES + 1
     assert "1989 more like these" in caplog.text
     answer = client.request("PUT", "/topology/json", json={"links": {f"l{n}": link for n in range(1000)}})
     assert answer.status_code == 200
@@ -538,7 +540,7 @@ def test_a_long_answer_is_the_same_in_pieces(client, monkeypatch):
     for path in ("/activeflows/ALL/f/json?maxFlows=1000", f"/metric/{AGENT}/json", "/dump/ALL/ALL/json"):
         whole = client.text(path)
         with monkeypatch.context() as changed:
-            changed.setattr(rest, "PIECE", 1)
+            changed.setattr(serving, "PIECE", 1)
             assert client.text(path) == whole
 
 

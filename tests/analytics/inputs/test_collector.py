@@ -320,7 +320,7 @@ def test_a_bug_in_computing_keys_is_counted_logged_once_and_the_stream_goes_on(e
 
 
 def test_of_an_agent_that_sends_too_much_datagrams_are_shed_and_counted(engine, collector, eventually):
-    """The lock is held again and again, so that full batches follow each other for longer than a quarter of a second."""
+    """The lock is held again and again, so that full batches follow each other for a quarter of a second."""
     loud, quiet = count(1), count(1)
 
     def flood() -> bool:
