@@ -57,6 +57,9 @@ class Settings:
     """Seconds of the capture in one of ours; 0: as fast as can be. Rates stay those of the capture."""
     replay_loop: bool = False
     """Play it again and again."""
+    state: str | None = None
+    """Directory in which definitions, thresholds, groups, maps and topology are kept over restarts. Without it nothing
+    is."""
     user: str | None = None
     """Whom root becomes once all is open: without it howdah, or nobody where that user does not exist. root stays."""
 

@@ -29,6 +29,7 @@ from starlette.applications import Starlette
 from analytics import machine, privileges
 from analytics.api import rest
 from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
+from analytics.api.kept import documents
 from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
@@ -36,6 +37,7 @@ from analytics.inputs.collector import Collector
 from analytics.inputs.playback import Playback, PlayedClock
 from analytics.inputs.settings import CollectorSettings
 from analytics.memory import LEAST
+from analytics.state import State, open_folder
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -135,8 +137,11 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
+        state = opened_state(settings, engine)
+        save = state.save if state else None
+        access = settings.access(socket.gethostname())
+        app = rest.build(engine, version=version(), access=access, clock=clock, save=save)
         tick_s = TICK_S / max(1.0, settings.replay_speed or MAX_TICKS) if played else TICK_S
-        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()), clock=clock)
         tasks: list[Task] = [functools.partial(tick, engine, app.state.api, tick_s)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
         if played is None:
@@ -153,9 +158,19 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             speed, loop = settings.replay_speed, settings.replay_loop
             tasks.append(Playback(path, file, engine, played, settings.sflow_port or None, speed=speed, loop=loop).play)
             ready += f"replay {settings.replay}"
-        connections = Connections(engine.faults)
+        if state:
+            state.restore()
+        connections = Connections(engine.faults, engine.budget.part("answers"))
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
+
+
+def opened_state(settings: Settings, engine: Engine) -> State | None:
+    """What is kept over restarts, if anything is."""
+    if settings.state is None:
+        return None
+    folder = open_folder(settings.state, functools.partial(privileges.give, user=settings.user))
+    return State(folder, settings.state, documents(engine))
 
 
 def allow_files(most: int) -> None:

@@ -28,7 +28,7 @@ from starlette.routing import Route
 from analytics.api import answers, prometheus, relaxed_json, scraped
 from analytics.api.feeds import Feeds
 from analytics.api.longpoll import ShuttingDown
-from analytics.api.middleware import guarded, noted
+from analytics.api.middleware import guarded, kept, noted
 from analytics.api.parameters import (
     LARGEST,
     MAX_LABELS,
@@ -401,9 +401,15 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
 
 
 def build(
-    engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
+    engine: Engine,
+    *,
+    version: str,
+    access: Access = LOCAL,
+    clock: Callable[[], float] = time.monotonic,
+    save: Callable[[], None] | None = None,
 ) -> Starlette:
-    """The application. Its `state.feeds` must be closed before the server waits for running requests to end."""
+    """The application; `save` is called after what may have changed something. Its `state.feeds` must be closed before
+    the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
     @contextlib.asynccontextmanager
@@ -418,6 +424,7 @@ def build(
         middleware=[
             Middleware(api.vitals.counted),
             Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            *([Middleware(kept, save, engine.faults)] if save else []),
             Middleware(noted, engine.faults),
         ],
         exception_handlers={
