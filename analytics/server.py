@@ -31,7 +31,6 @@ from starlette.applications import Starlette
 from analytics import machine, privileges
 from analytics.api import rest
 from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
-from analytics.api.kept import documents
 from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
@@ -39,7 +38,7 @@ from analytics.inputs import capture
 from analytics.inputs.collector import Collector
 from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
 from analytics.memory import LEAST
-from analytics.state import State, open_folder
+from analytics.state import Document, State, open_folder
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -134,9 +133,8 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
-        state = opened_state(settings, engine)
-        save = state.save if state else None
-        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()), save=save)
+        access, keep = settings.access(socket.gethostname()), keeping(settings)
+        app = rest.build(engine, version=version(), access=access, keep=keep)
         tasks: list[Task] = [functools.partial(tick, engine, app.state.api)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
         if settings.replay is None:
@@ -151,19 +149,19 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             privileges.drop(settings.user)
             tasks.append(played(settings.replay, file, engine))
             ready += f"replay {settings.replay}"
-        if state:
-            state.restore()
+        if app.state.kept:
+            app.state.kept.restore()
         connections = Connections(engine.faults, engine.budget.part("answers"))
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
 
 
-def opened_state(settings: Settings, engine: Engine) -> State | None:
-    """What is kept over restarts, if anything is."""
+def keeping(settings: Settings) -> Callable[[Sequence[Document]], State] | None:
+    """What keeps documents over restarts, in the directory that is opened now; None: nothing is kept."""
     if settings.state is None:
         return None
     folder = open_folder(settings.state, functools.partial(privileges.give, user=settings.user))
-    return State(folder, settings.state, documents(engine))
+    return functools.partial(State, folder, settings.state)
 
 
 def allow_files(most: int) -> None:
