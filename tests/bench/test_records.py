@@ -46,7 +46,7 @@ def fed(engine, now):
 def test_records_per_second_and_bytes_of_each():
     found = {}
     for log in (False, True):
-        engine = Engine(EngineSettings(memory=4 << 30, max_flows=100_000))
+        engine = Engine(EngineSettings(memory=4 << 30))
         engine.set_flow("f", {"keys": KEYS, "value": "bytes", "log": log})
         feeding = fed(engine, 1000.0)
         entries, used = engine.numbers().flow_entries, engine.numbers().memory.used["flows"]
