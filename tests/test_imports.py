@@ -49,7 +49,7 @@ ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server"),
     *modules("analytics/api", "connections longpoll middleware rest serving topologies vitals"),
     *modules("analytics/inputs", "collector"),
-    *modules("analytics/bench", "client contestants decode ingest load"),
+    *modules("analytics/bench", "client contestants decode ingest load questions"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
 CONTROLLER_SHELL = modules("controller", "acceptor app cli listener openflow supervisor")
