@@ -39,7 +39,7 @@ from analytics.metrics.metrics import (
 from analytics.metrics.names import SAID, Names, Wanted
 from analytics.metrics.numbers import AgentNumbers, agent_numbers
 from analytics.topology import Topology
-from analytics.turns import Grace, Turns, at_once, batched, pieces
+from analytics.turns import Grace, Turns, at_once, batched, in_order, pieces
 
 AGENT_TURN = 100  # agents whose numbers are read in one turn
 NAME_TURN = 5000  # names of data sources that are looked at in one
@@ -87,9 +87,12 @@ class Queries:
     ) -> Turns[list[ActiveFlow]]:
         cache = self._caches[name]
         wanted = yield from self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
-        most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
-        found = yield from flowquery.largest(self._pipeline, cache, wanted, most, min_value, now)
-        merged = yield from flowquery.merge(found, cache.program, mode)
+        if mode in (Mode.MAX, Mode.CORE) and pattern is None:
+            merged = yield from flowquery.leaders(self._pipeline, cache, wanted, max_flows, min_value, now)
+        else:
+            most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
+            found = yield from flowquery.largest(self._pipeline, cache, wanted, most, min_value, now)
+            merged = yield from flowquery.merge(found, cache.program, mode)
         answer: list[ActiveFlow] = []
         for number, (value, (key_id, carried), count, source) in enumerate(merged):
             if len(answer) >= max_flows:
@@ -121,7 +124,7 @@ class Queries:
                 if data_source is not GONE and cache.program.text(key_id, carried) == key:
                     locations.append(FlowLocation(*data_source, rate))
             yield
-        return sorted(locations, key=lambda location: -location.value)
+        return (yield from in_order(locations, lambda location: location.value, descending=True))
 
     def flow_value_in_turns(
         self, agents: Sequence[str], data_source: str, name: str, key: str, now: float
@@ -239,8 +242,7 @@ class Queries:
         found = []
         for name in map(parse_name, names):
             cells = yield from self._cells.of(name, sources, now)
-            found.append(summarise(name, cells))
-            yield
+            found.append((yield from summarise(name, cells)))
         return found
 
     def table_in_turns(
@@ -270,7 +272,7 @@ class Queries:
         for some in pieces(sources, TURN):
             rows += table_rows(columns, some, firsts, lambda *cell: cells.get(cell), now)
             yield
-        return ordered(rows, order)
+        return (yield from ordered(rows, order))
 
     def dump_in_turns(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float

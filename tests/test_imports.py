@@ -50,7 +50,7 @@ ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine news privileges server state"),
     *modules("analytics/api", "connections longpoll middleware parameters rest serving stream topologies vitals"),
     *modules("analytics/inputs", "collector playback"),
-    *modules("analytics/bench", "client contestants decode ingest latency load"),
+    *modules("analytics/bench", "client contestants decode ingest latency load questions"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
 CONTROLLER_SHELL = modules("controller", "acceptor app cli listener openflow supervisor")

@@ -7,6 +7,7 @@ import typer
 from analytics.bench.decode import decode
 from analytics.bench.ingest import ingest
 from analytics.bench.latency import latency
+from analytics.bench.questions import questions
 
 
 def register(app: typer.Typer) -> None:
@@ -15,4 +16,5 @@ def register(app: typer.Typer) -> None:
     bench.command()(decode)
     bench.command()(ingest)
     bench.command()(latency)
+    bench.command()(questions)
     app.add_typer(bench, name="bench")

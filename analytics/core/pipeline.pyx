@@ -148,7 +148,8 @@ cdef class Pipeline:
             first += some
 
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil:
-        """Take a batch; the lock is held. Settles with the GIL only if something needs it."""
+        """Take a batch; the lock is held. Settles with the GIL only if something needs it; when that comes up in the
+        middle, it was much, and whoever waits for the lock has it before the rest is taken."""
         cdef uint32_t i
         self.classifier.sum_generations()
         for i in range(count):
@@ -161,6 +162,9 @@ cdef class Pipeline:
                 self.classifier.finish(now)
                 with gil:
                     self.settle(now)
+                self.release()
+                self.acquire()
+                self.classifier.sum_generations()
         self.classifier.finish(now)
         if (self.classifier.deferred_count or self.classifier.notices.count or self.counters.changed_count
                 or self.rtmetric_count or self.ledger.fresh_count):

@@ -28,10 +28,11 @@ from analytics.core.table cimport digest, digest_of, fetch, fetch_cell, find
 from analytics.core.staticassert cimport static_assert
 
 cdef enum:
-    MOST_DEFERRED = 4096                            # deferred samples before the GIL is taken in mid-batch (at half)
+    MOST_DEFERRED = 4096                            # deferred samples: those beyond are refused
+    MANY_DEFERRED = 256                             # with so many the GIL is taken in mid-batch
     MOST_NOTICES = 4096
     MOST_COMPUTED = 20000                           # keys that Python computes between two calls of `allow`,
-    MOST_COMPUTED_AT_ONCE = 1000                    # and in one turn: about 10 ms
+    MOST_COMPUTED_AT_ONCE = 400                     # and in one turn: about 4 ms
 
 static_assert(UNDER_WAY & (UNDER_WAY - 1) == 0)     # running numbers wrap
 static_assert(STAGES & (STAGES - 1) == 0)
@@ -98,7 +99,7 @@ cdef class Classifier:
 
     cdef bint is_half_full(self) noexcept nogil:
         """It is time to `settle`."""
-        return self.deferred_count * 2 >= MOST_DEFERRED or self.notices.count * 2 >= MOST_NOTICES
+        return self.deferred_count >= MANY_DEFERRED or self.notices.count * 2 >= MOST_NOTICES
 
     cdef UnderWay* free_slot(self) noexcept nogil:
         """Where the caller writes the next sample."""
