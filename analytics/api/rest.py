@@ -1,7 +1,7 @@
 """The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
 Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py), what
-may take long in turns (serving.py). Only /events/json waits (longpoll.py). Topology and its graph, what is passed on
+may take long in turns (serving.py). What happens (feeds.py), topology and its graph, what is passed on
 to others and the pages have files of their own.
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -26,12 +26,13 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from analytics.api import answers, prometheus, relaxed_json, scraped
-from analytics.api.longpoll import LongPolls, ShuttingDown
-from analytics.api.middleware import guarded, noted
+from analytics.api.feeds import Feeds
+from analytics.api.kept import documents
+from analytics.api.longpoll import ShuttingDown
+from analytics.api.middleware import guarded, kept, noted
 from analytics.api.parameters import (
     LARGEST,
-    MAX_SPEC,
-    body_of,
+    MAX_LABELS,
     choice,
     flag,
     number,
@@ -42,6 +43,7 @@ from analytics.api.parameters import (
     words,
 )
 from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
+from analytics.api.stream import BadCursor
 from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
@@ -51,17 +53,23 @@ from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.directory import UnknownAgent
 from analytics.metrics.metrics import InvalidQuery, parse_name
+from analytics.state import Document, State
 from analytics.topology import InvalidTopology
 from documents.httpguard import LOCAL, Access
 
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
+APPS = {"prometheus": "export.js", "topology": "topology.js"}
+"""sFlow-RT's apps whose resources are part of this program, and the scripts that stand in their URLs."""
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
 MAX_FLOWS = 50_000  # of one answer
 SCRAPED = "/app/prometheus/scripts/export.js"
+
+
+T = TypeVar("T")
 
 
 class Api(Serving):
@@ -70,8 +78,9 @@ class Api(Serving):
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
         super().__init__(engine, clock)
         self.version = version
-        self.polls = LongPolls(engine.wait_fd())
+        self.feeds = Feeds(self)
         self.vitals = Vitals()
+        self._received = (clock(), 0, 0.0)
         self.topologies = Topologies(self)
         self.scraped = scraped.Scraped(engine)
         self._warned_of_n = False
@@ -93,6 +102,38 @@ class Api(Serving):
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
         return answers.analyzer(self.engine.numbers(), self.clock()) | self.vitals.read() | own
+
+    async def get_license(self, request: Request) -> Response:
+        return answer(answers.license_of(self.version, self._bits_per_second()))
+
+    def _bits_per_second(self) -> float:
+        """Of sFlow received, since it was asked last but at least a second ago."""
+        then, before, rate = self._received
+        elapsed = self.clock() - then
+        if elapsed >= 1.0:
+            received = self.engine.numbers().bytes
+            rate = (received - before) * 8 / elapsed
+            self._received = (then + elapsed, received, rate)
+        return rate
+
+    async def get_scripts(self, request: Request) -> Response:
+        """None run in here."""
+        return answer({})
+
+    async def get_apps(self, request: Request) -> Response:
+        return answer({name: {"scripts": [script]} for name, script in APPS.items()})
+
+    async def get_status(self, request: Request) -> Response:
+        """Of all apps, which are parts of this program: what answers is there."""
+        return PlainTextResponse("OK")
+
+    async def get_app_status(self, request: Request) -> Response:
+        existing("app", request, APPS)
+        return PlainTextResponse("OK")
+
+    async def refuse_bgp(self, request: Request) -> Response:
+        """As sFlow-RT answers for a router without a session: its clients know that."""
+        raise HTTPException(404, "no BGP session: this program does not speak BGP")
 
     async def get_agents(self, request: Request) -> Response:
         now, wanted = self.clock(), request.query_params.getlist("agent")
@@ -170,6 +211,40 @@ class Api(Serving):
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
+
+    # Groups and maps
+
+    async def get_groups(self, request: Request) -> Response:
+        return answer(self.engine.groups())
+
+    async def get_group(self, request: Request) -> Response:
+        return answer(existing("group", request, self.engine.groups()))
+
+    async def put_group(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self.done(self.engine.set_group_in_turns(name, await spec_of(request, f"group '{name}'", MAX_LABELS)))
+        return NO_CONTENT
+
+    async def delete_group(self, request: Request) -> Response:
+        existing("group", request, self.engine.groups())
+        self.engine.clear_group(request.path_params["name"])
+        return NO_CONTENT
+
+    async def get_maps(self, request: Request) -> Response:
+        return answer(self.engine.maps())
+
+    async def get_map(self, request: Request) -> Response:
+        return answer(existing("map", request, self.engine.maps()))
+
+    async def put_map(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self.done(self.engine.set_map_in_turns(name, await spec_of(request, f"map '{name}'", MAX_LABELS)))
+        return NO_CONTENT
+
+    async def delete_map(self, request: Request) -> Response:
+        existing("map", request, self.engine.maps())
+        self.engine.clear_map(request.path_params["name"])
+        return NO_CONTENT
 
     # Metrics
 
@@ -268,18 +343,17 @@ class Api(Serving):
             raise HTTPException(404, f"no threshold '{name}'")
         return threshold
 
-    async def get_events(self, request: Request) -> Response:
-        after = number(request, "eventID", -1, least=-1, most=MAX_EVENT_ID)
-        count = number(request, "maxEvents", MAX_COUNT, most=MAX_COUNT)
-        timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
-        only = request.query_params.get("thresholdID")
-        await body_of(request, "events", MAX_SPEC)  # what is received after the body is the disconnection
-        events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
-        return answer([answers.event(event) for event in events])
-
 
 def exposition(text: str) -> Response:
     return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
+
+
+def existing(what: str, request: Request, known: Mapping[str, T]) -> T:
+    """What has the name in the path; 404 if nothing has."""
+    name = request.path_params["name"]
+    if name not in known:
+        raise HTTPException(404, f"no {what} '{name}'")
+    return known[name]
 
 
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -329,16 +403,23 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
 
 
 def build(
-    engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
+    engine: Engine,
+    *,
+    version: str,
+    access: Access = LOCAL,
+    clock: Callable[[], float] = time.monotonic,
+    keep: Callable[[Sequence[Document]], State] | None = None,
 ) -> Starlette:
-    """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
+    """The application. Its `state.feeds` must be closed before the server waits for running requests to end. With
+    `keep`, what is kept over restarts has to be restored first: `state.kept`."""
     api = Api(engine, version, clock)
+    state = keep(documents(engine, api.scraped.names)) if keep else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        api.polls.start()
+        api.feeds.start()
         yield
-        api.polls.close()
+        api.feeds.close()
 
     app = Starlette(
         routes=routes(api),
@@ -346,12 +427,14 @@ def build(
         middleware=[
             Middleware(api.vitals.counted),
             Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            *([Middleware(kept, state.save, engine.faults)] if state else []),
             Middleware(noted, engine.faults),
         ],
         exception_handlers={
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
+            BadCursor: bad_request,
             UnknownAgent: unknown,
             InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
@@ -360,7 +443,7 @@ def build(
             scraped.TooManyScraped: busy,
         },
     )
-    app.state.polls, app.state.api = api.polls, api
+    app.state.feeds, app.state.api, app.state.kept = api.feeds, api, state
     return app
 
 
@@ -370,6 +453,12 @@ def routes(api: Api) -> list[Route]:
         "/": {"GET": get_root},
         "/version": {"GET": api.get_version},
         "/openapi.yaml": {"GET": page(HERE / "openapi.yaml", "application/yaml")},
+        "/status": {"GET": api.get_status},
+        "/license/json": {"GET": api.get_license},
+        "/scripts/json": {"GET": api.get_scripts},
+        "/apps/json": {"GET": api.get_apps},
+        "/app/{name}/status": {"GET": api.get_app_status},
+        "/bgp/{resource:path}": dict.fromkeys(("GET", "PUT", "DELETE"), api.refuse_bgp),
         "/analyzer/json": {"GET": api.get_analyzer},
         "/agents/json": {"GET": api.get_agents},
         "/flow/json": {"GET": api.get_flows},
@@ -377,6 +466,10 @@ def routes(api: Api) -> list[Route]:
         "/activeflows/{agent}/{name}/json": {"GET": api.get_active_flows},
         "/flowvalue/{agent}/{name}/json": {"GET": api.get_flow_value},
         "/flowlocations/{agent}/{name}/json": {"GET": api.get_flow_locations},
+        "/group/json": {"GET": api.get_groups},
+        "/group/{name}/json": {"GET": api.get_group, "PUT": api.put_group, "DELETE": api.delete_group},
+        "/map/json": {"GET": api.get_maps},
+        "/map/{name}/json": {"GET": api.get_map, "PUT": api.put_map, "DELETE": api.delete_map},
         "/flowkeys/json": {"GET": api.get_flow_keys},
         "/metrics/json": {"GET": api.get_metric_names},
         "/metric/{agent}/json": {"GET": api.get_metrics_of},
@@ -385,7 +478,7 @@ def routes(api: Api) -> list[Route]:
         "/dump/{agent}/{metric}/json": {"GET": api.get_dump},
         "/threshold/json": {"GET": api.get_thresholds},
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
-        "/events/json": {"GET": api.get_events},
+        **api.feeds.routes(),
         **api.topologies.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
