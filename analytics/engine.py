@@ -147,6 +147,11 @@ class Engine(Queries):
             sender = bytes(10) + b"\xff\xff" + address.packed if isinstance(address, IPv4Address) else address.packed
         self._pipeline.feed(list(datagrams), now, sender)
 
+    def forget_sequences(self) -> None:
+        """All senders begin their numbers anew, and nobody restarted: a capture is played again."""
+        with self._pipeline:
+            self._pipeline.ledger.forget_sequences()
+
     def tick(self, now: float) -> None:
         """Forget idle flows, stale metrics and silent senders; call about once a second. Never holds the lock for
         long; one that is still at it lets others do nothing."""

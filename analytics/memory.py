@@ -31,7 +31,7 @@ SHARES: Mapping[str, float] = {
     "events": 0.05,  # and flow records
     "topology": 0.06,
     "names": 0.02,  # groups and maps
-    "answers": 0.06,  # under way
+    "answers": 0.06,  # that their clients have not taken yet (api/connections.py)
 }
 
 

@@ -39,6 +39,11 @@ class Poll:
         if not self.wake_up.done():
             self.wake_up.set_result(None)
 
+    def end(self) -> None:
+        """It is answered now, with whatever there is."""
+        self.is_over = True
+        self.wake()
+
 
 class LongPolls:
     """Wakes the waiting requests when `fd` becomes readable. Inert until `start`, which needs a running loop."""
@@ -74,32 +79,33 @@ class LongPolls:
         """What `ask` answers, as soon as that is something; empty after `timeout` seconds or once `gone` is done."""
         if self._loop is None:
             raise RuntimeError("start was not called")
-        deadline = self._loop.time() + timeout
         left = asyncio.ensure_future(gone)
         poll = Poll(self._loop.create_future())
+        poll.is_over = timeout <= 0
         self._make_room()
         self._polls[poll] = None
+        left.add_done_callback(lambda _: poll.end())
+        time_out = self._loop.call_later(timeout, poll.end)
         try:
             while True:
                 poll.wake_up = self._loop.create_future()
                 if self._closed:
                     raise ShuttingDown
                 found = ask()
-                remaining = deadline - self._loop.time()
-                if found or remaining <= 0 or poll.is_over or left.done():
+                if found or poll.is_over:
                     return found
-                await asyncio.wait((poll.wake_up, left), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+                await poll.wake_up
         finally:
             del self._polls[poll]
             self._to_wake.pop(poll, None)
+            time_out.cancel()
             left.cancel()
 
     def _make_room(self) -> None:
         """For one more. One that is over may still be here until its next turn."""
         over = len(self._polls) - self._most + 1
         for poll in itertools.islice(self._polls, max(0, over)):
-            poll.is_over = True
-            poll.wake()
+            poll.end()
 
     def _on_readable(self) -> None:
         assert self._loop is not None

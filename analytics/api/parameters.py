@@ -8,6 +8,7 @@ MAX_LISTED, numbers and bodies by the handler that reads them. connections.py bo
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from enum import Enum
@@ -26,6 +27,7 @@ LARGEST = sys.float_info.max
 SHOWN = 60  # characters of a wrong word that an answer quotes
 MAX_LISTED = 256  # names of agents or metrics in one path
 MAX_SPEC = 64 * 1024  # bytes of a definition or a threshold
+MAX_LABELS = 4 * 1024 * 1024  # bytes of a group or a map: about 200,000 prefixes
 
 
 def words(request: Request, parameter: str, text: str | None = None) -> list[str]:
@@ -106,9 +108,12 @@ def required(request: Request, parameter: str) -> str:
     return text
 
 
-async def spec_of(request: Request, what: str) -> dict[str, Any]:
-    """The JSON object in the body."""
-    return an_object(relaxed_json.decode(await body_of(request, what, MAX_SPEC)), what)
+async def spec_of(request: Request, what: str, most: int = MAX_SPEC) -> dict[str, Any]:
+    """The JSON object in the body of at most so many bytes."""
+    body = await body_of(request, what, most)
+    if len(body) <= MAX_SPEC:
+        return an_object(relaxed_json.decode(body), what)
+    return an_object(await asyncio.to_thread(relaxed_json.decode, body), what)  # which takes long
 
 
 def an_object(value: object, what: str) -> dict[str, Any]:

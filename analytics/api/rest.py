@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,9 +28,10 @@ from starlette.routing import Route
 from analytics.api import answers, prometheus, relaxed_json, scraped
 from analytics.api.feeds import Feeds
 from analytics.api.longpoll import ShuttingDown
-from analytics.api.middleware import guarded, noted
+from analytics.api.middleware import guarded, kept, noted
 from analytics.api.parameters import (
     LARGEST,
+    MAX_LABELS,
     choice,
     flag,
     number,
@@ -57,11 +58,16 @@ from documents.httpguard import LOCAL, Access
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
+APPS = {"prometheus": "export.js", "topology": "topology.js"}
+"""sFlow-RT's apps whose resources are part of this program, and the scripts that stand in their URLs."""
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
 MAX_FLOWS = 50_000  # of one answer
 SCRAPED = "/app/prometheus/scripts/export.js"
+
+
+T = TypeVar("T")
 
 
 class Api(Serving):
@@ -72,6 +78,7 @@ class Api(Serving):
         self.version = version
         self.feeds = Feeds(self)
         self.vitals = Vitals()
+        self._received = (clock(), 0, 0.0)
         self.topologies = Topologies(self)
         self.scraped = scraped.Scraped(engine)
         self._warned_of_n = False
@@ -93,6 +100,38 @@ class Api(Serving):
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
         return answers.analyzer(self.engine.numbers(), self.clock()) | self.vitals.read() | own
+
+    async def get_license(self, request: Request) -> Response:
+        return answer(answers.license_of(self.version, self._bits_per_second()))
+
+    def _bits_per_second(self) -> float:
+        """Of sFlow received, since it was asked last but at least a second ago."""
+        then, before, rate = self._received
+        elapsed = self.clock() - then
+        if elapsed >= 1.0:
+            received = self.engine.numbers().bytes
+            rate = (received - before) * 8 / elapsed
+            self._received = (then + elapsed, received, rate)
+        return rate
+
+    async def get_scripts(self, request: Request) -> Response:
+        """None run in here."""
+        return answer({})
+
+    async def get_apps(self, request: Request) -> Response:
+        return answer({name: {"scripts": [script]} for name, script in APPS.items()})
+
+    async def get_status(self, request: Request) -> Response:
+        """Of all apps, which are parts of this program: what answers is there."""
+        return PlainTextResponse("OK")
+
+    async def get_app_status(self, request: Request) -> Response:
+        existing("app", request, APPS)
+        return PlainTextResponse("OK")
+
+    async def refuse_bgp(self, request: Request) -> Response:
+        """As sFlow-RT answers for a router without a session: its clients know that."""
+        raise HTTPException(404, "no BGP session: this program does not speak BGP")
 
     async def get_agents(self, request: Request) -> Response:
         now, wanted = self.clock(), request.query_params.getlist("agent")
@@ -170,6 +209,40 @@ class Api(Serving):
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
+
+    # Groups and maps
+
+    async def get_groups(self, request: Request) -> Response:
+        return answer(self.engine.groups())
+
+    async def get_group(self, request: Request) -> Response:
+        return answer(existing("group", request, self.engine.groups()))
+
+    async def put_group(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self.done(self.engine.set_group_in_turns(name, await spec_of(request, f"group '{name}'", MAX_LABELS)))
+        return NO_CONTENT
+
+    async def delete_group(self, request: Request) -> Response:
+        existing("group", request, self.engine.groups())
+        self.engine.clear_group(request.path_params["name"])
+        return NO_CONTENT
+
+    async def get_maps(self, request: Request) -> Response:
+        return answer(self.engine.maps())
+
+    async def get_map(self, request: Request) -> Response:
+        return answer(existing("map", request, self.engine.maps()))
+
+    async def put_map(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self.done(self.engine.set_map_in_turns(name, await spec_of(request, f"map '{name}'", MAX_LABELS)))
+        return NO_CONTENT
+
+    async def delete_map(self, request: Request) -> Response:
+        existing("map", request, self.engine.maps())
+        self.engine.clear_map(request.path_params["name"])
+        return NO_CONTENT
 
     # Metrics
 
@@ -273,6 +346,14 @@ def exposition(text: str) -> Response:
     return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
 
 
+def existing(what: str, request: Request, known: Mapping[str, T]) -> T:
+    """What has the name in the path; 404 if nothing has."""
+    name = request.path_params["name"]
+    if name not in known:
+        raise HTTPException(404, f"no {what} '{name}'")
+    return known[name]
+
+
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
@@ -320,9 +401,15 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
 
 
 def build(
-    engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
+    engine: Engine,
+    *,
+    version: str,
+    access: Access = LOCAL,
+    clock: Callable[[], float] = time.monotonic,
+    save: Callable[[], None] | None = None,
 ) -> Starlette:
-    """The application. Its `state.feeds` must be closed before the server waits for running requests to end."""
+    """The application; `save` is called after what may have changed something. Its `state.feeds` must be closed before
+    the server waits for running requests to end."""
     api = Api(engine, version, clock)
 
     @contextlib.asynccontextmanager
@@ -337,6 +424,7 @@ def build(
         middleware=[
             Middleware(api.vitals.counted),
             Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            *([Middleware(kept, save, engine.faults)] if save else []),
             Middleware(noted, engine.faults),
         ],
         exception_handlers={
@@ -362,6 +450,12 @@ def routes(api: Api) -> list[Route]:
         "/": {"GET": get_root},
         "/version": {"GET": api.get_version},
         "/openapi.yaml": {"GET": page(HERE / "openapi.yaml", "application/yaml")},
+        "/status": {"GET": api.get_status},
+        "/license/json": {"GET": api.get_license},
+        "/scripts/json": {"GET": api.get_scripts},
+        "/apps/json": {"GET": api.get_apps},
+        "/app/{name}/status": {"GET": api.get_app_status},
+        "/bgp/{resource:path}": dict.fromkeys(("GET", "PUT", "DELETE"), api.refuse_bgp),
         "/analyzer/json": {"GET": api.get_analyzer},
         "/agents/json": {"GET": api.get_agents},
         "/flow/json": {"GET": api.get_flows},
@@ -369,6 +463,10 @@ def routes(api: Api) -> list[Route]:
         "/activeflows/{agent}/{name}/json": {"GET": api.get_active_flows},
         "/flowvalue/{agent}/{name}/json": {"GET": api.get_flow_value},
         "/flowlocations/{agent}/{name}/json": {"GET": api.get_flow_locations},
+        "/group/json": {"GET": api.get_groups},
+        "/group/{name}/json": {"GET": api.get_group, "PUT": api.put_group, "DELETE": api.delete_group},
+        "/map/json": {"GET": api.get_maps},
+        "/map/{name}/json": {"GET": api.get_map, "PUT": api.put_map, "DELETE": api.delete_map},
         "/flowkeys/json": {"GET": api.get_flow_keys},
         "/metrics/json": {"GET": api.get_metric_names},
         "/metric/{agent}/json": {"GET": api.get_metrics_of},

@@ -35,8 +35,8 @@ from libc.string cimport memcpy, memset
 from analytics.core.flows.flowkeys cimport compile_plan
 from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
-    Segment, cell_of, digest, find, insert, payload_of, position_after, remove, replace, segment_at, shrink,
-    table_close, table_open,
+    Segment, cell_near, cell_of, cell_with, digest, find, insert, payload_of, remove, replace, segment_at, shrink,
+    table_close, table_open, was_met,
 )
 from analytics.core.ledger cimport LIVE, Ledger
 
@@ -157,27 +157,24 @@ cdef class FlowCache:
 
     cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """Put a key in the place of the weakest near by, of an agent with more entries or with as many; NULL: no."""
-        cdef Segment* segment = segment_at(&self.flows, hash)
         cdef uint32_t own = self.held[self.ledger.sources[<uint32_t>key[0]].agent], held, i
         cdef uint64_t* cell
-        cdef uint64_t slot, weakest = 0
+        cdef uint64_t* weakest = NULL
         cdef double rate, lowest = INFINITY
         cdef Value* value
         for i in range(NEAR_BY):
-            slot = (hash + i) & segment.mask
-            cell = cell_of(&self.flows, segment, slot)
+            cell = cell_near(&self.flows, hash, i)
             if cell[0] == 0:
                 continue
             value = <Value*>payload_of(&self.flows, cell)
             held = self.held[self.ledger.sources[<uint32_t>cell[1]].agent]
             rate = value.rate * exp(min(value.last - now, 0.0) * self.gain)
             if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
-                lowest, weakest = rate, slot
-        if lowest == INFINITY or not self.release(cell_of(&self.flows, segment, weakest)):
+                lowest, weakest = rate, cell
+        if weakest == NULL or not self.release(weakest):
             return NULL
         self.displaced += 1
-        remove(&self.flows, segment, weakest)
-        return insert(&self.flows, key, hash)
+        return replace(&self.flows, weakest, key, hash)
 
     cdef bint release(self, uint64_t* cell) noexcept nogil:
         """Let an entry go, with which its record ends; 0: not now."""
@@ -260,7 +257,6 @@ cdef class FlowCache:
         cdef uint64_t key = key_id
         cdef uint64_t hash
         cdef uint64_t* uses
-        cdef Segment* segment
         cdef void* grown
         if key_id == 0:
             return
@@ -271,8 +267,7 @@ cdef class FlowCache:
         uses[0] -= 1
         if uses[0]:
             return
-        segment = segment_at(&self.uses, hash)
-        remove(&self.uses, segment, (<uint8_t*>(uses - 2) - segment.cells) // self.uses.stride)
+        remove(&self.uses, cell_with(&self.uses, uses))
         if self.idle_count == self.idle_capacity:
             grown = realloc(self.idle, (2 * self.idle_capacity + 64) * sizeof(uint32_t))
             if grown == NULL:
@@ -314,7 +309,6 @@ cdef class FlowCache:
     cdef void remember(self, const uint64_t* computed, uint64_t hash, uint32_t key_id) noexcept nogil:
         """Store the key id of computed (raw) fields; 0 is a rejection. In a full table it takes the place of one that
         is not used, if there is one near by."""
-        cdef Segment* segment = segment_at(&self.key_ids, hash)
         cdef KeyId* it = <KeyId*>find(&self.key_ids, computed, hash)
         cdef uint64_t* cell
         cdef uint32_t i
@@ -322,7 +316,7 @@ cdef class FlowCache:
             it = <KeyId*>insert(&self.key_ids, computed, hash)
             i = 0
             while it == NULL and i < NEAR_BY:
-                cell = cell_of(&self.key_ids, segment, (hash + i) & segment.mask)
+                cell = cell_near(&self.key_ids, hash, i)
                 if cell[0] == 0:
                     return
                 if (<KeyId*>payload_of(&self.key_ids, cell)).unused:
@@ -423,7 +417,7 @@ cdef class FlowCache:
         """Those of a limit by flow in one segment, packed: (where to go on, 0 when through; ELEPHANT and the carried
         bytes of each)."""
         cdef Limit* limit
-        cdef Segment* segment
+        cdef Segment segment
         cdef uint64_t* cell
         cdef uint64_t slot
         cdef Elephant* it
@@ -435,13 +429,13 @@ cdef class FlowCache:
             return 0, b""
         limit = &self.limits[index]
         segment = segment_at(&limit.clears, position)
-        packed = PyBytes_FromStringAndSize(NULL, segment.used * size)
+        packed = PyBytes_FromStringAndSize(NULL, min(limit.clears.used, <uint64_t>limit.clears.cells) * size)
         out = <uint8_t*>PyBytes_AS_STRING(packed)
         with nogil:
-            for slot in range(segment.mask + 1):
-                cell = cell_of(&limit.clears, segment, slot)
+            for slot in range(limit.clears.cells):
+                cell = cell_of(&limit.clears, segment.start, slot)
                 it = <Elephant*>payload_of(&limit.clears, cell)
-                if (cell[0] == 0 or cell[0] < position or it.clear + limit.timeout < now
+                if (cell[0] == 0 or was_met(&segment, position, cell[0]) or it.clear + limit.timeout < now
                         or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
                     continue
                 value = <Value*>find(&self.flows, cell + 1, cell[0])
@@ -451,7 +445,7 @@ cdef class FlowCache:
                 row.peak, row.first, row.span = it.peak, it.first, it.span
                 memcpy(out + sizeof(PackedElephant), cell + 2, carried)
                 out += size
-        return position_after(segment, position), packed[:out - <uint8_t*>PyBytes_AS_STRING(packed)]
+        return segment.after, packed[:out - <uint8_t*>PyBytes_AS_STRING(packed)]
 
     def add_limit(self, double value, double timeout, bint by_flow, bint filtered) -> int:
         """Watch a limit, which rates above it cross; answers its index.
@@ -519,8 +513,8 @@ cdef class FlowCache:
     def expire(self, uint64_t position, double now) -> int:
         """Drop from one segment the entries that are idle, and those of data sources that are gone, and end the records
         that are due; answers where to go on, 0 when through. Stops early to have the notices reported."""
-        cdef Segment* segment = segment_at(&self.flows, position)
-        cdef uint64_t after = position_after(segment, position), slot = 0
+        cdef Segment segment = segment_at(&self.flows, position)
+        cdef uint64_t after = segment.after, slot = 0
         cdef bint crowded = (self.flows.used * 8 >= self.flows.capacity * 7
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
         cdef double idle = max((CROWDED_CONSTANTS if crowded else IDLE_CONSTANTS) * self.t, SHORTEST_IDLE_S)
@@ -528,13 +522,13 @@ cdef class FlowCache:
         cdef Value* value
         cdef Span* record
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&self.flows, segment, slot)
+            while slot < self.flows.cells:
+                cell = cell_of(&self.flows, segment.start, slot)
                 if cell[0] == 0:
                     slot += 1
                     continue
                 if self.notices.count * 2 >= self.notices.capacity:
-                    after = position | 1            # the same segment: what was done there is not done again
+                    after = segment.first | 1       # the same segment: what was done there is not done again
                     break
                 value = <Value*>payload_of(&self.flows, cell)
                 record = <Span*>(value + 1)
@@ -542,68 +536,68 @@ cdef class FlowCache:
                     if self.logs:
                         self.end_record(cell + 1, record)
                     self.note_left(cell + 1)
-                    remove(&self.flows, segment, slot)  # may pull a neighbour into this slot: look again
+                    remove(&self.flows, cell)  # may pull a neighbour into this slot: look again
                     continue
                 if self.logs and is_due(self, record, now):
                     self.end_record(cell + 1, record)
                 if (now - value.last > idle and (crowded or not self.logs or record.samples == 0)
                         and self.release(cell)):
-                    remove(&self.flows, segment, slot)
+                    remove(&self.flows, cell)
                 else:
                     slot += 1
-            shrink(&self.flows, position)
+            shrink(&self.flows)
         return after
 
     def expire_clears(self, uint32_t index, uint64_t position, double now) -> int:
         """The same for the `clear` times of a limit that are armed again, which ends elephants."""
         cdef Limit* limit
-        cdef Segment* segment
+        cdef Segment segment
         cdef uint64_t* cell
         cdef uint64_t after, slot = 0
         if index >= self.limit_count or self.limits[index].clears.segments == NULL:
             return 0
         limit = &self.limits[index]
         segment = segment_at(&limit.clears, position)
-        after = position_after(segment, position)
+        after = segment.after
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&limit.clears, segment, slot)
+            while slot < limit.clears.cells:
+                cell = cell_of(&limit.clears, segment.start, slot)
                 if self.notices.count * 2 >= self.notices.capacity:
-                    after = position | 1
+                    after = segment.first | 1
                     break
                 if cell[0] and ((<double*>payload_of(&limit.clears, cell))[0] + limit.timeout < now
                                 or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
                     if limit.by_flow:
                         self.note_cleared(index, cell + 1, <Elephant*>payload_of(&limit.clears, cell))
-                    remove(&limit.clears, segment, slot)
+                    remove(&limit.clears, cell)
                 else:
                     slot += 1
-            shrink(&limit.clears, position)
+            shrink(&limit.clears)
         return after
 
     def sweep(self, uint64_t position) -> int:
         """The same for the computed keys that were not used for some sweeps; call it some seconds apart."""
-        cdef Segment* segment = segment_at(&self.key_ids, position)
-        cdef uint64_t after = position_after(segment, position), slot = 0
+        cdef Segment segment = segment_at(&self.key_ids, position)
+        cdef uint64_t slot = 0
         cdef uint64_t* cell
         cdef KeyId* it
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&self.key_ids, segment, slot)
-                if cell[0] and cell[0] >= position:
+            while slot < self.key_ids.cells:
+                cell = cell_of(&self.key_ids, segment.start, slot)
+                if cell[0] and not was_met(&segment, position, cell[0]):
                     it = <KeyId*>payload_of(&self.key_ids, cell)
                     it.unused += 1
                     if it.unused > UNUSED_SWEEPS or it.names != self.names:
                         self.let_go(it.number)
-                        remove(&self.key_ids, segment, slot)
+                        remove(&self.key_ids, cell)
                         continue
                 slot += 1
-            shrink(&self.key_ids, position)
-            shrink(&self.uses, position)
+            shrink(&self.key_ids)
+            shrink(&self.uses)
         if position == 0 and self.refused == self.refused_before:
             seen_once_close(&self.newcomers)
         self.refused_before = self.refused
-        return after
+        return segment.after
 
     def forget_sources(self, sources) -> None:
         """Data sources whose indexes get new owners; their entries are gone already."""
