@@ -29,7 +29,6 @@ from starlette.applications import Starlette
 from analytics import machine, privileges
 from analytics.api import rest
 from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
-from analytics.api.kept import documents
 from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
@@ -37,7 +36,7 @@ from analytics.inputs.collector import Collector
 from analytics.inputs.playback import Playback, PlayedClock
 from analytics.inputs.settings import CollectorSettings
 from analytics.memory import LEAST
-from analytics.state import State, open_folder
+from analytics.state import Document, State, open_folder
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -137,10 +136,8 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
-        state = opened_state(settings, engine)
-        save = state.save if state else None
-        access = settings.access(socket.gethostname())
-        app = rest.build(engine, version=version(), access=access, clock=clock, save=save)
+        access, keep = settings.access(socket.gethostname()), keeping(settings)
+        app = rest.build(engine, version=version(), access=access, clock=clock, keep=keep)
         tick_s = TICK_S / max(1.0, settings.replay_speed or MAX_TICKS) if played else TICK_S
         tasks: list[Task] = [functools.partial(tick, engine, app.state.api, tick_s)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
@@ -158,19 +155,19 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             speed, loop = settings.replay_speed, settings.replay_loop
             tasks.append(Playback(path, file, engine, played, settings.sflow_port or None, speed=speed, loop=loop).play)
             ready += f"replay {settings.replay}"
-        if state:
-            state.restore()
+        if app.state.kept:
+            app.state.kept.restore()
         connections = Connections(engine.faults, engine.budget.part("answers"))
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
 
 
-def opened_state(settings: Settings, engine: Engine) -> State | None:
-    """What is kept over restarts, if anything is."""
+def keeping(settings: Settings) -> Callable[[Sequence[Document]], State] | None:
+    """What keeps documents over restarts, in the directory that is opened now; None: nothing is kept."""
     if settings.state is None:
         return None
     folder = open_folder(settings.state, functools.partial(privileges.give, user=settings.user))
-    return State(folder, settings.state, documents(engine))
+    return functools.partial(State, folder, settings.state)
 
 
 def allow_files(most: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -10,12 +10,17 @@ import msgspec
 from analytics import topology
 from analytics.api import answers
 from analytics.engine import Engine
+from analytics.flows.definitions import FlowDefinition
 from analytics.memory import TOPOLOGY_FACTOR
 from analytics.state import Document, each_of
 
 
-def documents(engine: Engine) -> tuple[Document, ...]:
-    """In the order in which they are restored: first what others refer to."""
+def documents(engine: Engine, temporary: Callable[[], Collection[str]] = tuple) -> tuple[Document, ...]:
+    """In the order in which they are restored: first what others refer to. `temporary`: flows that are not kept."""
+
+    def flows() -> dict[str, FlowDefinition]:
+        passing = temporary()
+        return {name: flow for name, flow in engine.flows().items() if name not in passing}
 
     def set_flows(words: dict[str, Any]) -> Iterator[str]:
         for name in engine.flows().keys() - words.keys():  # that are there from the start, and were removed
@@ -33,8 +38,8 @@ def documents(engine: Engine) -> tuple[Document, ...]:
         Document("topology", lambda: engine.topology().document, lambda document: document, set_topology),
         Document(
             "flows",
-            engine.flows,
-            lambda flows: {name: answers.flow(flow) for name, flow in flows.items()},
+            flows,
+            lambda known: {name: answers.flow(flow) for name, flow in known.items()},
             set_flows,
         ),
         Document(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from starlette.routing import Route
 
 from analytics.api import answers, prometheus, relaxed_json, scraped
 from analytics.api.feeds import Feeds
+from analytics.api.kept import documents
 from analytics.api.longpoll import ShuttingDown
 from analytics.api.middleware import guarded, kept, noted
 from analytics.api.parameters import (
@@ -52,6 +53,7 @@ from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.directory import UnknownAgent
 from analytics.metrics.metrics import InvalidQuery, parse_name
+from analytics.state import Document, State
 from analytics.topology import InvalidTopology
 from documents.httpguard import LOCAL, Access
 
@@ -406,11 +408,12 @@ def build(
     version: str,
     access: Access = LOCAL,
     clock: Callable[[], float] = time.monotonic,
-    save: Callable[[], None] | None = None,
+    keep: Callable[[Sequence[Document]], State] | None = None,
 ) -> Starlette:
-    """The application; `save` is called after what may have changed something. Its `state.feeds` must be closed before
-    the server waits for running requests to end."""
+    """The application. Its `state.feeds` must be closed before the server waits for running requests to end. With
+    `keep`, what is kept over restarts has to be restored first: `state.kept`."""
     api = Api(engine, version, clock)
+    state = keep(documents(engine, api.scraped.names)) if keep else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -424,7 +427,7 @@ def build(
         middleware=[
             Middleware(api.vitals.counted),
             Middleware(guarded, access, f"{SCRAPED}/flows/"),
-            *([Middleware(kept, save, engine.faults)] if save else []),
+            *([Middleware(kept, state.save, engine.faults)] if state else []),
             Middleware(noted, engine.faults),
         ],
         exception_handlers={
@@ -440,7 +443,7 @@ def build(
             scraped.TooManyScraped: busy,
         },
     )
-    app.state.feeds, app.state.api = api.feeds, api
+    app.state.feeds, app.state.api, app.state.kept = api.feeds, api, state
     return app
 
 

@@ -81,6 +81,15 @@ def fill(engine):
     engine.set_threshold("t", THRESHOLD)
 
 
+def test_flows_that_are_there_for_a_while_are_not_kept():
+    engine = Engine()
+    engine.set_flow("f", {"value": "bytes"})
+    engine.set_flow("prometheus_1", {"value": "bytes"})
+    [flows] = [each for each in documents(engine, lambda: {"prometheus_1"}) if each.name == "flows"]
+    assert flows.words(flows.current()).keys() == {"f"}
+    engine.close()
+
+
 def test_groups_and_maps_are_kept_and_come_before_the_flows_that_name_them(kept):
     engine, state = kept()
     fill(engine)

@@ -188,6 +188,7 @@ def test_curl(curl, program, eventually):
     for line in (
         f"""curl {JSON_HEADER} -X PUT --data "{{keys:'ipsource,ipdestination',value:'bytes'}}" http://localhost:8008/flow/incoming/json""",
         f"""curl {JSON_HEADER} -X PUT --data "{{value:'bytes',filter:'ipsource=10.0.0.1'}}" http://localhost:8008/flow/h1/json""",
+        f"""curl {JSON_HEADER} -X PUT --data "{{external:['0.0.0.0/0']}}" http://localhost:8008/group/external/json""",
         f"""curl {JSON_HEADER} -X PUT --data "{{metric:'incoming',value:1000}}" http://localhost:8008/threshold/incoming/json""",
     ):
         assert curl(line) == (204, "")
