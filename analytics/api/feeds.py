@@ -116,7 +116,7 @@ class Feeds:
             threshold=request.query_params.get("thresholdID"),
             flow=request.query_params.get("name"),
         )
-        seconds = number(request, "timeout", math.inf, most=math.inf)
+        seconds = 0.0 if request.method == "HEAD" else number(request, "timeout", math.inf, most=math.inf)
         last = request.headers.get("last-event-id") or request.query_params.get("lastEventID")
         cursor = self._streams.cursor(last)
         await body_of(request, "events", MAX_SPEC)

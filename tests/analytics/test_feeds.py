@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from analytics.api.stream import MAX_STREAMS
 from tests.analytics.examples import wire
 from tests.analytics.program import TIMEOUT
 from tests.patience import PATIENCE_S
@@ -158,6 +159,26 @@ def test_the_end_of_the_program_ends_streams_at_once(program):
         assert program.end() == (0, "")
         assert list(stream.lines) == []
         assert time.monotonic() - began < TIMEOUT / 2
+
+
+def test_when_there_are_too_many_streams_the_oldest_is_ended(program):
+    streams = [socket.create_connection(("127.0.0.1", program.port), PATIENCE_S) for _ in range(MAX_STREAMS + 1)]
+    for stream in streams:
+        stream.sendall(b"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert b"text/event-stream" in stream.recv(4096)
+    text = b""
+    while not text.endswith(b"\r\n0\r\n\r\n"):  # the last chunk
+        piece = streams[0].recv(4096)
+        assert piece
+        text += piece
+    for stream in streams:
+        stream.close()
+
+
+def test_a_question_for_the_head_alone_is_answered(program):
+    answer = program.http.head("/v1/events")
+    assert (answer.status_code, answer.text) == (200, "")
+    assert answer.headers["content-type"].startswith("text/event-stream")
 
 
 def test_clients_that_leave_are_forgotten(program, eventually):
