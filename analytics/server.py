@@ -36,6 +36,7 @@ from analytics.inputs.collector import Collector
 from analytics.inputs.playback import Playback, PlayedClock
 from analytics.inputs.settings import CollectorSettings
 from analytics.memory import LEAST
+from analytics.state import Document, State, open_folder
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -86,7 +87,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        self._polls = app.state.polls
+        self._feeds = app.state.feeds
         self._listener, self._connections = listener, connections
         self._on_ready = on_ready
         self._beside: asyncio.Future[Any] | None = None
@@ -108,7 +109,7 @@ class HttpServer(uvicorn.Server):
             self._beside.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beside
-        self._polls.close()
+        self._feeds.close()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests cut off are no error
         await super().shutdown(sockets)
 
@@ -128,13 +129,16 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         memory = settings.memory or max(LEAST, machine.memory() // machine.DEFAULT_PART)
         played = None if settings.replay is None else PlayedClock(settings.replay_speed)
         clock, wall = (played, played.wall) if played else (time.monotonic, wall_time)
-        engine = Engine(EngineSettings(memory=memory, max_events=settings.events), wall)
+        engine = Engine(
+            EngineSettings(memory=memory, max_events=settings.events, max_flows=settings.flow_records), wall
+        )
         closing.callback(engine.close)
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
+        access, keep = settings.access(socket.gethostname()), keeping(settings)
+        app = rest.build(engine, version=version(), access=access, clock=clock, keep=keep)
         tick_s = TICK_S / max(1.0, settings.replay_speed or MAX_TICKS) if played else TICK_S
-        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()), clock=clock)
         tasks: list[Task] = [functools.partial(tick, engine, app.state.api, tick_s)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
         if played is None:
@@ -151,9 +155,19 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             speed, loop = settings.replay_speed, settings.replay_loop
             tasks.append(Playback(path, file, engine, played, settings.sflow_port or None, speed=speed, loop=loop).play)
             ready += f"replay {settings.replay}"
-        connections = Connections(engine.faults)
+        if app.state.kept:
+            app.state.kept.restore()
+        connections = Connections(engine.faults, engine.budget.part("answers"))
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
+
+
+def keeping(settings: Settings) -> Callable[[Sequence[Document]], State] | None:
+    """What keeps documents over restarts, in the directory that is opened now; None: nothing is kept."""
+    if settings.state is None:
+        return None
+    folder = open_folder(settings.state, functools.partial(privileges.give, user=settings.user))
+    return functools.partial(State, folder, settings.state)
 
 
 def allow_files(most: int) -> None:
