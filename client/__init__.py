@@ -6,6 +6,7 @@ from client.outputs import graphite, syslog
 from client.requesthandler import BadRequest, NotFound, Request
 from client.script import Script
 from client.topology import Topology
+from documents.printable import say
 
 __all__ = [
     "BadRequest",
@@ -18,5 +19,6 @@ __all__ = [
     "Unavailable",
     "WrongAnswer",
     "graphite",
+    "say",
     "syslog",
 ]

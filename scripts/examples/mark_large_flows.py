@@ -7,7 +7,7 @@ import os
 import subprocess
 from typing import Any
 
-from client import Script
+from client import Script, say
 
 LARGE = 1_000_000 / 8  # bytes/s
 RULE = "priority=500,idle_timeout=2,tcp,nw_src={0},nw_dst={1},tp_src={2},tp_dst={3},actions=set_field:1->ip_dscp,normal"
@@ -25,7 +25,7 @@ def mark(event: dict[str, Any]) -> None:
         BRIDGE or "BRIDGE",
         RULE.format(*event["flowKey"].split(",")),
     ]
-    print(*command, flush=True)
+    say(" ".join(command))
     if BRIDGE:
         subprocess.run(command, check=True)
 

@@ -2,7 +2,7 @@
 
 import os
 
-from client import Script
+from client import Script, say
 
 script = Script()
 script.set_flow("missed_keys", keys="memcachekey", value="requests", filter="memcachestatus=NOT_FOUND", n=20, t=10)
@@ -11,7 +11,7 @@ script.set_flow("missed_keys", keys="memcachekey", value="requests", filter="mem
 @script.every(float(os.environ.get("MISSED_S", "10")))
 def report(_: float) -> None:
     for flow in script.active_flows("ALL", "missed_keys", max_flows=20, mode="sum"):
-        print(f"{flow['value']:10.1f}  {flow['key']}", flush=True)
+        say(f"{flow['value']:10.1f}  {flow['key']}")
 
 
 script.run()
