@@ -102,9 +102,9 @@ class Engine(Queries):
         self._caches: dict[str, FlowCache] = {}
         self._topology = Topology()
         self._topology_bytes = 0
+        self._lookups = Tables(self._topology)
         self._topology_names = Wanted()
         self._names_due = 0.0
-        self._lookups = Tables(self._topology)
         most_bytes = budget.part("metrics") // 2
         self._counters = Counters(self._pipeline.counters, self._directory, self._speed, most_bytes)
         self._log = EventLog(settings.max_events)
@@ -119,6 +119,7 @@ class Engine(Queries):
         self._headers: dict[int, float] = {}
         self._started: float | None = None
         self.receiving: Receiving | None = None  # set by the collector
+        self.on_relay: Callable[[], None] | None = None  # set by the sender
         self.faults = Faults(log)
         self._pipeline.set_listener(self)
 
@@ -255,6 +256,11 @@ class Engine(Queries):
     def on_limits_crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed."""
         self._watches.crossed(crossings)
+
+    def on_relayed(self) -> None:
+        """Datagrams wait to be passed on."""
+        if self.on_relay is not None:
+            self.on_relay()
 
     def _emit(self, event: Event) -> None:
         self._log.add(replace(event, time=self._wall(event.time)))

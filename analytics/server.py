@@ -38,6 +38,7 @@ from analytics.inputs import capture
 from analytics.inputs.collector import Collector
 from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
 from analytics.memory import LEAST
+from analytics.turns import finished
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 GIVE_BACK_S = 10.0
+NAMES_S = 10.0
 KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
 GRACE_S = 2  # what a running request gets when the program ends
 SWITCH_S = 0.0005  # how long a batch with counters waits for the GIL while a request is answered
@@ -132,14 +134,18 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
-        tasks: list[Task] = [functools.partial(tick, engine)]
         app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()))
+        tasks: list[Task] = [functools.partial(tick, engine, app.state.api)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
+        sender = app.state.api.sender
+        closing.callback(sender.stop)
+        sender.bind()
         if settings.replay is None:
             collector = Collector(engine, receiving(settings))
             closing.callback(collector.stop)
             collector.bind()
             privileges.drop(settings.user)
+            sender.own_port = collector.address[1]
             collector.start()
             ready += f"sflow {shown(collector.address)}"
         else:
@@ -147,6 +153,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             privileges.drop(settings.user)
             tasks.append(played(settings.replay, file, engine))
             ready += f"replay {settings.replay}"
+        sender.start()
         connections = Connections(engine.faults)
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
@@ -228,12 +235,16 @@ def note(faults: Faults, _: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     faults.note("event loop", context.get("exception") or RuntimeError(context["message"]), time.monotonic())
 
 
-async def tick(engine: Engine) -> None:
-    """In a thread: its many turns of the engine's lock would keep requests waiting."""
-    given_back = time.monotonic()
+async def tick(engine: Engine, api: rest.Api) -> None:
+    """The engine's in a thread: its many turns of the lock would keep requests waiting."""
+    given_back = named = time.monotonic()
     while True:
         try:
             await asyncio.to_thread(engine.tick, time.monotonic())
+            api.scraped.expire(time.monotonic())
+            if time.monotonic() - named >= NAMES_S:
+                await asyncio.to_thread(finished, api.sender.look_up_names())
+                named = time.monotonic()
             if time.monotonic() - given_back >= GIVE_BACK_S:
                 await asyncio.to_thread(machine.give_back)
                 given_back = time.monotonic()

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("analytics", "controller", "documents", "ovs_rules", "topologies")
+PACKAGES = ("analytics", "client", "controller", "documents", "ovs_rules", "topologies")
+PROGRAMS = ("analytics", "client", "controller")
 
 
 class Rule(NamedTuple):
@@ -43,12 +44,13 @@ ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events"
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = (
     "analytics/server.py",
-    *modules("analytics/api", "connections middleware parameters rest serving topologies"),
+    *modules("analytics/api", "compression connections exports middleware pages parameters rest serving topologies"),
 )
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges server"),
-    *modules("analytics/api", "connections longpoll middleware parameters rest serving topologies vitals"),
+    *modules("analytics/api", "compression connections longpoll middleware parameters rest serving topologies vitals"),
     *modules("analytics/inputs", "collector"),
+    *modules("analytics/export", "sender"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
@@ -57,7 +59,13 @@ OVS_RULES_SHELL = modules("ovs_rules", "cli ovsdb")
 RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
-    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PACKAGES[:2]),
+    Rule("scripts meet both only over HTTP", ("client/*",), ("analytics", "controller", "ovs_rules", "topologies")),
+    Rule("both know no scripts", ("analytics/*", "controller/*"), ("client",)),
+    Rule("a script needs requests and nothing more", ("client/*",), ("typer", "rich", "msgspec", "networkx", "yaml"),
+         ("client/cli.py",)),
+    Rule("of scripts only the shell touches the world", ("client/*",), WORLD,
+         modules("client", "connection outputs requesthandler run script store")),
+    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PROGRAMS),
     Rule("what all share imports nothing of ours", ("documents/*",), ("ovs_rules", "topologies")),
     Rule("rules know no laboratory", ("ovs_rules/*", "controller/*", "analytics/*"), ("topologies",)),
     Rule("the core stands below the rest of analytics", ("analytics/core/*",), ABOVE_CORE),
@@ -66,10 +74,11 @@ RULES = (
         Rule("the packages of the core stand on each other", (f"analytics/core/{package}/*",),
              tuple(f"analytics.core.{name}" for name in above.split()))
         for package, above in {
-            "wire": "dissect flows printing table seenonce pipeline ledger counterstore receive capfile sender",
-            "dissect": "flows printing table seenonce pipeline ledger counterstore receive capfile sender",
-            "flows": "printing pipeline counterstore receive capfile sender",
-            "printing": "dissect flows table seenonce pipeline ledger counterstore receive capfile sender",
+            "wire": "dissect flows printing table seenonce pipeline ledger counterstore fairqueue receive capfile "
+            "sender",
+            "dissect": "flows printing table seenonce pipeline ledger counterstore fairqueue receive capfile sender",
+            "flows": "printing pipeline counterstore fairqueue receive capfile sender",
+            "printing": "dissect flows table seenonce pipeline ledger counterstore fairqueue receive capfile sender",
         }.items()
     ),
     Rule("Mininet is one file's business", ("*",), ("mininet",), ("topologies/lab/lab.py",)),

@@ -256,8 +256,8 @@ def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
     """The engine's part of /analyzer/json.
 
     Words of ours: faults, flowEntries..., counterRecords..., sFlowKernelDrops, sFlowSourcesRefused (datagrams),
-    sFlowAgentsRefused (datagrams of new agents), sFlowDataSourcesRefused (samples of new data sources),
-    thresholdValuesRefused, memory (bytes: the budget, and of every store what it uses and may use);
+    sFlowDatagramsShed, sFlowAgentsRefused (datagrams of new agents), sFlowDataSourcesRefused (samples of new data
+    sources), thresholdValuesRefused, memory (bytes: the budget, and of every store what it uses and may use);
     sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
     """
     receiving = numbers.receiving
@@ -265,9 +265,12 @@ def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
         "sFlowAgents": numbers.agents,
         "sFlowBytesReceived": numbers.bytes,
         "sFlowDatagramsReceived": numbers.datagrams,
-        "sFlowDatagramsDiscarded": numbers.overflow + numbers.agents_refused + receiving.kernel_drops,
+        "sFlowDatagramsDiscarded": (
+            numbers.overflow + numbers.agents_refused + receiving.kernel_drops + receiving.shed
+        ),
         "sFlowKernelDrops": receiving.kernel_drops,
         "sFlowSourcesRefused": receiving.refused,
+        "sFlowDatagramsShed": receiving.shed,
         "sFlowAgentsRefused": numbers.agents_refused,
         "sFlowDataSourcesRefused": numbers.sources_refused,
         "sFlowParseErrors": numbers.not_sflow,

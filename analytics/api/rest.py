@@ -15,8 +15,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,7 +24,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from analytics.api import answers, prometheus, relaxed_json
+from analytics.api import answers, pages, prometheus, relaxed_json, scraped
+from analytics.api.compression import compressed
+from analytics.api.exports import Exports
 from analytics.api.longpoll import LongPolls, ShuttingDown
 from analytics.api.middleware import guarded, noted
 from analytics.api.parameters import (
@@ -34,6 +35,8 @@ from analytics.api.parameters import (
     MAX_SPEC,
     body_of,
     choice,
+    existing,
+    flag,
     number,
     one_or_list,
     pattern,
@@ -46,6 +49,7 @@ from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
+from analytics.export.sender import Sender
 from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
@@ -56,16 +60,13 @@ from documents.httpguard import LOCAL, Access
 
 log = logging.getLogger(__name__)
 
-HERE = Path(__file__).parent
 APPS = {"prometheus": "export.js", "topology": "topology.js"}
 """sFlow-RT's apps whose resources are part of this program, and the scripts that stand in their URLs."""
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
 MAX_FLOWS = 50_000  # of one answer
-
-
-T = TypeVar("T")
+SCRAPED = "/app/prometheus/scripts/export.js"
 
 
 class Api(Serving):
@@ -78,6 +79,9 @@ class Api(Serving):
         self.vitals = Vitals()
         self._received = (clock(), 0, 0.0)
         self.topologies = Topologies(self)
+        self.sender = Sender(engine)
+        self.exports = Exports(self, self.sender)
+        self.scraped = scraped.Scraped(engine)
         self._warned_of_n = False
 
     # The program itself
@@ -89,7 +93,10 @@ class Api(Serving):
         return answer(self.analyzer())
 
     async def get_analyzer_text(self, request: Request) -> Response:
-        return PlainTextResponse(prometheus.analyzer_text(self.analyzer()))
+        return exposition(prometheus.analyzer_text(self.analyzer()))
+
+    async def get_own_text(self, request: Request) -> Response:
+        return exposition(prometheus.engine_text(self.analyzer()))
 
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
@@ -265,16 +272,40 @@ class Api(Serving):
         cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
         return self.answer_long(cells, lambda some: [answers.metric(cell, now) for cell in some])
 
+    # Prometheus
+
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        over_all = [name for name in names if parse_name(name).has_statistic]
-        each = [name for name in names if name not in over_all]
-        cells = await self.asked(request, self.engine.dump_in_turns(agents, each, filters, now))
+        summaries = [name for name in names if parse_name(name).has_statistic]
+        plain = [name for name in names if not parse_name(name).has_statistic]
+        cells = await self.asked(request, self.engine.dump_in_turns(agents, plain, filters, now))
+        found = await self.asked(request, self.engine.metric_in_turns(agents, summaries, filters, now))
         labels = self.engine.dump_in_turns(agents, list(prometheus.LABEL_METRICS), {}, now)
         naming = await self.asked(request, labels)
-        statistics = await self.asked(request, self.engine.metric_in_turns(agents, over_all, filters, now))
-        text = await self.asked(request, prometheus.metrics_text(cells, naming))
-        return PlainTextResponse(text + prometheus.statistics_text(statistics))
+        over = ",".join(agents)
+        return exposition(await self.asked(request, prometheus.metrics_text(cells, naming, over, found)))
+
+    async def get_statistics_text(self, request: Request) -> Response:
+        agents, names, filters, now = self.selection(request)
+        found = await self.asked(request, self.engine.metric_in_turns(agents, names, filters, now))
+        return exposition(prometheus.statistics_text(request.path_params["group"], found))
+
+    async def get_flows_text(self, request: Request) -> Response:
+        query = request.query_params
+        agents, now, dropped = words(request, "agent"), self.clock(), flag(request, "dropped")
+        n, t = number(request, "n", 10.0), number(request, "t", 15.0)
+        most, minimum = (
+            number(request, "maxFlows", 20, most=MAX_FLOWS),
+            number(request, "minValue", 0.1, least=-LARGEST),
+        )
+        mode = choice(request, "aggMode", Mode.SUM if dropped else Mode.MAX)
+        scale = number(request, "scale", 1.0, least=-LARGEST)
+        scrape = scraped.parse({name: query.getlist(name) for name in query}, n, t, dropped)
+        name = await self.done(self.scraped.name_in_turns(scrape.spec, now))
+        turns = self.engine.active_flows_in_turns(agents, name, now, max_flows=most, min_value=minimum, mode=mode)
+        flows = await self.asked(request, turns)
+        text = prometheus.flows_text(scrape.metric, scrape.labels, scraped.SEPARATOR, scale, flows, scrape.about)
+        return exposition(await self.asked(request, text))
 
     def selection(self, request: Request) -> tuple[list[str], list[str], dict[str, list[str]], float]:
         """Agents, metrics, data-source filters (all query parameters, values may be lists) and now."""
@@ -321,15 +352,8 @@ class Api(Serving):
         return answer([answers.event(event) for event in events])
 
 
-def existing(what: str, request: Request, known: Mapping[str, T]) -> T:
-    """What has the name in the path; 404 if nothing has."""
-    name = request.path_params["name"]
-    if name not in known:
-        raise HTTPException(404, f"no {what} '{name}'")
-    return known[name]
-
-
-MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+def exposition(text: str) -> Response:
+    return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
 
 
 # The application
@@ -348,6 +372,10 @@ async def refused(request: Request, fault: Exception) -> Response:
     return PlainTextResponse(in_one_line(fault.detail), fault.status_code, fault.headers)
 
 
+async def busy(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(str(fault), status_code=503)
+
+
 async def gone(request: Request, fault: Exception) -> Response:
     """The client disconnected before its body was complete: no one reads this."""
     return Response(status_code=400)
@@ -359,16 +387,6 @@ async def shutting_down(request: Request, fault: Exception) -> Response:
 
 async def get_root(request: Request) -> Response:
     return RedirectResponse("html/index.html", status_code=302)
-
-
-def page(path: Path, media_type: str) -> Callable[[Request], Any]:
-    """A handler that answers with a file as it is now: later the program may be a user who cannot read it."""
-    content = path.read_bytes()
-
-    async def get_page(request: Request) -> Response:
-        return Response(content, media_type=media_type)
-
-    return get_page
 
 
 def build(
@@ -386,7 +404,12 @@ def build(
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(guarded, access), Middleware(noted, engine.faults)],
+        middleware=[
+            Middleware(api.vitals.counted),
+            Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            Middleware(compressed),
+            Middleware(noted, engine.faults),
+        ],
         exception_handlers={
             HTTPException: refused,
             InvalidDefinition: bad_request,
@@ -396,6 +419,7 @@ def build(
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,
             ShuttingDown: shutting_down,
+            scraped.TooManyScraped: busy,
         },
     )
     app.state.polls, app.state.api = api.polls, api
@@ -407,7 +431,6 @@ def routes(api: Api) -> list[Route]:
     table: Mapping[str, Mapping[str, Callable[[Request], Any]]] = {
         "/": {"GET": get_root},
         "/version": {"GET": api.get_version},
-        "/openapi.yaml": {"GET": page(HERE / "openapi.yaml", "application/yaml")},
         "/status": {"GET": api.get_status},
         "/license/json": {"GET": api.get_license},
         "/scripts/json": {"GET": api.get_scripts},
@@ -435,12 +458,15 @@ def routes(api: Api) -> list[Route]:
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
         "/events/json": {"GET": api.get_events},
         **api.topologies.routes(),
+        **api.exports.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
+        f"{SCRAPED}/flows/{{agent}}/txt": {"GET": api.get_flows_text},
+        f"{SCRAPED}/statistics/{{group}}/{{agent}}/{{metric}}/txt": {"GET": api.get_statistics_text},
+        "/metrics": {"GET": api.get_own_text},
     }
     resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
-    pages = [Route(f"/html/{path.name}", page(path, MEDIA[path.suffix])) for path in (HERE / "web").iterdir()]
-    return [*resources, *pages]
+    return [*resources, *pages.routes()]
 
 
 def by_method(handlers: Mapping[str, Callable[[Request], Any]]) -> Callable[[Request], Any]:

@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from analytics.core.flows.classifier cimport Classifier
 from analytics.core.counterstore cimport CounterStore
 from analytics.core.ledger cimport Ledger
+from analytics.core.relay cimport Relay
 from analytics.core.wire.sflow cimport CounterSample, Datagram, FlowSample
 
 cdef extern from "<pthread.h>" nogil:
@@ -31,10 +32,12 @@ cdef class Pipeline:
     cdef readonly Ledger ledger
     cdef readonly CounterStore counters
     cdef readonly Classifier classifier
+    cdef readonly Relay relay
     cdef DeferredMetrics* rtmetrics
     cdef uint32_t rtmetric_count
     cdef uint8_t* text                              # the bodies of deferred rtmetric samples
     cdef uint32_t text_used
+    cdef uint8_t* upgraded                          # an older datagram, as version 5
     cdef uint64_t bytes, datagrams, not_sflow, other_version, overflow
     cdef object listener
     cdef object failure

@@ -21,6 +21,7 @@ import typer
 from typer.testing import CliRunner
 
 from analytics import cli, server
+from analytics.api import rest
 from analytics.engine import Engine
 from documents.faults import Faults
 from tests.analytics.program import AGENT, COMMAND, READY, ROOT, TIMEOUT, datagram, pcap, refused
@@ -199,7 +200,7 @@ def test_a_tick_that_fails_is_counted_and_logged_once(caplog, monkeypatch):
     monkeypatch.setattr(engine, "tick", tick)
 
     async def some_ticks():
-        ticking = asyncio.create_task(server.tick(engine))
+        ticking = asyncio.create_task(server.tick(engine, rest.build(engine, version="test").state.api))
         while engine.faults.counts().get("tick", 0) < 5:
             await asyncio.sleep(0)
         ticking.cancel()

@@ -156,15 +156,17 @@ def test_the_engine():
         "flowsLost": 0,
         "sFlowKernelDrops": 0,
         "sFlowSourcesRefused": 0,
+        "sFlowDatagramsShed": 0,
         "faults": {},
     }
     assert answers.analyzer(plain, NOW) == found
-    receiving = ReceivingNumbers(kernel_drops=20, refused=30, sockets=2, buffer_bytes=4096)
+    receiving = ReceivingNumbers(kernel_drops=20, refused=30, shed=40, sockets=2, buffer_bytes=4096)
     live = replace(plain, receiving=receiving, faults={"tick": 3}, started=NOW - 2)
     assert answers.analyzer(live, NOW) == found | {
-        "sFlowDatagramsDiscarded": 86,
+        "sFlowDatagramsDiscarded": 126,
         "sFlowKernelDrops": 20,
         "sFlowSourcesRefused": 30,
+        "sFlowDatagramsShed": 40,
         "sFlowSockets": 2,
         "sFlowReceiveBuffer": 4096,
         "uptime": 2000,

@@ -73,6 +73,7 @@ def name_what_exists(case):
     exists = {
         "agent": AGENT,
         "name": {"/flowvalue/{agent}/{name}/json": "4.known", "/app/{name}/status": "topology"}.get(case.path, "known"),
+        "group": "known",
         "metric": "known,max:ifspeed,ifinoctets",
         "key": "",
         "node": "s1",
