@@ -51,6 +51,8 @@ class Settings:
     """If set, GET needs it too."""
     hosts: tuple[str, ...] = ()
     """Names by which clients ask for this machine, beside localhost, its own name and its addresses."""
+    cors_origins: tuple[str, ...] = ()
+    """Other sites whose pages may ask, such as https://dashboard.example:3000; they need the token too."""
     replay: str | None = None
     """A capture (pcap, pcapng) to play instead of listening for sFlow; its sFlow goes to sflow_port (0: any)."""
     replay_speed: Annotated[float, Range(0, 1000)] = 1.0
@@ -83,7 +85,7 @@ class Settings:
 
     def access(self, *names: str) -> Access:
         """Who may ask over HTTP; `names` are the machine's own. ValueError for what cannot work."""
-        return Access(self.token, self.token_for_reading, (*self.hosts, *names), "analytics.hosts")
+        return Access(self.token, self.token_for_reading, (*self.hosts, *names), "analytics.hosts", self.cors_origins)
 
 
 def load(path: Path | None = None, **options: object) -> Settings:

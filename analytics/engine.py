@@ -125,6 +125,7 @@ class Engine(Queries):
         self._headers: dict[int, float] = {}
         self._started: float | None = None
         self.receiving: Receiving | None = None  # set by the collector
+        self.on_relay: Callable[[], None] | None = None  # set by the sender
         self.faults = Faults(log)
         self._pipeline.set_listener(self)
 
@@ -296,6 +297,11 @@ class Engine(Queries):
     def on_flows_recorded(self, recorded: list[Recorded]) -> None:
         """Flow records."""
         self.news.record(recorded, self._directory.sources)
+
+    def on_relayed(self) -> None:
+        """Datagrams wait to be passed on."""
+        if self.on_relay is not None:
+            self.on_relay()
 
     def _watch_counters(self) -> None:
         """Have the pipeline report the counter records that the thresholds need, and no others."""

@@ -37,6 +37,7 @@ from analytics.inputs.playback import Playback, PlayedClock
 from analytics.inputs.settings import CollectorSettings
 from analytics.memory import LEAST
 from analytics.state import Document, State, open_folder
+from analytics.turns import finished
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0
 MAX_TICKS = 50.0  # in a second, of a capture that is played as fast as can be
 GIVE_BACK_S = 10.0
+NAMES_S = 10.0
 KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
 GRACE_S = 2  # what a running request gets when the program ends
 SWITCH_S = 0.0005  # how long a batch with counters waits for the GIL while a request is answered
@@ -141,11 +143,15 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         tick_s = TICK_S / max(1.0, settings.replay_speed or MAX_TICKS) if played else TICK_S
         tasks: list[Task] = [functools.partial(tick, engine, app.state.api, tick_s)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
+        sender = app.state.api.sender
+        closing.callback(sender.stop)
+        sender.bind()
         if played is None:
             collector = Collector(engine, receiving(settings))
             closing.callback(collector.stop)
             collector.bind()
             privileges.drop(settings.user)
+            sender.own_port = collector.address[1]
             collector.start()
             ready += f"sflow {shown(collector.address)}"
         else:
@@ -155,6 +161,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             speed, loop = settings.replay_speed, settings.replay_loop
             tasks.append(Playback(path, file, engine, played, settings.sflow_port or None, speed=speed, loop=loop).play)
             ready += f"replay {settings.replay}"
+        sender.start()
         if app.state.kept:
             app.state.kept.restore()
         connections = Connections(engine.faults, engine.budget.part("answers"))
@@ -248,11 +255,14 @@ def note(faults: Faults, _: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 
 async def tick(engine: Engine, api: rest.Api, every_s: float = TICK_S) -> None:
     """The engine's in a thread: its many turns of the lock would keep requests waiting."""
-    given_back = time.monotonic()
+    given_back = named = time.monotonic()
     while True:
         try:
             await asyncio.to_thread(engine.tick, api.clock())
             api.scraped.expire(api.clock())
+            if time.monotonic() - named >= NAMES_S:
+                await asyncio.to_thread(finished, api.sender.look_up_names())
+                named = time.monotonic()
             if time.monotonic() - given_back >= GIVE_BACK_S:
                 await asyncio.to_thread(machine.give_back)
                 given_back = time.monotonic()

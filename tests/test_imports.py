@@ -44,12 +44,15 @@ ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events"
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = (
     "analytics/server.py",
-    *modules("analytics/api", "connections feeds middleware parameters rest serving stream topologies"),
+    *modules("analytics/api", "compression connections exports feeds middleware pages parameters rest serving stream"),
+    *modules("analytics/api", "topologies"),
 )
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine news privileges server state"),
-    *modules("analytics/api", "connections longpoll middleware parameters rest serving stream topologies vitals"),
+    *modules("analytics/api", "compression connections longpoll middleware parameters rest serving stream topologies"),
+    *modules("analytics/api", "vitals"),
     *modules("analytics/inputs", "collector playback"),
+    *modules("analytics/export", "sender"),
     *modules("analytics/bench", "client contestants decode ingest latency load questions"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from analytics.flows.patterns import BadPattern, Pattern
 
 Number = TypeVar("Number", int, float)
 Choice = TypeVar("Choice", bound=Enum)
+T = TypeVar("T")
 LARGEST = sys.float_info.max
 SHOWN = 60  # characters of a wrong word that an answer quotes
 MAX_LISTED = 256  # names of agents or metrics in one path
@@ -42,6 +44,14 @@ def words(request: Request, parameter: str, text: str | None = None) -> list[str
             400, f"{len(parts)} names of {parameter} in one list, at most {MAX_LISTED}: '{shortened(text)}'"
         )
     return parts
+
+
+def existing(what: str, request: Request, known: Mapping[str, T]) -> T:
+    """What has the name in the path; 404 if nothing has."""
+    name = request.path_params["name"]
+    if name not in known:
+        raise HTTPException(404, f"no {what} '{name}'")
+    return known[name]
 
 
 def number(request: Request, parameter: str, default: Number, *, least: float = 0, most: float = LARGEST) -> Number:

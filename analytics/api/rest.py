@@ -15,8 +15,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,7 +24,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from analytics.api import answers, prometheus, relaxed_json, scraped
+from analytics.api import answers, pages, prometheus, relaxed_json, scraped
+from analytics.api.compression import compressed
+from analytics.api.exports import Exports
 from analytics.api.feeds import Feeds
 from analytics.api.kept import documents
 from analytics.api.longpoll import ShuttingDown
@@ -34,6 +35,7 @@ from analytics.api.parameters import (
     LARGEST,
     MAX_LABELS,
     choice,
+    existing,
     flag,
     number,
     one_or_list,
@@ -48,6 +50,7 @@ from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
+from analytics.export.sender import Sender
 from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
@@ -59,7 +62,6 @@ from documents.httpguard import LOCAL, Access
 
 log = logging.getLogger(__name__)
 
-HERE = Path(__file__).parent
 APPS = {"prometheus": "export.js", "topology": "topology.js"}
 """sFlow-RT's apps whose resources are part of this program, and the scripts that stand in their URLs."""
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
@@ -67,9 +69,6 @@ MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
 MAX_FLOWS = 50_000  # of one answer
 SCRAPED = "/app/prometheus/scripts/export.js"
-
-
-T = TypeVar("T")
 
 
 class Api(Serving):
@@ -82,6 +81,8 @@ class Api(Serving):
         self.vitals = Vitals()
         self._received = (clock(), 0, 0.0)
         self.topologies = Topologies(self)
+        self.sender = Sender(engine)
+        self.exports = Exports(self, self.sender)
         self.scraped = scraped.Scraped(engine)
         self._warned_of_n = False
 
@@ -348,17 +349,6 @@ def exposition(text: str) -> Response:
     return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
 
 
-def existing(what: str, request: Request, known: Mapping[str, T]) -> T:
-    """What has the name in the path; 404 if nothing has."""
-    name = request.path_params["name"]
-    if name not in known:
-        raise HTTPException(404, f"no {what} '{name}'")
-    return known[name]
-
-
-MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-
-
 # The application
 
 
@@ -392,16 +382,6 @@ async def get_root(request: Request) -> Response:
     return RedirectResponse("html/index.html", status_code=302)
 
 
-def page(path: Path, media_type: str) -> Callable[[Request], Any]:
-    """A handler that answers with a file as it is now: later the program may be a user who cannot read it."""
-    content = path.read_bytes()
-
-    async def get_page(request: Request) -> Response:
-        return Response(content, media_type=media_type)
-
-    return get_page
-
-
 def build(
     engine: Engine,
     *,
@@ -428,6 +408,7 @@ def build(
             Middleware(api.vitals.counted),
             Middleware(guarded, access, f"{SCRAPED}/flows/"),
             *([Middleware(kept, state.save, engine.faults)] if state else []),
+            Middleware(compressed),
             Middleware(noted, engine.faults),
         ],
         exception_handlers={
@@ -452,7 +433,6 @@ def routes(api: Api) -> list[Route]:
     table: Mapping[str, Mapping[str, Callable[[Request], Any]]] = {
         "/": {"GET": get_root},
         "/version": {"GET": api.get_version},
-        "/openapi.yaml": {"GET": page(HERE / "openapi.yaml", "application/yaml")},
         "/status": {"GET": api.get_status},
         "/license/json": {"GET": api.get_license},
         "/scripts/json": {"GET": api.get_scripts},
@@ -480,6 +460,7 @@ def routes(api: Api) -> list[Route]:
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
         **api.feeds.routes(),
         **api.topologies.routes(),
+        **api.exports.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
         f"{SCRAPED}/flows/{{agent}}/txt": {"GET": api.get_flows_text},
@@ -487,8 +468,7 @@ def routes(api: Api) -> list[Route]:
         "/metrics": {"GET": api.get_own_text},
     }
     resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
-    pages = [Route(f"/html/{path.name}", page(path, MEDIA[path.suffix])) for path in (HERE / "web").iterdir()]
-    return [*resources, *pages]
+    return [*resources, *pages.routes()]
 
 
 def by_method(handlers: Mapping[str, Callable[[Request], Any]]) -> Callable[[Request], Any]:

@@ -48,3 +48,6 @@ class Listener(Protocol):
 
     def on_limits_crossed(self, crossings: list[Crossing]) -> None:
         """Rates that crossed a limit, in the order in which they did."""
+
+    def on_relayed(self) -> None:
+        """Datagrams wait to be passed on (relay.Relay.take_waiting)."""
