@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +22,7 @@ from tests.analytics.examples.wire import (
     tcp_frame,
     udp,
 )
+from tests.commands.conftest import HOWDAH
 from tests.controller.answering import Answering
 
 KEY = "10.1.1.1,10.0.2.2,6,40000,5001"
@@ -113,6 +117,29 @@ def test_definitions_and_events(howdah, url, eventually):
         assert (gone.exit_code, gone.stderr.count("\n")) == (1, 1)
         assert name in gone.stderr
     assert howdah("define", "group", "g", "nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_followed_until_it_is_ended(howdah, url, ending):
+    words = [sys.executable, str(HOWDAH)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    flows = [*words, "flows", "--keys", "stack", "--follow", "--period", "0.1", "--json"]
+    with (
+        subprocess.Popen(flows, **options) as looking,
+        subprocess.Popen([*words, "events", "--follow", "--json"], **options) as waiting,
+    ):
+        seen = [json.loads(looking.stdout.readline()) for _ in range(2)]
+        assert all(isinstance(one, list) for one in seen)
+        defined = set(json.loads(howdah("define", "list", "flow", "--json").stdout)["flow"])
+        [made] = defined - {"mn_bytes", "mn_flow"}
+        assert made.startswith("howdah_flows_")
+        assert howdah("define", "threshold", "any", "--metric", "mn_bytes", "--value", "1").exit_code == 0
+        assert json.loads(waiting.stdout.readline())["thresholdID"] == "any"
+        for process in (looking, waiting):
+            process.send_signal(ending)
+            _, complaints = process.communicate(timeout=60)
+            assert (process.returncode, complaints) == (0, "")
+    assert set(json.loads(howdah("define", "list", "flow", "--json").stdout)["flow"]) == {"mn_bytes", "mn_flow"}
 
 
 class Context:
