@@ -72,6 +72,8 @@ class News:
         while self._fds:
             os.close(self._fds.popitem()[1])
 
+    __del__ = close  # who forgets an engine shall not keep its descriptors
+
     def emit(self, event: Event) -> None:
         """A threshold was exceeded."""
         self.events.add(replace(event, time=self._wall(event.time), id=self.events.next))

@@ -335,5 +335,6 @@ cdef class Pipeline:
                 "other_version": self.other_version, "overflow": self.overflow,
                 "agents_refused": self.ledger.agents_refused, "sources_refused": self.ledger.sources_refused,
                 "events_lost": self.classifier.notices.lost[<int>CROSSED],
-                "records_lost": self.classifier.notices.lost[<int>RECORDED], "by_microflow": self.classifier.by_microflow,
+                "records_lost": self.classifier.notices.lost[<int>RECORDED],
+                "by_microflow": self.classifier.by_microflow,
                 "counter_records": self.counters.records, "counter_refused": self.counters.refused}

@@ -5,8 +5,8 @@
          -> found: pending -> [a sample later] add up;  else per definition: stage -> [STAGES later] update
 
 The steps are apart so that the memory can bring what the next one reads: a microflow, an entry, a cell. `finish` ends
-all of them; nothing is under way outside of a batch. Computed keys without a key id, and notices (limits that were crossed,
-flow records), wait for `settle`, which has the GIL. What a microflow is: microflows.pxd.
+all of them; nothing is under way outside of a batch. Computed keys without a key id, and notices (limits that were
+crossed, flow records), wait for `settle`, which has the GIL. What a microflow is: microflows.pxd.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

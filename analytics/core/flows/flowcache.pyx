@@ -13,11 +13,12 @@ added up beside `clear`: also those that find it below the limit for a while, bu
 `floor`, value * exp(-timeout/t), because by then it has ended.
 
 A definition that logs keeps a *flow record* behind each value: first and last sample and their sum, undecayed. A record
-ends when its next sample would be `active_s` or more after its first or IDLE_S after its last one; at a look of `expire`
-that finds the same; with a FIN or RST, where keys identify the connection; and with the entry. The next sample begins
-another, so every sample is in exactly one record, and those of one entry do not overlap. The entry of an open record
-stays, however far its rate has decayed, unless memory is short. The rate of a definition that logs is always above
-`lowest`, so others do nothing for it. When Python cannot be told (the notices are full), a record goes on instead.
+ends when its next sample would be `active_s` or more after its first or IDLE_S after its last one; at a look of
+`expire` that finds the same; with a FIN or RST, where keys identify the connection; and with the entry. The next
+sample begins another, so every sample is in exactly one record, and those of one entry do not overlap. The entry of an
+open record stays, however far its rate has decayed, unless memory is short. The rate of a definition that logs is
+always above `lowest`, so others do nothing for it. When Python cannot be told (the notices are full), a record goes on
+instead.
 
 Memory is bounded. When the entries' table is full, a key that was not seen before is refused. One that is seen again
 takes the place of the weakest entry near by that is of an agent with more entries than its own, or of one with as many
@@ -27,7 +28,7 @@ entries nor computed keys have it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.math cimport INFINITY, exp, log
+from libc.math cimport INFINITY, exp, log as ln
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
@@ -55,7 +56,7 @@ cdef packed struct PackedElephant:
     double rate, peak, first
     Span span
 
-ELEPHANT = "=II6dQ"                                 # the same for Python's struct: its span is start, last, total, samples
+ELEPHANT = "=II6dQ"                                 # the same for Python's struct; a span: start, last, total, samples
 
 
 cdef class FlowCache:
@@ -72,8 +73,8 @@ cdef class FlowCache:
         compile_plan(&self.plan, program)
         if not (table_open(&self.key_ids, self.plan.computed_words, sizeof(KeyId), ~<uint64_t>0, max_bytes // 4, seed)
                 and table_open(&self.uses, 1, 8, ~<uint64_t>0, ~<uint64_t>0, seed)
-                and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value) + self.logs * sizeof(Span), max_entries,
-                               max_bytes, seed)):
+                and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value) + self.logs * sizeof(Span),
+                               max_entries, max_bytes, seed)):
             raise MemoryError
 
     def __dealloc__(self):
@@ -389,7 +390,7 @@ cdef class FlowCache:
             else:
                 crossing.limit, crossing.rate, crossing.first = index, value.rate, amount
                 begin(&crossing.span, amount, now)
-        falls = INFINITY if limit.value <= 0 else value.last + self.t * log(value.rate / limit.value)
+        falls = INFINITY if limit.value <= 0 else value.last + self.t * ln(value.rate / limit.value)
         if falls > clear[0]:
             clear[0] = falls
 
@@ -405,12 +406,14 @@ cdef class FlowCache:
         notice.limit, notice.rate, notice.first, notice.span = index, elephant.peak, elephant.first, elephant.span
 
     cdef bint is_under_way(self, const uint64_t* key, uint64_t hash) noexcept nogil:
-        """Whether an entry is an elephant whose end was not told yet."""
+        """Whether an entry is an elephant whose end will be told; it never is if the limit is not above 0."""
         cdef uint32_t i
+        cdef const double* clear
         for i in range(self.limit_count):
-            if (self.limits[i].by_flow and self.limits[i].clears.segments != NULL
-                    and find(&self.limits[i].clears, key, hash) != NULL):
-                return 1
+            if self.limits[i].by_flow and self.limits[i].clears.segments != NULL:
+                clear = <const double*>find(&self.limits[i].clears, key, hash)
+                if clear != NULL and clear[0] < INFINITY:
+                    return 1
         return 0
 
     def elephants(self, uint32_t index, uint64_t position, double now) -> tuple[int, bytes]:

@@ -133,6 +133,17 @@ def test_many_keys_are_kept_apart_and_ranked(engine):
     assert len(engine.active_flows(["ALL"], "f", 1000, 10_000, min_value=5000 * RATE / 2)) == 64
 
 
+@pytest.mark.parametrize("value, after", [(0, 30), (1000, 60)])
+def test_an_entry_above_a_limit_goes_once_it_is_idle_and_the_limit_has_cleared(engine, value, after):
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 2})
+    engine.set_threshold("big", {"metric": "f", "value": value, "byFlow": True, "timeout": 50})
+    Exporter(engine).sample(1000.0)  # 5000 bytes/s, below 1000 after 2 * ln 5 = 3.2 s; idle after 24 s
+    engine.tick(1000.0 + after - 10)
+    engine.tick(1000.0 + after)
+    engine.tick(1000.0 + after + 1)
+    assert engine.numbers().flow_entries == 0
+
+
 def test_idle_entries_go_and_their_neighbours_stay(engine):
     engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 0.2})
     exporter = Exporter(engine)
