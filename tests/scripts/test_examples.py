@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -80,6 +81,24 @@ def test_top_flows(run, switch, defined, eventually):
     assert script.end(signal.SIGINT) == 0
     defined("/flow/json", "top_flows", False)
     assert not any("Traceback" in line for line in script.lines)
+
+
+def test_tail_flows(run, switch, defined, eventually):
+    script = run("tail_flows")
+    defined("/flow/json", "tail_flows")
+    before = time.time() * 1000
+    switch.segment("10.0.1.1", rate=1000)
+    switch.segment("10.0.1.1", rate=1000, flags=0x11)  # FIN: the connection has ended
+    head, line = (row.split(",") for row in eventually(lambda: len(script.lines) >= 2 and script.lines[:2]))
+    record = dict(zip(head, line, strict=True))
+    start, end = int(record.pop("start_ms")), int(record.pop("end_ms"))
+    assert before - 1000 <= start <= end <= time.time() * 1000 + 1000
+    assert record == {
+        "agent": AGENT, "data_source": "15", "bytes": str(2 * 1500 * 1000), "ipsource": "10.0.1.1",
+        "ipdestination": "10.0.2.2", "tcpsourceport": "40000", "tcpdestinationport": "5001",
+    }  # fmt: skip
+    assert script.end() == 0
+    defined("/flow/json", "tail_flows", False)
 
 
 def test_mark_large_flows(program, run, switch, defined, eventually):

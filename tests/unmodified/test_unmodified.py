@@ -98,6 +98,23 @@ def test_tail_log(program, run, switch, eventually):
     assert second[0] == "2"
 
 
+def test_tail_flows(program, run, switch, eventually):
+    program.http.put("/flow/tcp/json", content="{keys:'ipsource,tcpsourceport',value:'bytes',log:true,activeTimeout:1}")
+    client = run("tail.py", "flows")
+    before = time.time() * 1000
+    switch.segment("10.0.1.1", rate=1000)
+
+    def line():
+        switch.segment("10.0.1.2", rate=10)  # time goes on for a switch that sends
+        return next((line for line in client.lines if ",10.0.1.1,40000," in line), None)
+
+    words = eventually(line).split(",")
+    assert words[1:4] == ["tcp", "10.0.1.1", "40000"]
+    assert float(words[4]) == 1500 * 1000
+    assert before - 1000 <= int(words[5]) <= int(words[6]) <= time.time() * 1000 + 1000
+    assert words[7:] == [AGENT, "15"]
+
+
 TOPOLOGY = {  # as sflow.py makes it of two switches with two hosts each: one agent for both, ifindex as text
     "nodes": {
         "s1": {"agent": AGENT, "ports": {"s1-eth1": {"ifindex": "4"}, "s1-eth2": {"ifindex": "5"}}},
@@ -130,6 +147,20 @@ def test_largeflows(program, run, switch, defined, eventually):
     assert event["value"] == pytest.approx(1500 * 1000 / 2)
     assert client.end(signal.SIGINT) == 0
     defined("threshold", "large-tcp", False)
+    defined("flow", "tcp", False)
+
+
+def test_logflows(run, switch, defined, eventually):
+    client = run("containerlab.py", "logflows")
+    defined("flow", "tcp")
+    switch.segment("10.0.1.1", rate=1000)
+    switch.segment("10.0.1.1", rate=1000, flags=0x11)  # FIN: the connection has ended
+    eventually(lambda: client.lines)
+    record = json.loads(client.lines[0])
+    assert (record["name"], record["flowKeys"]) == ("tcp", KEY)
+    assert (record["agent"], record["dataSource"]) == (AGENT, "15")
+    assert record["value"] == 2 * 1500 * 1000
+    assert client.end(signal.SIGINT) == 0
     defined("flow", "tcp", False)
 
 
@@ -222,7 +253,8 @@ def test_curl_counts_each_flow_where_it_enters(curl, program, eventually):
     assert curl(line) == (204, "")
     switch.segment("10.0.0.1", port=4, rate=1000)
     switch.segment("10.0.0.1", port=7, rate=1000)  # the same flow, on its way
-    eventually(lambda: program.http.get("/activeflows/ALL/x/json?aggMode=sum").json()[0]["flowN"] == 2)
+    everywhere = "/activeflows/ALL/x/json?aggMode=sum"
+    eventually(lambda: [flow["flowN"] for flow in program.http.get(everywhere).json()] == [2])
     status, body = curl('curl "http://localhost:8008/activeflows/TOPOLOGY/x/json?aggMode=edge"')
     (flow,) = json.loads(body)
     assert (status, flow["key"]) == (200, "10.0.0.1")
