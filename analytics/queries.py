@@ -14,6 +14,9 @@ from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.pipeline import Pipeline
+from analytics.events import elephants
+from analytics.events.elephants import MOST_LISTED, Elephant, Seen
+from analytics.events.watches import Watches
 from analytics.flows import flowquery
 from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
 from analytics.flows.patterns import Pattern
@@ -36,7 +39,7 @@ from analytics.metrics.metrics import (
 from analytics.metrics.names import SAID, Names, Wanted
 from analytics.metrics.numbers import AgentNumbers, agent_numbers
 from analytics.topology import Topology
-from analytics.turns import Grace, Turns, at_once, in_order, pieces
+from analytics.turns import Grace, Turns, at_once, batched, in_order, pieces
 
 AGENT_TURN = 100  # agents whose numbers are read in one turn
 SOURCE_TURN = 300  # data sources that are looked at one by one, whether a query means them: about 5 us each
@@ -52,6 +55,7 @@ class Queries:
     _counters: Counters
     _cells: Cells
     _topology: Topology
+    _watches: Watches
     _grace: Grace
 
     # -- flows --
@@ -186,6 +190,43 @@ class Queries:
     def _is_meant(self, agents: Sequence[str], also: str | None, agent: str, source: str) -> bool:
         wants, topology = self._directory.wants, self._topology
         return wants(agents, topology, agent, source) and (also is None or wants([also], topology, agent, source))
+
+    # -- elephants --
+
+    def elephants_in_turns(
+        self, now: float, threshold: str | None = None, most: int = MOST_LISTED
+    ) -> Turns[list[Seen]]:
+        """Flows above a threshold with byFlow (one, if it is named), the largest rate first."""
+        return self._grace.during(self._elephants(now, threshold, most))
+
+    elephants = at_once(elephants_in_turns)
+
+    def _elephants(self, now: float, threshold: str | None, most: int) -> Turns[list[Seen]]:
+        found = yield from self._elephants_on_sources(now, threshold)
+        return (yield from elephants.merge(found, most))
+
+    def _elephants_on_sources(self, now: float, name: str | None = None) -> Turns[list[Elephant]]:
+        """Each on each data source that sees it; of a threshold no more than about MOST_LISTED."""
+        with self._pipeline:
+            limits = [limit for limit in self._watches.by_flow() if name in (None, limit[0].name)]
+        found: list[Elephant] = []
+        for threshold, cache, index in limits:
+            position, most = 0, len(found) + MOST_LISTED
+            while True:
+                with self._pipeline:
+                    if not self._watches.is_at_work(threshold, cache, index):
+                        break
+                    position, packed = cache.elephants(index, position, now)
+                for some in batched(elephants.unpack(packed, cache.carried_bytes), elephants.TURN):
+                    for source, key_id, carried, rate, peak, first, span in some:
+                        key, data_source = cache.program.text(key_id, carried), self._directory.sources[source]
+                        if key is not None and data_source is not GONE:
+                            found.append(self._watches.elephant(threshold, key, data_source, rate, peak, first, span))
+                    yield
+                yield
+                if not position or len(found) >= most:
+                    break
+        return found
 
     # -- metrics --
 

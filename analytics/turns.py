@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -45,6 +45,13 @@ def at_once(method: Callable[Concatenate[S, P], Turns[T]]) -> Callable[Concatena
 def pieces(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """A sequence in pieces of `size`."""
     return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """What comes, in lists of `size`."""
+    iterator = iter(items)
+    while some := list(itertools.islice(iterator, size)):
+        yield some
 
 
 def in_order(items: Sequence[T], key: Callable[[T], Any], *, descending: bool = False) -> Turns[list[T]]:

@@ -7,11 +7,13 @@ What keeps pages, and whoever may not write, out:
    read and write everything; only the header Host still tells its name. So Host must be an address, which nobody can
    make resolve to another, or localhost, or one of the names that the program was given.
 2. Origin. Browsers send it with whatever crosses origins and is more than following a link or loading a picture. One
-   that is not ours is refused whatever the method; programs (curl, requests, Prometheus) send none.
-3. Method and Content-Type. Without asking us first (a CORS preflight, which we never grant) a page may send GET, HEAD
-   and POST, the latter as text/plain, as a form, or without a type. Neither program writes by GET; both answer 405 to
-   methods they do not have. A body must be JSON, as the published curl recipes for sFlow-RT say; without a type it is
-   taken from PUT and DELETE, which are always preflighted, because sFlow-RT's published Python clients send none.
+   that is not ours, nor one that the operator lists (`origins`: CORS), is refused whatever the method; programs (curl,
+   requests, Prometheus) send none.
+3. Method and Content-Type. Without asking us first (a CORS preflight, which only listed origins are granted) a page may
+   send GET, HEAD and POST, the latter as text/plain, as a form, or without a type. Neither program writes by GET; both
+   answer 405 to methods they do not have. A body must be JSON, as the published curl recipes for sFlow-RT say; without
+   a type it is taken from PUT and DELETE, which are always preflighted, because sFlow-RT's published Python clients
+   send none.
 4. Token. If there is one, writing needs it; reading too if the operator says so.
 
 The request's target and headers must be UTF-8, so that no later step meets anything else.
@@ -43,6 +45,13 @@ ANSWER_HEADERS: Mapping[str, str] = {
 """Of every answer. A page of ours runs only scripts that we serve, is shown in no other page's frame, and no other page
 may load an answer of ours as a script or a picture."""
 
+PREFLIGHT_HEADERS: Mapping[str, str] = {
+    "Access-Control-Allow-Methods": "GET, HEAD, PUT, POST, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
+
+_ORIGIN = re.compile(r"https?://[^\s:/,@\[\]]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:/,@\[\]]+)(?::\d{1,5})?")
 _NAME = re.compile(r"[^\s:/,@\[\]]+")
 _JSON = re.compile(r"application/([\w.+-]+\+)?json|text/json")
@@ -60,12 +69,13 @@ class Refusal:
 @dataclass(frozen=True)
 class Access:
     """Who may ask. `hosts` are the names that Host may have beside localhost and addresses, `option` says where the
-    operator adds one. ValueError, one line, for what cannot work."""
+    operator adds one; pages of `origins` may ask too. ValueError, one line, for what cannot work."""
 
     token: str | None = None
     token_for_reading: bool = False
     hosts: tuple[str, ...] = ()
     option: str = "hosts"
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.token == "":
@@ -77,6 +87,9 @@ class Access:
         for name in self.hosts:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"hosts: {name!r} is not a host's name (without scheme and port)")
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"cors_origins: {origin!r} is no origin such as https://dashboard.example:3000")
 
     def refusal(self, method: str, target: bytes, headers: Mapping[str, str]) -> Refusal | None:
         """Why this request is refused, or None.
@@ -87,7 +100,7 @@ class Access:
         return (
             _not_text(target, headers)
             or self._wrong_host(headers)
-            or _wrong_origin(headers)
+            or self._wrong_origin(headers)
             or self._no_token(method, headers)
             or _wrong_type(method, headers)
         )
@@ -105,8 +118,25 @@ class Access:
             "lists names"
         )  # fmt: skip
 
+    def _wrong_origin(self, headers: Mapping[str, str]) -> Refusal | None:
+        """Ours is the one whose authority is what Host says; the scheme may be a proxy's."""
+        origin = headers.get("origin")
+        if origin is None or origin in self.origins or origin.partition("://")[2].lower() == headers["host"].lower():
+            return None
+        return Refusal(403, f"Origin {_shown(origin)} is another site")
+
+    def grants(self, method: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers by which a page of a listed origin may read the answer, or may ask at all (preflight)."""
+        origin = headers.get("origin")
+        if origin not in self.origins:
+            return {}
+        granted = {"Access-Control-Allow-Origin": str(origin), "Vary": "Origin"}
+        return {**granted, **PREFLIGHT_HEADERS} if is_preflight(method, headers) else granted
+
     def _no_token(self, method: str, headers: Mapping[str, str]) -> Refusal | None:
         if self.token is None or (method in READING and not self.token_for_reading):
+            return None
+        if is_preflight(method, headers):  # it has none; what follows it has
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode()):
@@ -117,6 +147,11 @@ class Access:
 
 LOCAL = Access()
 """Who asks by an address or as localhost; nobody needs a token."""
+
+
+def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser asks if a page may ask (Fetch standard, CORS protocol)."""
+    return method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
 
 
 def joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -142,14 +177,6 @@ def _not_text(target: bytes, headers: Mapping[str, str]) -> Refusal | None:
         except UnicodeDecodeError:
             return Refusal(400, f"the header {_shown(name)} is not UTF-8: {_shown(value)}")
     return None
-
-
-def _wrong_origin(headers: Mapping[str, str]) -> Refusal | None:
-    """Ours is the one whose authority is what Host says; the scheme may be a proxy's."""
-    origin = headers.get("origin")
-    if origin is None or origin.partition("://")[2].lower() == headers["host"].lower():
-        return None
-    return Refusal(403, f"Origin {_shown(origin)} is another site")
 
 
 def _wrong_type(method: str, headers: Mapping[str, str]) -> Refusal | None:

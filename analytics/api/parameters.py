@@ -8,8 +8,10 @@ MAX_LISTED, numbers and bodies by the handler that reads them. connections.py bo
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -22,10 +24,12 @@ from analytics.flows.patterns import BadPattern, Pattern
 
 Number = TypeVar("Number", int, float)
 Choice = TypeVar("Choice", bound=Enum)
+T = TypeVar("T")
 LARGEST = sys.float_info.max
 SHOWN = 60  # characters of a wrong word that an answer quotes
 MAX_LISTED = 256  # names of agents or metrics in one path
 MAX_SPEC = 64 * 1024  # bytes of a definition or a threshold
+MAX_LABELS = 4 * 1024 * 1024  # bytes of a group or a map: about 200,000 prefixes
 
 
 def words(request: Request, parameter: str, text: str | None = None) -> list[str]:
@@ -40,6 +44,14 @@ def words(request: Request, parameter: str, text: str | None = None) -> list[str
             400, f"{len(parts)} names of {parameter} in one list, at most {MAX_LISTED}: '{shortened(text)}'"
         )
     return parts
+
+
+def existing(what: str, request: Request, known: Mapping[str, T]) -> T:
+    """What has the name in the path; 404 if nothing has."""
+    name = request.path_params["name"]
+    if name not in known:
+        raise HTTPException(404, f"no {what} '{name}'")
+    return known[name]
 
 
 def number(request: Request, parameter: str, default: Number, *, least: float = 0, most: float = LARGEST) -> Number:
@@ -63,13 +75,24 @@ def number(request: Request, parameter: str, default: Number, *, least: float = 
 def choice(request: Request, parameter: str, default: Choice) -> Choice:
     """The member of the default's Enum whose value is the parameter."""
     text = request.query_params.get(parameter)
-    if text is None:
-        return default
+    return default if text is None else choice_of(parameter, text, type(default))
+
+
+def choice_of(parameter: str, text: str, kind: type[Choice]) -> Choice:
+    """The member of an Enum whose value a parameter has."""
     try:
-        return type(default)(text)
+        return kind(text)
     except ValueError:
-        known = ", ".join(each.value for each in type(default))
+        known = ", ".join(each.value for each in kind)
         raise HTTPException(400, f"{parameter} '{shortened(text)}' is none of {known}") from None
+
+
+def flag(request: Request, parameter: str) -> bool:
+    """`true` or `false`, which is also the default."""
+    text = request.query_params.get(parameter, "false")
+    if text not in ("true", "false"):
+        raise HTTPException(400, f"{parameter} '{shortened(text)}' is neither true nor false")
+    return text == "true"
 
 
 def pattern(request: Request, parameter: str) -> Pattern | None:
@@ -95,9 +118,12 @@ def required(request: Request, parameter: str) -> str:
     return text
 
 
-async def spec_of(request: Request, what: str) -> dict[str, Any]:
-    """The JSON object in the body."""
-    return an_object(relaxed_json.decode(await body_of(request, what, MAX_SPEC)), what)
+async def spec_of(request: Request, what: str, most: int = MAX_SPEC) -> dict[str, Any]:
+    """The JSON object in the body of at most so many bytes."""
+    body = await body_of(request, what, most)
+    if len(body) <= MAX_SPEC:
+        return an_object(relaxed_json.decode(body), what)
+    return an_object(await asyncio.to_thread(relaxed_json.decode, body), what)  # which takes long
 
 
 def an_object(value: object, what: str) -> dict[str, Any]:

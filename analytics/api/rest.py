@@ -1,7 +1,7 @@
 """The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
 Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py), what
-may take long in turns (serving.py). Only /events/json waits (longpoll.py). Topology and its graph, what is passed on
+may take long in turns (serving.py). What happens (feeds.py), topology and its graph, what is passed on
 to others and the pages have files of their own.
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
@@ -14,8 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,14 +24,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from analytics.api import answers, prometheus, relaxed_json
-from analytics.api.longpoll import LongPolls, ShuttingDown
-from analytics.api.middleware import guarded, noted
+from analytics.api import answers, pages, prometheus, relaxed_json, scraped
+from analytics.api.compression import compressed
+from analytics.api.exports import Exports
+from analytics.api.feeds import Feeds
+from analytics.api.kept import documents
+from analytics.api.longpoll import ShuttingDown
+from analytics.api.middleware import guarded, kept, noted
 from analytics.api.parameters import (
     LARGEST,
-    MAX_SPEC,
-    body_of,
+    MAX_LABELS,
     choice,
+    existing,
+    flag,
     number,
     one_or_list,
     pattern,
@@ -41,25 +45,30 @@ from analytics.api.parameters import (
     words,
 )
 from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
+from analytics.api.stream import BadCursor
 from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
+from analytics.export.sender import Sender
 from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.directory import UnknownAgent
 from analytics.metrics.metrics import InvalidQuery, parse_name
+from analytics.state import Document, State
 from analytics.topology import InvalidTopology
 from documents.httpguard import LOCAL, Access
 
 log = logging.getLogger(__name__)
 
-HERE = Path(__file__).parent
+APPS = {"prometheus": "export.js", "topology": "topology.js"}
+"""sFlow-RT's apps whose resources are part of this program, and the scripts that stand in their URLs."""
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
 MAX_FLOWS = 50_000  # of one answer
+SCRAPED = "/app/prometheus/scripts/export.js"
 
 
 class Api(Serving):
@@ -68,9 +77,13 @@ class Api(Serving):
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
         super().__init__(engine, clock)
         self.version = version
-        self.polls = LongPolls(engine.wait_fd())
+        self.feeds = Feeds(self)
         self.vitals = Vitals()
+        self._received = (clock(), 0, 0.0)
         self.topologies = Topologies(self)
+        self.sender = Sender(engine)
+        self.exports = Exports(self, self.sender)
+        self.scraped = scraped.Scraped(engine)
         self._warned_of_n = False
 
     # The program itself
@@ -82,11 +95,46 @@ class Api(Serving):
         return answer(self.analyzer())
 
     async def get_analyzer_text(self, request: Request) -> Response:
-        return PlainTextResponse(prometheus.analyzer_text(self.analyzer()))
+        return exposition(prometheus.analyzer_text(self.analyzer()))
+
+    async def get_own_text(self, request: Request) -> Response:
+        return exposition(prometheus.engine_text(self.analyzer()))
 
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
         return answers.analyzer(self.engine.numbers(), self.clock()) | self.vitals.read() | own
+
+    async def get_license(self, request: Request) -> Response:
+        return answer(answers.license_of(self.version, self._bits_per_second()))
+
+    def _bits_per_second(self) -> float:
+        """Of sFlow received, since it was asked last but at least a second ago."""
+        then, before, rate = self._received
+        elapsed = self.clock() - then
+        if elapsed >= 1.0:
+            received = self.engine.numbers().bytes
+            rate = (received - before) * 8 / elapsed
+            self._received = (then + elapsed, received, rate)
+        return rate
+
+    async def get_scripts(self, request: Request) -> Response:
+        """None run in here."""
+        return answer({})
+
+    async def get_apps(self, request: Request) -> Response:
+        return answer({name: {"scripts": [script]} for name, script in APPS.items()})
+
+    async def get_status(self, request: Request) -> Response:
+        """Of all apps, which are parts of this program: what answers is there."""
+        return PlainTextResponse("OK")
+
+    async def get_app_status(self, request: Request) -> Response:
+        existing("app", request, APPS)
+        return PlainTextResponse("OK")
+
+    async def refuse_bgp(self, request: Request) -> Response:
+        """As sFlow-RT answers for a router without a session: its clients know that."""
+        raise HTTPException(404, "no BGP session: this program does not speak BGP")
 
     async def get_agents(self, request: Request) -> Response:
         now, wanted = self.clock(), request.query_params.getlist("agent")
@@ -165,6 +213,40 @@ class Api(Serving):
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
 
+    # Groups and maps
+
+    async def get_groups(self, request: Request) -> Response:
+        return answer(self.engine.groups())
+
+    async def get_group(self, request: Request) -> Response:
+        return answer(existing("group", request, self.engine.groups()))
+
+    async def put_group(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self.done(self.engine.set_group_in_turns(name, await spec_of(request, f"group '{name}'", MAX_LABELS)))
+        return NO_CONTENT
+
+    async def delete_group(self, request: Request) -> Response:
+        existing("group", request, self.engine.groups())
+        self.engine.clear_group(request.path_params["name"])
+        return NO_CONTENT
+
+    async def get_maps(self, request: Request) -> Response:
+        return answer(self.engine.maps())
+
+    async def get_map(self, request: Request) -> Response:
+        return answer(existing("map", request, self.engine.maps()))
+
+    async def put_map(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self.done(self.engine.set_map_in_turns(name, await spec_of(request, f"map '{name}'", MAX_LABELS)))
+        return NO_CONTENT
+
+    async def delete_map(self, request: Request) -> Response:
+        existing("map", request, self.engine.maps())
+        self.engine.clear_map(request.path_params["name"])
+        return NO_CONTENT
+
     # Metrics
 
     async def get_metric_names(self, request: Request) -> Response:
@@ -192,16 +274,40 @@ class Api(Serving):
         cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
         return self.answer_long(cells, lambda some: [answers.metric(cell, now) for cell in some])
 
+    # Prometheus
+
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        over_all = [name for name in names if parse_name(name).has_statistic]
-        each = [name for name in names if name not in over_all]
-        cells = await self.asked(request, self.engine.dump_in_turns(agents, each, filters, now))
+        summaries = [name for name in names if parse_name(name).has_statistic]
+        plain = [name for name in names if not parse_name(name).has_statistic]
+        cells = await self.asked(request, self.engine.dump_in_turns(agents, plain, filters, now))
+        found = await self.asked(request, self.engine.metric_in_turns(agents, summaries, filters, now))
         labels = self.engine.dump_in_turns(agents, list(prometheus.LABEL_METRICS), {}, now)
         naming = await self.asked(request, labels)
-        statistics = await self.asked(request, self.engine.metric_in_turns(agents, over_all, filters, now))
-        text = await self.asked(request, prometheus.metrics_text(cells, naming))
-        return PlainTextResponse(text + prometheus.statistics_text(statistics))
+        over = ",".join(agents)
+        return exposition(await self.asked(request, prometheus.metrics_text(cells, naming, over, found)))
+
+    async def get_statistics_text(self, request: Request) -> Response:
+        agents, names, filters, now = self.selection(request)
+        found = await self.asked(request, self.engine.metric_in_turns(agents, names, filters, now))
+        return exposition(prometheus.statistics_text(request.path_params["group"], found))
+
+    async def get_flows_text(self, request: Request) -> Response:
+        query = request.query_params
+        agents, now, dropped = words(request, "agent"), self.clock(), flag(request, "dropped")
+        n, t = number(request, "n", 10.0), number(request, "t", 15.0)
+        most, minimum = (
+            number(request, "maxFlows", 20, most=MAX_FLOWS),
+            number(request, "minValue", 0.1, least=-LARGEST),
+        )
+        mode = choice(request, "aggMode", Mode.SUM if dropped else Mode.MAX)
+        scale = number(request, "scale", 1.0, least=-LARGEST)
+        scrape = scraped.parse({name: query.getlist(name) for name in query}, n, t, dropped)
+        name = await self.done(self.scraped.name_in_turns(scrape.spec, now))
+        turns = self.engine.active_flows_in_turns(agents, name, now, max_flows=most, min_value=minimum, mode=mode)
+        flows = await self.asked(request, turns)
+        text = prometheus.flows_text(scrape.metric, scrape.labels, scraped.SEPARATOR, scale, flows, scrape.about)
+        return exposition(await self.asked(request, text))
 
     def selection(self, request: Request) -> tuple[list[str], list[str], dict[str, list[str]], float]:
         """Agents, metrics, data-source filters (all query parameters, values may be lists) and now."""
@@ -238,17 +344,9 @@ class Api(Serving):
             raise HTTPException(404, f"no threshold '{name}'")
         return threshold
 
-    async def get_events(self, request: Request) -> Response:
-        after = number(request, "eventID", -1, least=-1, most=MAX_EVENT_ID)
-        count = number(request, "maxEvents", MAX_COUNT, most=MAX_COUNT)
-        timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
-        only = request.query_params.get("thresholdID")
-        await body_of(request, "events", MAX_SPEC)  # what is received after the body is the disconnection
-        events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
-        return answer([answers.event(event) for event in events])
 
-
-MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+def exposition(text: str) -> Response:
+    return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
 
 
 # The application
@@ -267,6 +365,10 @@ async def refused(request: Request, fault: Exception) -> Response:
     return PlainTextResponse(in_one_line(fault.detail), fault.status_code, fault.headers)
 
 
+async def busy(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(str(fault), status_code=503)
+
+
 async def gone(request: Request, fault: Exception) -> Response:
     """The client disconnected before its body was complete: no one reads this."""
     return Response(status_code=400)
@@ -280,44 +382,49 @@ async def get_root(request: Request) -> Response:
     return RedirectResponse("html/index.html", status_code=302)
 
 
-def page(path: Path, media_type: str) -> Callable[[Request], Any]:
-    """A handler that answers with a file as it is now: later the program may be a user who cannot read it."""
-    content = path.read_bytes()
-
-    async def get_page(request: Request) -> Response:
-        return Response(content, media_type=media_type)
-
-    return get_page
-
-
 def build(
-    engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
+    engine: Engine,
+    *,
+    version: str,
+    access: Access = LOCAL,
+    clock: Callable[[], float] = time.monotonic,
+    keep: Callable[[Sequence[Document]], State] | None = None,
 ) -> Starlette:
-    """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
+    """The application. Its `state.feeds` must be closed before the server waits for running requests to end. With
+    `keep`, what is kept over restarts has to be restored first: `state.kept`."""
     api = Api(engine, version, clock)
+    state = keep(documents(engine, api.scraped.names)) if keep else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        api.polls.start()
+        api.feeds.start()
         yield
-        api.polls.close()
+        api.feeds.close()
 
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(guarded, access), Middleware(noted, engine.faults)],
+        middleware=[
+            Middleware(api.vitals.counted),
+            Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            *([Middleware(kept, state.save, engine.faults)] if state else []),
+            Middleware(compressed),
+            Middleware(noted, engine.faults),
+        ],
         exception_handlers={
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
+            BadCursor: bad_request,
             UnknownAgent: unknown,
             InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,
             ShuttingDown: shutting_down,
+            scraped.TooManyScraped: busy,
         },
     )
-    app.state.polls, app.state.api = api.polls, api
+    app.state.feeds, app.state.api, app.state.kept = api.feeds, api, state
     return app
 
 
@@ -326,7 +433,12 @@ def routes(api: Api) -> list[Route]:
     table: Mapping[str, Mapping[str, Callable[[Request], Any]]] = {
         "/": {"GET": get_root},
         "/version": {"GET": api.get_version},
-        "/openapi.yaml": {"GET": page(HERE / "openapi.yaml", "application/yaml")},
+        "/status": {"GET": api.get_status},
+        "/license/json": {"GET": api.get_license},
+        "/scripts/json": {"GET": api.get_scripts},
+        "/apps/json": {"GET": api.get_apps},
+        "/app/{name}/status": {"GET": api.get_app_status},
+        "/bgp/{resource:path}": dict.fromkeys(("GET", "PUT", "DELETE"), api.refuse_bgp),
         "/analyzer/json": {"GET": api.get_analyzer},
         "/agents/json": {"GET": api.get_agents},
         "/flow/json": {"GET": api.get_flows},
@@ -334,6 +446,10 @@ def routes(api: Api) -> list[Route]:
         "/activeflows/{agent}/{name}/json": {"GET": api.get_active_flows},
         "/flowvalue/{agent}/{name}/json": {"GET": api.get_flow_value},
         "/flowlocations/{agent}/{name}/json": {"GET": api.get_flow_locations},
+        "/group/json": {"GET": api.get_groups},
+        "/group/{name}/json": {"GET": api.get_group, "PUT": api.put_group, "DELETE": api.delete_group},
+        "/map/json": {"GET": api.get_maps},
+        "/map/{name}/json": {"GET": api.get_map, "PUT": api.put_map, "DELETE": api.delete_map},
         "/flowkeys/json": {"GET": api.get_flow_keys},
         "/metrics/json": {"GET": api.get_metric_names},
         "/metric/{agent}/json": {"GET": api.get_metrics_of},
@@ -342,14 +458,17 @@ def routes(api: Api) -> list[Route]:
         "/dump/{agent}/{metric}/json": {"GET": api.get_dump},
         "/threshold/json": {"GET": api.get_thresholds},
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
-        "/events/json": {"GET": api.get_events},
+        **api.feeds.routes(),
         **api.topologies.routes(),
+        **api.exports.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
+        f"{SCRAPED}/flows/{{agent}}/txt": {"GET": api.get_flows_text},
+        f"{SCRAPED}/statistics/{{group}}/{{agent}}/{{metric}}/txt": {"GET": api.get_statistics_text},
+        "/metrics": {"GET": api.get_own_text},
     }
     resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
-    pages = [Route(f"/html/{path.name}", page(path, MEDIA[path.suffix])) for path in (HERE / "web").iterdir()]
-    return [*resources, *pages]
+    return [*resources, *pages.routes()]
 
 
 def by_method(handlers: Mapping[str, Callable[[Request], Any]]) -> Callable[[Request], Any]:

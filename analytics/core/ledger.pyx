@@ -370,6 +370,17 @@ cdef class Ledger:
             shrink(&self.source_of)
         return segment.after
 
+    def forget_sequences(self) -> None:
+        """Every sequence begins anew with its next number, without loss, duplicates or restarts."""
+        cdef uint64_t most_bytes = self.sequence_of.max_bytes, seed = self.sequence_of.seed
+        cdef uint32_t agent
+        table_close(&self.sequence_of)
+        memset(self.found, 0, sizeof(self.found))
+        for agent in range(self.agent_count):
+            memset(self.agents[agent].sources, 0, sizeof(self.agents[agent].sources))
+        if not table_open(&self.sequence_of, 3, sizeof(Sequence), ~<uint64_t>0, most_bytes, seed):
+            raise MemoryError
+
     cdef bint is_of_agent(self, const uint64_t* cell) noexcept nogil:
         """Whether the agent of a sequence is still there."""
         cdef uint32_t agent = <uint32_t>(cell[1] >> 32)

@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from analytics.core.flows.classifier cimport Classifier
 from analytics.core.counterstore cimport CounterStore
 from analytics.core.ledger cimport Ledger
+from analytics.core.relay cimport Relay
 from analytics.core.wire.sflow cimport CounterSample, Datagram, FlowSample
 
 cdef extern from "<pthread.h>" nogil:
@@ -31,6 +32,7 @@ cdef class Pipeline:
     cdef readonly Ledger ledger
     cdef readonly CounterStore counters
     cdef readonly Classifier classifier
+    cdef readonly Relay relay
     cdef DeferredMetrics* rtmetrics
     cdef uint32_t rtmetric_count
     cdef uint8_t* text                              # the bodies of deferred rtmetric samples

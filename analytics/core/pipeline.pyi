@@ -7,6 +7,7 @@ from analytics.core.counterstore import CounterStore
 from analytics.core.flows.classifier import Classifier
 from analytics.core.ledger import Ledger
 from analytics.core.listener import Listener
+from analytics.core.relay import Relay
 
 @final
 class Pipeline:
@@ -19,6 +20,8 @@ class Pipeline:
     def counters(self) -> CounterStore: ...
     @property
     def classifier(self) -> Classifier: ...
+    @property
+    def relay(self) -> Relay: ...
     def set_listener(self, listener: Listener) -> None: ...
     def __enter__(self) -> Pipeline: ...
     def __exit__(

@@ -18,7 +18,9 @@ from analytics.core.counterstore cimport MOST_CHANGED, CounterStore
 from analytics.core.dissect.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
 from analytics.core.dissect.records cimport describe_records
 from analytics.core.dissect.walk cimport dissect
+from analytics.core.flows.flowcache cimport CROSSED, RECORDED
 from analytics.core.flows.classifier cimport Classifier, UnderWay
+from analytics.core.relay cimport Relay
 from analytics.core.table cimport fetch
 from analytics.core.ledger cimport (
     DUPLICATE, IN_ORDER, MOST_FRESH, NO_INDEX, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, Agent, Ledger, Order,
@@ -71,6 +73,7 @@ cdef class Pipeline:
         self.ledger = Ledger(seed, max_agents, max_sources, max_ledger_bytes)
         self.counters = CounterStore(max_counter_bytes)
         self.classifier = Classifier(self.ledger, seed)
+        self.relay = Relay()
         pthread_mutex_init(&self.turnstile, NULL)
         pthread_mutex_init(&self.mutex, NULL)
         self.rtmetrics = <DeferredMetrics*>malloc(MOST_RTMETRICS * sizeof(DeferredMetrics))
@@ -165,8 +168,8 @@ cdef class Pipeline:
                 self.acquire()
                 self.classifier.sum_generations()
         self.classifier.finish(now)
-        if (self.classifier.deferred_count or self.classifier.crossings.count or self.counters.changed_count
-                or self.rtmetric_count or self.ledger.fresh_count):
+        if (self.classifier.deferred_count or self.classifier.notices.count or self.counters.changed_count
+                or self.relay.used or self.rtmetric_count or self.ledger.fresh_count):
             with gil:
                 self.settle(now)
 
@@ -199,6 +202,9 @@ cdef class Pipeline:
         state.bytes += slice.length
         if self.ledger.datagram(agent, &head, slice.sender, &epoch) == DUPLICATE:
             return
+        if self.relay.target_count:
+            self.relay.take(slice.at, slice.length, self.upgraded if older else slice.at,
+                            length if older else slice.length, &head.agent[0])
         while True:
             kind = next_sample(&head, &flow, &counters)
             if kind == END:
@@ -280,6 +286,8 @@ cdef class Pipeline:
         try:
             self.settle_sources(now)
             self.classifier.settle(self.listener, now)
+            if self.relay.used:
+                self.listener.on_relayed()
         except Exception as error:                  # a bug: see raise_failure; the next batch is taken all the same
             self.failure = error
         self.rtmetric_count = self.text_used = 0
@@ -326,5 +334,6 @@ cdef class Pipeline:
         return {"bytes": self.bytes, "datagrams": self.datagrams, "not_sflow": self.not_sflow,
                 "other_version": self.other_version, "overflow": self.overflow,
                 "agents_refused": self.ledger.agents_refused, "sources_refused": self.ledger.sources_refused,
-                "events_lost": self.classifier.crossings.lost, "by_microflow": self.classifier.by_microflow,
+                "events_lost": self.classifier.notices.lost[<int>CROSSED],
+                "records_lost": self.classifier.notices.lost[<int>RECORDED], "by_microflow": self.classifier.by_microflow,
                 "counter_records": self.counters.records, "counter_refused": self.counters.refused}

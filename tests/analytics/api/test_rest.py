@@ -155,8 +155,10 @@ def test_prometheus_scrapes(client):
     client.feed(counter_sample(4, in_octets=50_000, sequence=2), counter_sample(5))
     lines = client.text("/prometheus/metrics/ALL/ifinoctets,ifspeed,ifname/txt").splitlines()
     assert lines == [
+        "# HELP sflow_ifinoctets ifinoctets per second",
         "# TYPE sflow_ifinoctets gauge",
         f'sflow_ifinoctets{{agent="{AGENT}",datasource="4",ifname="s1-eth4"}} 5000.0',
+        "# HELP sflow_ifspeed ifspeed",
         "# TYPE sflow_ifspeed gauge",
         f'sflow_ifspeed{{agent="{AGENT}",datasource="4",ifname="s1-eth4"}} 10000000',
         f'sflow_ifspeed{{agent="{AGENT}",datasource="5",ifname="s1-eth5"}} 10000000',
