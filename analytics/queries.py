@@ -42,6 +42,7 @@ from analytics.topology import Topology
 from analytics.turns import Grace, Turns, at_once, batched, in_order, pieces
 
 AGENT_TURN = 100  # agents whose numbers are read in one turn
+SOURCE_TURN = 300  # data sources that are looked at one by one, whether a query means them: about 5 us each
 NAME_TURN = 5000  # names of data sources that are looked at in one
 
 
@@ -145,11 +146,13 @@ class Queries:
             meant = self._directory.agents_meant([also] if also and "ALL" in agents else agents, self._topology)
         for some in pieces(meant, AGENT_TURN):
             with self._pipeline:
-                for agent in some:
-                    for source in self._directory.by_agent.get(agent, ()):
+                sources = [source for agent in some for source in self._directory.by_agent.get(agent, ())]
+            for part in pieces(sources, SOURCE_TURN):
+                with self._pipeline:
+                    for source in part:
                         if source < len(wanted):
                             wanted[source] = self._is_meant(agents, also, *self._directory.sources[source])
-            yield
+                yield
         return wanted
 
     def _agents(self, words: Sequence[str]) -> Turns[list[str]]:

@@ -19,7 +19,7 @@ from analytics.metrics.numbers import elapsed_ms
 from analytics.turns import Turns, pieces
 
 FLOW_STALE_S = 180.0  # a flow metric without samples for so long is gone
-TURN = 50  # data sources whose counters are read in one turn: a record is decoded in about 20 us
+TURN = 30  # data sources whose counters are read in one turn: a record is decoded in about 20 us
 FLOW_TURN = 2000  # whose flows are looked up
 
 

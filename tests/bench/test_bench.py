@@ -160,3 +160,16 @@ def test_told_to_end_it_leaves_no_process_behind(sign, eventually, tmp_path):
     assert (bench.returncode, said) == (128 + sign, "")
     eventually(lambda: not [pid for pid in begun if Path(f"/proc/{pid}").exists()])  # init collects them
     assert not list(tmp_path.iterdir())
+
+
+def test_questions_are_timed_as_a_whole_and_by_step():
+    words = ("--agents", 5, "--sources", 4, "--flows", 100, "--rate", 1000, "--seconds", 0.1, "--json")
+    done = run(*words, command="questions")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["flows"], report["samples_per_s"] > 0) == (100, True)
+    assert set(report["questions"]) == {"top 20", "top 100", "sum", "counters of 10,000 ports"}
+    for times in report["questions"].values():
+        assert times["answer"]["requests"] >= 1
+        assert times["step"]["requests"] > times["answer"]["requests"]
+        assert 0 <= times["step"]["p50_ms"] <= times["step"]["max_ms"] <= times["cpu"]["max_ms"] + 1e-6
