@@ -18,8 +18,8 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("analytics", "client", "controller", "documents", "ovs_rules", "topologies")
-PROGRAMS = ("analytics", "client", "controller")
+PACKAGES = ("analytics", "client", "commands", "controller", "documents", "ovs_rules", "topologies")
+PROGRAMS = ("analytics", "client", "commands", "controller")
 
 
 class Rule(NamedTuple):
@@ -39,19 +39,24 @@ WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "s
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
 ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "graph", "inputs",
-                   "lookups", "machine", "memory", "metrics", "privileges", "queries", "server", "topology", "turns",
-                   "__main__")  # fmt: skip
+                   "lookups", "machine", "memory", "metrics", "news", "privileges", "queries", "server", "state",
+                   "topology", "turns", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = (
     "analytics/server.py",
-    *modules("analytics/api", "compression connections exports middleware pages parameters rest serving topologies"),
+    *modules(
+        "analytics/api",
+        "compression connections exports feeds middleware pages parameters rest serving stream topologies",
+    ),
 )
 ANALYTICS_SHELL = (
-    *modules("analytics", "decode engine machine privileges server"),
-    *modules("analytics/api", "compression connections longpoll middleware parameters rest serving topologies vitals"),
-    *modules("analytics/inputs", "collector"),
+    *modules("analytics", "decode engine machine news privileges server state"),
+    *modules(
+        "analytics/api", "compression connections longpoll middleware parameters rest serving stream topologies vitals"
+    ),
+    *modules("analytics/inputs", "collector playback"),
     *modules("analytics/export", "sender"),
-    *modules("analytics/bench", "client contestants decode ingest load"),
+    *modules("analytics/bench", "client contestants decode ingest latency load questions"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
 CONTROLLER_SHELL = modules("controller", "acceptor app cli listener openflow supervisor")
@@ -60,6 +65,9 @@ RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
     Rule("scripts meet both only over HTTP", ("client/*",), ("analytics", "controller", "ovs_rules", "topologies")),
+    Rule("commands meet both only over HTTP", ("commands/*",), ("analytics", "controller", "topologies")),
+    Rule("they are the outermost", ("analytics/*", "client/*", "controller/*"), ("commands",)),
+    Rule("of commands only these touch the world", ("commands/*",), WORLD, modules("commands", "asking doctor look")),
     Rule("both know no scripts", ("analytics/*", "controller/*"), ("client",)),
     Rule("a script needs requests and nothing more", ("client/*",), ("typer", "rich", "msgspec", "networkx", "yaml"),
          ("client/cli.py",)),

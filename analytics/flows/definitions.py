@@ -21,9 +21,11 @@ from analytics.memory import TEXT_BYTES
 
 N_RANGE = (5, 20)
 T_RANGE = (0.2, 600.0)
+ACTIVE_TIMEOUT_RANGE = (1.0, 86400.0)
 MAX_NAME = 128  # characters of a flow's or a threshold's name
 MOST_KEY_IDS = (1 << 32) - 1
 NAME_FORBIDS = frozenset("/,;:. \t\n?#%")
+DEPTHS = ("", ".1", ".2")  # of a field's name, by occurrence
 UNSERVED = ("values", "ipfixCollectors", "aggMode")
 
 
@@ -62,6 +64,10 @@ class Program:
     n: int
     fs: str
     dropped: bool = False  # counts discarded packets (0:5) instead of samples
+    log: bool = False
+    flow_start: bool = False
+    active_timeout: float = 60
+    connection: str | None = None  # the field with the TCP flags of the connection that the keys identify, if it logs
     tables: frozenset[str] = frozenset()  # what keys and filter look up (keys.Function)
     slices: tuple[slice, ...] = ()  # where each carried part's bytes are
     key_ids: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -122,8 +128,10 @@ class Program:
     def text(self, key_id: int, carried: bytes) -> str | None:
         """The key as users see it; None: the flow has ended, and its texts are forgotten."""
         texts = self.texts.get(key_id)
-        if texts is None:
-            return None
+        return None if texts is None else self.joined(texts, carried)
+
+    def joined(self, texts: tuple[str, ...], carried: bytes) -> str:
+        """The texts of the computed keys and the carried ones, in order."""
         computed = iter(texts)
         return self.fs.join(
             next(computed) if part is None else self._carried_text(part, carried) for part in self.parts
@@ -166,6 +174,10 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
         n=definition.n,
         fs=definition.fs,
         dropped=definition.dropped,
+        log=definition.log,
+        flow_start=definition.flow_start,
+        active_timeout=definition.active_timeout,
+        connection=_connection(keys) if definition.log else None,
         tables=frozenset().union(*(each.tables for each in (*keys, filter_) if each is not None)),
     )
     program.slices = _slices(program)
@@ -179,6 +191,17 @@ def _carriage(key: Expression) -> tuple[tuple[str, ...], bool] | None:
         return key.choice, False
     if kinds == {"ip", "ip6"}:  # their texts differ, so the tag splits no key
         return key.choice, True
+    return None
+
+
+def _connection(keys: Iterable[Expression]) -> str | None:
+    """The TCP flags of the connection that keys identify: both addresses and ports are plain keys, or in an `or:`."""
+    plain = {name for key in keys for name in key.choice}
+    names = {name.partition(".")[0] for name in plain}
+    if names & {"ipsource", "ip6source"} and names & {"ipdestination", "ip6destination"}:
+        for depth in DEPTHS:
+            if {f"tcpsourceport{depth}", f"tcpdestinationport{depth}"} <= plain:
+                return f"tcpflags{depth}"
     return None
 
 
@@ -275,7 +298,10 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[str, object], Any]]] = {
     "fs": ("fs", _text),
     "log": ("log", lambda what, value: bool(value)),
     "flowStart": ("flow_start", lambda what, value: bool(value)),
-    "activeTimeout": ("active_timeout", _number),
+    "activeTimeout": (
+        "active_timeout",
+        lambda what, value: min(max(_number(what, value), ACTIVE_TIMEOUT_RANGE[0]), ACTIVE_TIMEOUT_RANGE[1]),
+    ),
     "dropped": ("dropped", lambda what, value: bool(value)),
 }
 """The words of a definition: field of FlowDefinition, and how its value is checked and read."""

@@ -81,19 +81,20 @@ def sflow(
     port: int | None,
     file: BinaryIO | None = None,
     progress: Callable[[int], None] | None = None,
+    option: str = "--port",
 ) -> Datagrams:
     """`datagrams` of a capture that somebody believes to hold sFlow: at the end MalformedCapture if there was none,
-    with the ports that sFlow went to instead. `port` None: any; what does not look like sFlow is then left out."""
+    with the ports that sFlow went to instead, and the command line's `option` that chooses one."""
     elsewhere: Counter[int] = Counter()
     some = False
     for arrival in datagrams(path, port, file, progress, elsewhere):
         some = True
         yield arrival
     if not some:
-        raise MalformedCapture(f"{path}: {_nothing(port, elsewhere)}")
+        raise MalformedCapture(f"{path}: {_nothing(port, elsewhere, option)}")
 
 
-def _nothing(port: int | None, elsewhere: Counter[int]) -> str:
+def _nothing(port: int | None, elsewhere: Counter[int], option: str) -> str:
     if port is None:
         return "no sFlow in it"
     if not elsewhere:
@@ -102,7 +103,7 @@ def _nothing(port: int | None, elsewhere: Counter[int]) -> str:
     rest = "".join(f", {many} to port {number}" for number, many in others)
     more = f" and {len(elsewhere) - MOST_NAMED} more ports" if len(elsewhere) > MOST_NAMED else ""
     found = f"{count} datagram{'s' * (count != 1)} to port {first}{rest}{more}"
-    return f"no sFlow to UDP port {port} in it, but {found}: choose one with --port"
+    return f"no sFlow to UDP port {port} in it, but {found}: choose one with {option}"
 
 
 def looks_like_sflow(payload: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Accumulate, decay and watch the flows of one definition.
+"""Accumulate, decay, watch and log the flows of one definition.
 
 The value of an entry is a rate: it decays by exp(-dt/t), and a sample of x bytes at 1-in-N adds x*N/t, so a steady
 flow settles at its true rate and a flow that starts reaches 63 % of it after t (sflow-rt-api.md 2.2). An entry is
@@ -8,7 +8,16 @@ Limits are checked in the same update, with one number per limit and entry that 
 source when not by flow: `clear`, the time at which the value falls below the limit if no further sample comes:
 now + t*ln(value/limit). A sample that finds the value above the limit after `clear + timeout` has found it armed, which
 means it stayed below for `timeout` seconds: the limit is crossed. No scan, no timer, no state machine. By data source,
-`clear` is the latest of its flows.
+`clear` is the latest of its flows. By flow, what crossed is an *elephant* until `clear + timeout`, and its samples are
+added up beside `clear`: also those that find it below the limit for a while, but none that finds it below the limit's
+`floor`, value * exp(-timeout/t), because by then it has ended.
+
+A definition that logs keeps a *flow record* behind each value: first and last sample and their sum, undecayed. A record
+ends when its next sample would be `active_s` or more after its first or IDLE_S after its last one; at a look of `expire`
+that finds the same; with a FIN or RST, where keys identify the connection; and with the entry. The next sample begins
+another, so every sample is in exactly one record, and those of one entry do not overlap. The entry of an open record
+stays, however far its rate has decayed, unless memory is short. The rate of a definition that logs is always above
+`lowest`, so others do nothing for it. When Python cannot be told (the notices are full), a record goes on instead.
 
 Memory is bounded. When the entries' table is full, a key that was not seen before is refused. One that is seen again
 takes the place of the weakest entry near by that is of an agent with more entries than its own, or of one with as many
@@ -17,6 +26,7 @@ pushes out no flow of one with few. Computed keys go when they are not used; a k
 entries nor computed keys have it.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.math cimport INFINITY, exp, log
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -25,19 +35,27 @@ from libc.string cimport memcpy, memset
 from analytics.core.flows.flowkeys cimport compile_plan
 from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
-    Segment, cell_of, digest, find, insert, payload_of, position_after, remove, replace, segment_at, shrink,
-    table_close, table_open,
+    Segment, cell_near, cell_of, cell_with, digest, find, insert, payload_of, remove, replace, segment_at, shrink,
+    table_close, table_open, was_met,
 )
 from analytics.core.ledger cimport LIVE, Ledger
 
 cdef double IDLE_CONSTANTS = 12.0                   # an entry idle for 12 t holds less than 1e-5 of its value
 cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, entries go after 3 t
 cdef double SHORTEST_IDLE_S = 2.0
+cdef double IDLE_S = 15.0                           # a flow record without samples ends: NetFlow's usual time-out
 cdef enum:
     NEAR_BY = 16                                    # entries that one of is displaced
     NEWCOMER_TAGS = 1 << 18
     UNUSED_SWEEPS = 4                               # after so many a computed key goes
     CLEARS_SHARE = 16                               # a limit's `clear` times take at most one of so many parts of bytes
+
+cdef packed struct PackedElephant:
+    uint32_t source, key_id
+    double rate, peak, first
+    Span span
+
+ELEPHANT = "=II6dQ"                                 # the same for Python's struct: its span is start, last, total, samples
 
 
 cdef class FlowCache:
@@ -49,11 +67,13 @@ cdef class FlowCache:
         self.ledger = ledger
         self.t = program.t
         self.gain = 1.0 / self.t
-        self.lowest = INFINITY
+        self.logs, self.flow_start, self.active_s = program.log, program.flow_start, program.active_timeout
+        self.note_lowest()
         compile_plan(&self.plan, program)
         if not (table_open(&self.key_ids, self.plan.computed_words, sizeof(KeyId), ~<uint64_t>0, max_bytes // 4, seed)
                 and table_open(&self.uses, 1, 8, ~<uint64_t>0, ~<uint64_t>0, seed)
-                and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value), max_entries, max_bytes, seed)):
+                and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value) + self.logs * sizeof(Span), max_entries,
+                               max_bytes, seed)):
             raise MemoryError
 
     def __dealloc__(self):
@@ -100,8 +120,7 @@ cdef class FlowCache:
             self.agent_capacity = agents
         return 1
 
-    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now,
-                     Crossings* crossings) noexcept nogil:
+    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """Add a sample to the entry `key`, given its digest; word 0 is source | key id << 32, then carried bytes.
 
         What is rare is done by others, called last, so that the common case needs few registers.
@@ -109,12 +128,11 @@ cdef class FlowCache:
         cdef uint32_t source = <uint32_t>key[0]
         cdef Value* value = <Value*>find(&self.flows, key, hash)
         if value == NULL or source >= self.source_capacity:
-            return self.enter(key, hash, amount, now, crossings)
-        add_up(self, value, source, amount, now, crossings)
+            return self.enter(key, hash, amount, now)
+        add_up(self, value, source, amount, now)
         return 1
 
-    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now,
-                    Crossings* crossings) noexcept nogil:
+    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """The same for an entry, or a data source, that is not there yet; 0 when it is refused."""
         cdef uint8_t* payload
         if not self.reserve(<uint32_t>key[0]):
@@ -129,7 +147,7 @@ cdef class FlowCache:
             (<Value*>payload).last = now
             self.held[self.ledger.sources[<uint32_t>key[0]].agent] += 1
             self.hold(<uint32_t>(key[0] >> 32))
-        return self.update(key, hash, amount, now, crossings)
+        return self.update(key, hash, amount, now)
 
     cdef bint came_before(self, uint64_t hash) noexcept nogil:
         """Whether a key that there is no room for came lately; notes it. The filter is made when it is needed."""
@@ -139,33 +157,84 @@ cdef class FlowCache:
 
     cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """Put a key in the place of the weakest near by, of an agent with more entries or with as many; NULL: no."""
-        cdef Segment* segment = segment_at(&self.flows, hash)
         cdef uint32_t own = self.held[self.ledger.sources[<uint32_t>key[0]].agent], held, i
         cdef uint64_t* cell
-        cdef uint64_t slot, weakest = 0
+        cdef uint64_t* weakest = NULL
         cdef double rate, lowest = INFINITY
         cdef Value* value
         for i in range(NEAR_BY):
-            slot = (hash + i) & segment.mask
-            cell = cell_of(&self.flows, segment, slot)
+            cell = cell_near(&self.flows, hash, i)
             if cell[0] == 0:
                 continue
             value = <Value*>payload_of(&self.flows, cell)
             held = self.held[self.ledger.sources[<uint32_t>cell[1]].agent]
             rate = value.rate * exp(min(value.last - now, 0.0) * self.gain)
             if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
-                lowest, weakest = rate, slot
-        if lowest == INFINITY:
+                lowest, weakest = rate, cell
+        if weakest == NULL or not self.release(weakest):
             return NULL
         self.displaced += 1
-        self.note_left(cell_of(&self.flows, segment, weakest) + 1)
-        remove(&self.flows, segment, weakest)
-        return insert(&self.flows, key, hash)
+        return replace(&self.flows, weakest, key, hash)
+
+    cdef bint release(self, uint64_t* cell) noexcept nogil:
+        """Let an entry go, with which its record ends; 0: not now."""
+        cdef Value* value = <Value*>payload_of(&self.flows, cell)
+        if self.is_under_way(cell + 1, cell[0]) or (self.logs and not self.end_record(cell + 1, <Span*>(value + 1))):
+            return 0
+        self.note_left(cell + 1)
+        return 1
 
     cdef void note_left(self, const uint64_t* key) noexcept nogil:
         """An entry goes."""
         self.held[self.ledger.sources[<uint32_t>key[0]].agent] -= 1
         self.let_go(<uint32_t>(key[0] >> 32))
+
+    cdef Notice* notice(self, Kind kind, const uint64_t* key) noexcept nogil:
+        """The next notice, about an entry; NULL: there are too many."""
+        cdef Notice* it
+        if self.notices.count == self.notices.capacity:
+            return NULL
+        it = &self.notices.items[self.notices.count]
+        self.notices.count += 1
+        it.kind, it.cache = kind, <void*>self
+        it.source, it.key_id = <uint32_t>key[0], <uint32_t>(key[0] >> 32)
+        memcpy(it.key, key + 1, 8 * self.plan.carried_words)
+        return it
+
+    # -- flow records --
+
+    cdef void log(self, const uint64_t* key, Span* record, double amount, double now) noexcept nogil:
+        """Add a sample to the record of an entry, or to a new one."""
+        cdef Notice* notice
+        if is_due(self, record, now):
+            self.end_record(key, record)
+        if record.samples:
+            extend(record, amount, now)
+            return
+        begin(record, amount, max(now, record.last))
+        if self.flow_start:
+            notice = self.notice(RECORDED, key)
+            if notice == NULL:
+                self.notices.lost[<int>RECORDED] += 1
+            else:
+                notice.span = record[0]
+
+    cdef bint end_record(self, const uint64_t* key, Span* record) noexcept nogil:
+        """End a record, if one is open; 0: there is no room to tell, it goes on."""
+        cdef Notice* notice
+        if record.samples and not self.flow_start:  # else it was told when it began
+            notice = self.notice(RECORDED, key)
+            if notice == NULL:
+                return 0
+            notice.span = record[0]
+        record.samples = 0
+        return 1
+
+    cdef void end_connection(self, const uint64_t* key, uint64_t hash) noexcept nogil:
+        """The last packet of a connection was seen."""
+        cdef Value* value = <Value*>find(&self.flows, key, hash)
+        if value != NULL:
+            self.end_record(key, <Span*>(value + 1))
 
     # -- computed keys --
 
@@ -188,7 +257,6 @@ cdef class FlowCache:
         cdef uint64_t key = key_id
         cdef uint64_t hash
         cdef uint64_t* uses
-        cdef Segment* segment
         cdef void* grown
         if key_id == 0:
             return
@@ -199,8 +267,7 @@ cdef class FlowCache:
         uses[0] -= 1
         if uses[0]:
             return
-        segment = segment_at(&self.uses, hash)
-        remove(&self.uses, segment, (<uint8_t*>(uses - 2) - segment.cells) // self.uses.stride)
+        remove(&self.uses, cell_with(&self.uses, uses))
         if self.idle_count == self.idle_capacity:
             grown = realloc(self.idle, (2 * self.idle_capacity + 64) * sizeof(uint32_t))
             if grown == NULL:
@@ -242,7 +309,6 @@ cdef class FlowCache:
     cdef void remember(self, const uint64_t* computed, uint64_t hash, uint32_t key_id) noexcept nogil:
         """Store the key id of computed (raw) fields; 0 is a rejection. In a full table it takes the place of one that
         is not used, if there is one near by."""
-        cdef Segment* segment = segment_at(&self.key_ids, hash)
         cdef KeyId* it = <KeyId*>find(&self.key_ids, computed, hash)
         cdef uint64_t* cell
         cdef uint32_t i
@@ -250,7 +316,7 @@ cdef class FlowCache:
             it = <KeyId*>insert(&self.key_ids, computed, hash)
             i = 0
             while it == NULL and i < NEAR_BY:
-                cell = cell_of(&self.key_ids, segment, (hash + i) & segment.mask)
+                cell = cell_near(&self.key_ids, hash, i)
                 if cell[0] == 0:
                     return
                 if (<KeyId*>payload_of(&self.key_ids, cell)).unused:
@@ -271,16 +337,19 @@ cdef class FlowCache:
 
     # -- limits --
 
-    cdef void watch(self, const uint64_t* key, const Value* value, double now, Crossings* crossings) noexcept nogil:
-        """Check the limits of an entry that has just changed; `clear` times follow its value."""
+    cdef void watch(self, const uint64_t* key, Value* value, double amount, double now) noexcept nogil:
+        """Log a sample, and check the limits of the entry that has just changed; `clear` times follow its value."""
         cdef uint32_t i
+        if self.logs:
+            self.log(key, <Span*>(value + 1), amount, now)
         for i in range(self.limit_count):
-            if value.rate > self.limits[i].value:
-                self.above(i, key, value, now, crossings)
+            if value.rate > self.limits[i].floor:
+                self.above(i, key, value, amount, now)
 
-    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double now,
-                    Crossings* crossings) noexcept nogil:
-        """The value is above limit `index`: it is crossed if it was armed; note when it will have cleared."""
+    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double amount,
+                    double now) noexcept nogil:
+        """The value is above the floor of limit `index`. Above the limit itself: it is crossed if it was armed; note
+        when it will have cleared. By flow the sample counts for what is under way."""
         cdef Limit* limit = &self.limits[index]
         cdef uint32_t source = <uint32_t>key[0]
         cdef uint64_t of_source = source
@@ -288,29 +357,95 @@ cdef class FlowCache:
         cdef uint64_t hash
         cdef double* clear
         cdef double falls
-        cdef Crossing* crossing
+        cdef Notice* crossing
+        cdef Elephant* elephant
         if limit.accepts != NULL and not limit.accepts[source]:
             return
         hash = (key - 1)[0] if limit.by_flow else digest(&limit.clears, what)  # a cell begins with the hash of its key
         clear = <double*>find(&limit.clears, what, hash)
+        if value.rate <= limit.value:
+            if clear != NULL and now < clear[0] + limit.timeout:
+                extend(&(<Elephant*>clear).span, amount, now)
+            return
         if clear == NULL:
             clear = <double*>insert(&limit.clears, what, hash)
             if clear == NULL:
-                crossings.lost += 1
+                self.notices.lost[<int>CROSSED] += 1
                 return
             clear[0] = -INFINITY
-        if now >= clear[0] + limit.timeout:
-            if crossings.count < crossings.capacity:
-                crossing = &crossings.items[crossings.count]
-                crossing.slot, crossing.limit, crossing.source = self.slot, index, source
-                crossing.key_id, crossing.value, crossing.now = <uint32_t>(key[0] >> 32), value.rate, now
-                memcpy(crossing.key, key + 1, 8 * self.plan.carried_words)
-                crossings.count += 1
+        if limit.by_flow:
+            elephant = <Elephant*>clear
+            if now < clear[0] + limit.timeout:
+                extend(&elephant.span, amount, now)
+                elephant.peak = max(elephant.peak, value.rate)
             else:
-                crossings.lost += 1
+                self.note_cleared(index, key, elephant)
+                elephant.peak, elephant.first = value.rate, amount
+                begin(&elephant.span, amount, now)
+        if now >= clear[0] + limit.timeout:
+            crossing = self.notice(CROSSED, key)
+            if crossing == NULL:
+                self.notices.lost[<int>CROSSED] += 1
+            else:
+                crossing.limit, crossing.rate, crossing.first = index, value.rate, amount
+                begin(&crossing.span, amount, now)
         falls = INFINITY if limit.value <= 0 else value.last + self.t * log(value.rate / limit.value)
         if falls > clear[0]:
             clear[0] = falls
+
+    cdef void note_cleared(self, uint32_t index, const uint64_t* key, const Elephant* elephant) noexcept nogil:
+        """An elephant has ended, if there was one."""
+        cdef Notice* notice
+        if elephant.span.samples == 0:
+            return
+        notice = self.notice(CLEARED, key)
+        if notice == NULL:
+            self.notices.lost[<int>CLEARED] += 1
+            return
+        notice.limit, notice.rate, notice.first, notice.span = index, elephant.peak, elephant.first, elephant.span
+
+    cdef bint is_under_way(self, const uint64_t* key, uint64_t hash) noexcept nogil:
+        """Whether an entry is an elephant whose end was not told yet."""
+        cdef uint32_t i
+        for i in range(self.limit_count):
+            if (self.limits[i].by_flow and self.limits[i].clears.segments != NULL
+                    and find(&self.limits[i].clears, key, hash) != NULL):
+                return 1
+        return 0
+
+    def elephants(self, uint32_t index, uint64_t position, double now) -> tuple[int, bytes]:
+        """Those of a limit by flow in one segment, packed: (where to go on, 0 when through; ELEPHANT and the carried
+        bytes of each)."""
+        cdef Limit* limit
+        cdef Segment segment
+        cdef uint64_t* cell
+        cdef uint64_t slot
+        cdef Elephant* it
+        cdef Value* value
+        cdef uint32_t carried = 8 * self.plan.carried_words, size = sizeof(PackedElephant) + carried
+        cdef uint8_t* out
+        cdef PackedElephant* row
+        if index >= self.limit_count or not self.limits[index].by_flow or self.limits[index].clears.segments == NULL:
+            return 0, b""
+        limit = &self.limits[index]
+        segment = segment_at(&limit.clears, position)
+        packed = PyBytes_FromStringAndSize(NULL, min(limit.clears.used, <uint64_t>limit.clears.cells) * size)
+        out = <uint8_t*>PyBytes_AS_STRING(packed)
+        with nogil:
+            for slot in range(limit.clears.cells):
+                cell = cell_of(&limit.clears, segment.start, slot)
+                it = <Elephant*>payload_of(&limit.clears, cell)
+                if (cell[0] == 0 or was_met(&segment, position, cell[0]) or it.clear + limit.timeout < now
+                        or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
+                    continue
+                value = <Value*>find(&self.flows, cell + 1, cell[0])
+                row = <PackedElephant*>out
+                row.source, row.key_id = <uint32_t>cell[1], <uint32_t>(cell[1] >> 32)
+                row.rate = 0.0 if value == NULL else value.rate * exp(min(value.last - now, 0.0) * self.gain)
+                row.peak, row.first, row.span = it.peak, it.first, it.span
+                memcpy(out + sizeof(PackedElephant), cell + 2, carried)
+                out += size
+        return segment.after, packed[:out - <uint8_t*>PyBytes_AS_STRING(packed)]
 
     def add_limit(self, double value, double timeout, bint by_flow, bint filtered) -> int:
         """Watch a limit, which rates above it cross; answers its index.
@@ -327,7 +462,9 @@ cdef class FlowCache:
         limit = &self.limits[index]
         memset(limit, 0, sizeof(Limit))
         limit.value, limit.timeout, limit.by_flow = value, timeout, by_flow
-        if not table_open(&limit.clears, self.flows.words if by_flow else 1, sizeof(double), ~<uint64_t>0,
+        limit.floor = value * exp(-timeout * self.gain) if by_flow and value > 0 else value
+        if not table_open(&limit.clears, self.flows.words if by_flow else 1,
+                          sizeof(Elephant) if by_flow else sizeof(double), ~<uint64_t>0,
                           self.flows.max_bytes // CLEARS_SHARE, self.flows.seed):
             raise MemoryError
         if filtered:
@@ -357,14 +494,15 @@ cdef class FlowCache:
         free(limit.accepts)
         table_close(&limit.clears)
         memset(limit, 0, sizeof(Limit))
-        limit.value = INFINITY
+        limit.value = limit.floor = INFINITY
         self.note_lowest()
 
     cdef void note_lowest(self) noexcept:
+        """The lowest floor; infinite if there is no limit, and no rate is so low when all samples are logged."""
         cdef uint32_t i
-        self.lowest = INFINITY
+        self.lowest = -INFINITY if self.logs else INFINITY
         for i in range(self.limit_count):
-            self.lowest = min(self.lowest, self.limits[i].value)
+            self.lowest = min(self.lowest, self.limits[i].floor)
 
     # -- going: between batches --
 
@@ -373,71 +511,93 @@ cdef class FlowCache:
         return self.seen[source] if source < self.source_capacity else 0.0
 
     def expire(self, uint64_t position, double now) -> int:
-        """Drop from one segment the entries that are idle, and those of data sources that are gone; answers where to
-        go on, 0 when through."""
-        cdef Segment* segment = segment_at(&self.flows, position)
-        cdef uint64_t after = position_after(segment, position), slot = 0
+        """Drop from one segment the entries that are idle, and those of data sources that are gone, and end the records
+        that are due; answers where to go on, 0 when through. Stops early to have the notices reported."""
+        cdef Segment segment = segment_at(&self.flows, position)
+        cdef uint64_t after = segment.after, slot = 0
         cdef bint crowded = (self.flows.used * 8 >= self.flows.capacity * 7
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
         cdef double idle = max((CROWDED_CONSTANTS if crowded else IDLE_CONSTANTS) * self.t, SHORTEST_IDLE_S)
         cdef uint64_t* cell
+        cdef Value* value
+        cdef Span* record
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&self.flows, segment, slot)
-                if cell[0] and (now - (<Value*>payload_of(&self.flows, cell)).last > idle
-                                or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
+            while slot < self.flows.cells:
+                cell = cell_of(&self.flows, segment.start, slot)
+                if cell[0] == 0:
+                    slot += 1
+                    continue
+                if self.notices.count * 2 >= self.notices.capacity:
+                    after = segment.first | 1       # the same segment: what was done there is not done again
+                    break
+                value = <Value*>payload_of(&self.flows, cell)
+                record = <Span*>(value + 1)
+                if self.ledger.sources[<uint32_t>cell[1]].life != LIVE:
+                    if self.logs:
+                        self.end_record(cell + 1, record)
                     self.note_left(cell + 1)
-                    remove(&self.flows, segment, slot)  # may pull a neighbour into this slot: look again
+                    remove(&self.flows, cell)  # may pull a neighbour into this slot: look again
+                    continue
+                if self.logs and is_due(self, record, now):
+                    self.end_record(cell + 1, record)
+                if (now - value.last > idle and (crowded or not self.logs or record.samples == 0)
+                        and self.release(cell)):
+                    remove(&self.flows, cell)
                 else:
                     slot += 1
-            shrink(&self.flows, position)
+            shrink(&self.flows)
         return after
 
     def expire_clears(self, uint32_t index, uint64_t position, double now) -> int:
-        """The same for the `clear` times of a limit that are armed again."""
+        """The same for the `clear` times of a limit that are armed again, which ends elephants."""
         cdef Limit* limit
-        cdef Segment* segment
+        cdef Segment segment
         cdef uint64_t* cell
         cdef uint64_t after, slot = 0
         if index >= self.limit_count or self.limits[index].clears.segments == NULL:
             return 0
         limit = &self.limits[index]
         segment = segment_at(&limit.clears, position)
-        after = position_after(segment, position)
+        after = segment.after
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&limit.clears, segment, slot)
+            while slot < limit.clears.cells:
+                cell = cell_of(&limit.clears, segment.start, slot)
+                if self.notices.count * 2 >= self.notices.capacity:
+                    after = segment.first | 1
+                    break
                 if cell[0] and ((<double*>payload_of(&limit.clears, cell))[0] + limit.timeout < now
                                 or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
-                    remove(&limit.clears, segment, slot)
+                    if limit.by_flow:
+                        self.note_cleared(index, cell + 1, <Elephant*>payload_of(&limit.clears, cell))
+                    remove(&limit.clears, cell)
                 else:
                     slot += 1
-            shrink(&limit.clears, position)
+            shrink(&limit.clears)
         return after
 
     def sweep(self, uint64_t position) -> int:
         """The same for the computed keys that were not used for some sweeps; call it some seconds apart."""
-        cdef Segment* segment = segment_at(&self.key_ids, position)
-        cdef uint64_t after = position_after(segment, position), slot = 0
+        cdef Segment segment = segment_at(&self.key_ids, position)
+        cdef uint64_t slot = 0
         cdef uint64_t* cell
         cdef KeyId* it
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&self.key_ids, segment, slot)
-                if cell[0] and cell[0] >= position:
+            while slot < self.key_ids.cells:
+                cell = cell_of(&self.key_ids, segment.start, slot)
+                if cell[0] and not was_met(&segment, position, cell[0]):
                     it = <KeyId*>payload_of(&self.key_ids, cell)
                     it.unused += 1
                     if it.unused > UNUSED_SWEEPS or it.names != self.names:
                         self.let_go(it.number)
-                        remove(&self.key_ids, segment, slot)
+                        remove(&self.key_ids, cell)
                         continue
                 slot += 1
-            shrink(&self.key_ids, position)
-            shrink(&self.uses, position)
+            shrink(&self.key_ids)
+            shrink(&self.uses)
         if position == 0 and self.refused == self.refused_before:
             seen_once_close(&self.newcomers)
         self.refused_before = self.refused
-        return after
+        return segment.after
 
     def forget_sources(self, sources) -> None:
         """Data sources whose indexes get new owners; their entries are gone already."""
@@ -448,6 +608,11 @@ cdef class FlowCache:
                 for i in range(self.limit_count):
                     if self.limits[i].accepts != NULL:
                         self.limits[i].accepts[source] = 0
+
+    @property
+    def carried_bytes(self) -> int:
+        """Of a key."""
+        return 8 * self.plan.carried_words
 
     @property
     def limits_used(self) -> int:
@@ -465,6 +630,24 @@ cdef class FlowCache:
                 "bytes": (self.flows.bytes + self.key_ids.bytes + self.uses.bytes + clears
                           + (2 * NEWCOMER_TAGS if self.newcomers.tags != NULL else 0)
                           + 8 * self.source_capacity + 4 * self.agent_capacity + 4 * self.idle_capacity)}
+
+
+cdef inline bint is_due(FlowCache cache, const Span* record, double now) noexcept nogil:
+    """Whether a record is open and a sample now would belong to the next one."""
+    return record.samples and (now - record.start >= cache.active_s or now - record.last >= IDLE_S)
+
+
+cdef inline void begin(Span* span, double amount, double now) noexcept nogil:
+    """The first sample."""
+    span.start = span.last = now
+    span.total, span.samples = amount, 1
+
+
+cdef inline void extend(Span* span, double amount, double now) noexcept nogil:
+    """One more sample."""
+    span.last = max(span.last, now)
+    span.total += amount
+    span.samples += 1
 
 
 cdef void move_down(uint32_t* items, uint32_t by, uint32_t count) noexcept nogil:

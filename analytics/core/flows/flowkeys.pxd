@@ -34,6 +34,10 @@ cdef enum Form:                                     # how a field's bytes become
     PADDED                                          # bytes of any length, then zeros
     TWO_NUMBERS                                     # TWO and its neighbour at once
 
+cdef enum:                                          # TCP flags, RFC 9293 section 3.1
+    FIN = 1
+    RST = 4
+
 cdef struct Pick:                                   # one row of packet.ROWS at one depth
     uint8_t slot
     uint8_t offset
@@ -57,6 +61,8 @@ cdef struct KeyPlan:
     Carried parts[MOST_PICKS]
     uint32_t carried
     uint32_t carried_words
+    bint connected                                  # it logs, and its keys identify a TCP connection
+    Pick flags                                      # whose TCP flags these are
     bint valued                                     # a numeric field is added up, else 1 per sample
     Pick value
 
@@ -168,6 +174,12 @@ cdef inline bint gather_carried(const Fields* fields, const KeyPlan* plan, uint6
         store(at, row, to)
         to += row.size
     return 1
+
+
+cdef inline bint is_last_of_connection(const Fields* fields, const KeyPlan* plan) noexcept nogil:
+    """Whether the packet ends its TCP connection, as far as its sender is concerned."""
+    cdef const uint8_t* at = field_at(fields, &plan.flags)
+    return at != NULL and narrow(at, &plan.flags) & (FIN | RST)
 
 
 cdef inline bint gather_value(const Fields* fields, const KeyPlan* plan, double* out) noexcept nogil:

@@ -95,8 +95,8 @@ cdef void join_parts(KeyPlan* plan) noexcept:
 
 
 cdef int compile_plan(KeyPlan* plan, object program) except -1:
-    """Fill a key plan from program.computed (names), .by_agent, .carried (tuples of names, tagged) and
-    .value (name or None).
+    """Fill a key plan from program.computed (names), .by_agent, .carried (tuples of names, tagged), .value and
+    .connection (names or None).
 
     The compiler in definitions.py has checked names and bounds; ValueError here means it did not.
     """
@@ -125,6 +125,9 @@ cdef int compile_plan(KeyPlan* plan, object program) except -1:
     plan.carried_words = (width + 7) // 8
     if plan.carried_words >= KEY_WORDS or plan.computed_words > KEY_WORDS:
         raise ValueError("key too wide")
+    plan.connected = program.connection is not None
+    if plan.connected:
+        plan.flags = row_of(program.connection, FIELDS)
     plan.valued = program.value is not None
     if plan.valued:
         plan.value = row_of(program.value, FIELDS)

@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy
 
 from analytics.core.flows.flowcache cimport FlowCache, Value
-from analytics.core.table cimport Segment, cell_of, payload_of, position_after, segment_at
+from analytics.core.table cimport Segment, cell_of, payload_of, segment_at, was_met
 from analytics.core.ledger cimport LIVE
 
 cdef struct Candidate:
@@ -60,16 +60,15 @@ cdef class Ranking:
 
     def scan(self, uint64_t position) -> int:
         """Take the entries of one segment, with the pipeline's lock; answers where to go on, 0 when through."""
-        cdef Segment* segment = segment_at(&self.cache.flows, position)
-        cdef uint64_t after = position_after(segment, position)
+        cdef Segment segment = segment_at(&self.cache.flows, position)
         cdef bint done
         if self.most == 0 or self.sources == 0:
             return 0
         with nogil:
-            done = self.take(segment, position)
+            done = self.take(&segment, position)
         if not done:
             raise MemoryError
-        return after
+        return segment.after
 
     cdef bint take(self, const Segment* segment, uint64_t position) noexcept nogil:
         cdef uint64_t slot
@@ -77,9 +76,9 @@ cdef class Ranking:
         cdef uint64_t* cell
         cdef Value* value
         cdef double rate
-        for slot in range(segment.mask + 1):
-            cell = cell_of(&self.cache.flows, segment, slot)
-            if cell[0] == 0 or cell[0] < position:
+        for slot in range(self.cache.flows.cells):
+            cell = cell_of(&self.cache.flows, segment.start, slot)
+            if cell[0] == 0 or was_met(segment, position, cell[0]):
                 continue
             source = <uint32_t>cell[1]
             if source >= self.sources or not (self.all or self.wanted[source]):
