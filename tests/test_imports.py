@@ -44,13 +44,16 @@ ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events"
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = (
     "analytics/server.py",
-    *modules("analytics/api", "compression connections exports feeds middleware pages parameters rest serving stream"),
-    *modules("analytics/api", "topologies"),
+    *modules(
+        "analytics/api",
+        "compression connections exports feeds middleware pages parameters rest serving stream topologies",
+    ),
 )
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine news privileges server state"),
-    *modules("analytics/api", "compression connections longpoll middleware parameters rest serving stream topologies"),
-    *modules("analytics/api", "vitals"),
+    *modules(
+        "analytics/api", "compression connections longpoll middleware parameters rest serving stream topologies vitals"
+    ),
     *modules("analytics/inputs", "collector playback"),
     *modules("analytics/export", "sender"),
     *modules("analytics/bench", "client contestants decode ingest latency load questions"),

@@ -46,7 +46,7 @@ from analytics.api.parameters import (
 )
 from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
 from analytics.api.stream import BadCursor
-from analytics.api.topologies import Topologies
+from analytics.api.topologies import LOCATING, Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
@@ -393,7 +393,7 @@ def build(
     """The application. Its `state.feeds` must be closed before the server waits for running requests to end. With
     `keep`, what is kept over restarts has to be restored first: `state.kept`."""
     api = Api(engine, version, clock)
-    state = keep(documents(engine, api.scraped.names)) if keep else None
+    state = keep(documents(engine, lambda: api.scraped.names() | LOCATING)) if keep else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -407,8 +407,8 @@ def build(
         middleware=[
             Middleware(api.vitals.counted),
             Middleware(guarded, access, f"{SCRAPED}/flows/"),
-            *([Middleware(kept, state.save, engine.faults)] if state else []),
             Middleware(compressed),
+            *([Middleware(kept, state.save, engine.faults)] if state else []),
             Middleware(noted, engine.faults),
         ],
         exception_handlers={

@@ -45,6 +45,8 @@ HOSTS = {  # version of IP -> flow
     4: ("topology_hosts", "macsource,ipsource"),
     6: ("topology_hosts6", "macsource,ip6source"),
 }
+LOCATING = frozenset(name for name, _ in HOSTS.values())
+"""Flows that are there as long as somebody asks where hosts are."""
 APP = "/app/topology/scripts/topology.js"
 TRAFFIC = ("ifspeed", "ifinoctets", "ifinpkts", "ifindiscards", "ifoutdiscards", "ifinerrors", "ifouterrors")
 

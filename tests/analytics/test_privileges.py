@@ -131,6 +131,14 @@ def questions(port):
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as http:
         for path in [*paths, "/", "/html/index.html", "/nosuch", "/html/../../etc/passwd"]:
             yield http.get(path, params={"timeout": "0.1", "eventID": "-1"}).status_code
+        links = {"l1": {"node1": "a", "port1": "p", "node2": "b", "port2": "p"}}
+        yield http.put("/topology/json", json={"links": links}).status_code
+        for path in ("paths/json?from=a&to=b&k=3", "diameter/json", "spanningtree/json", "locate/json"):
+            yield http.get(f"/v1/topology/{path}", headers={"Accept-Encoding": "zstd"}).status_code
+        yield http.put("/forwarding/f/json", json={"address": "127.0.0.1", "port": 9}).status_code
+        yield http.put("/group/g/json", json={"lab": ["10.0.0.0/8"] * 9000}).status_code
+        for encoding in ("zstd", "gzip"):
+            yield http.get("/api/swagger-ui.css", headers={"Accept-Encoding": encoding}).status_code
         for body in (b"{value:'bytes'}", b"{", b"\xff", "{keys:'ipsource',filter:'ipsource~10.*'}".encode("utf-16")):
             for kind in ("application/json", "text/plain; charset=cp1252", "text/plain; charset=utf-16"):
                 for path in ("/flow/f/json", "/threshold/t/json", "/topology/json"):

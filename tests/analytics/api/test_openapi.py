@@ -72,8 +72,8 @@ def name_what_exists(case):
     """In half of the cases, so that the answers are not all 404."""
     exists = {
         "agent": AGENT,
-        "name": {"/flowvalue/{agent}/{name}/json": "4.known", "/app/{name}/status": "topology"}.get(case.path, "known"),
         "group": "known",
+        "name": {"/flowvalue/{agent}/{name}/json": "4.known", "/app/{name}/status": "topology"}.get(case.path, "known"),
         "metric": "known,max:ifspeed,ifinoctets",
         "key": "",
         "node": "s1",
