@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from client.commands.asking import URL, AsJson, Url, analytics, names_at, show_json
 from client.connection import part
-from commands.asking import URL, AsJson, Url, analytics, names_at, show_json
 from documents.printable import say
 
 define = typer.Typer(help="Flow definitions, thresholds, groups and maps of analytics.", no_args_is_help=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from commands import doctor, look
-from commands.define import define
+from client.commands import doctor, look
+from client.commands.define import define
 
 
 def register(app: typer.Typer) -> None:

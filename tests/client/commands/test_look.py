@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from commands.asking import names_at
+from client.commands.asking import names_at
 from tests.analytics.examples.wire import (
     counter_sample,
     datagram,
@@ -22,7 +22,7 @@ from tests.analytics.examples.wire import (
     tcp_frame,
     udp,
 )
-from tests.commands.conftest import HOWDAH
+from tests.client.commands.conftest import HOWDAH
 from tests.controller.answering import Answering
 
 KEY = "10.1.1.1,10.0.2.2,6,40000,5001"

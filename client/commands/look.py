@@ -13,8 +13,8 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.table import Column, Table
 
+from client.commands.asking import URL, AsJson, Url, analytics, names_at, show_json
 from client.connection import Connection, Refused, Unavailable, part
-from commands.asking import URL, AsJson, Url, analytics, names_at, show_json
 from documents.console import PlainConsole
 from documents.printable import say
 

@@ -1,4 +1,4 @@
-"""commands.doctor.walk: what each step says of what was gathered, and where the walk ends. Real switches: tests/ovs."""
+"""walk of client.commands.doctor: what each step says of what was gathered, and where it ends. Real switches: tests/ovs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from commands.doctor import Export, Facts, Step, Switch, sockets_here, walk
+from client.commands.doctor import Export, Facts, Step, Switch, sockets_here, walk
 
 NUMBERS = {"sFlowDatagramsReceived": 100, "sFlowSourcesRefused": 0, "sFlowKernelDrops": 0, "sFlowParseErrors": 0,
            "sFlowUnsupportedVersion": 0, "sFlowDatagramsShed": 0, "sFlowAgentsRefused": 0}  # fmt: skip

@@ -23,8 +23,8 @@ from typing import Annotated, Any
 
 import typer
 
+from client.commands.asking import URL, Url, show_json
 from client.connection import Connection, Refused, Unavailable, WrongAnswer, part
-from commands.asking import URL, Url, show_json
 from documents.printable import say
 
 CONTROLLER = "http://127.0.0.1:8080"
