@@ -56,7 +56,7 @@ THRESHOLDS = {
     "flow": {"metric": "carried", "value": 1, "byFlow": True},
     "counter": {"metric": "ifinoctets", "value": 1},
 }
-ASKED = ["ifinutilization", "max:field0"]
+ASKED = ["ifinutilization", "field0"]
 HEAD = bytes.__basicsize__ - 1  # of a bytes object: what stands in front of its content; 16 before that, its length
 EDGE, PADDING = bytes(64), bytes(576)
 
@@ -230,7 +230,8 @@ class Victim:
         found = engine.agents()
         engine.flow_keys(now)
         engine.events(None, 100)
-        engine.dump(["ALL"] if self.epoch % 64 == 0 else ASKED, ["ALL"], {}, now)
+        engine.dump(["ALL"], ["ALL"] if self.epoch % 64 == 0 else ASKED, {}, now)
+        engine.metric(["ALL"], [f"max:{name}" for name in ASKED], {}, now)
         for agent in islice(found, self.epoch % 8, self.epoch % 8 + 1):
             engine.table([agent], ASKED, {}, now)
             engine.metrics_of(agent, now)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.analytics.conftest import start  # noqa: F401 - the fixture
 
-HOWDAH = Path(__file__).parents[2] / "scripts/howdah"
+HOWDAH = Path(__file__).parents[3] / "scripts/howdah"
 Howdah = Callable[..., Result]
 
 
