@@ -49,6 +49,14 @@ class Settings:
     """If set, GET needs it too."""
     hosts: tuple[str, ...] = ()
     """Names by which clients ask for this machine, beside localhost, its own name and its addresses."""
+    geo_country: str | None = None
+    """A database of MaxMind's format that says in which country an address is: the key function `country`."""
+    geo_asn: str | None = None
+    """One that says to which autonomous system it belongs: `asn`."""
+    oui: str | None = None
+    """A file of vendors by MAC address, IEEE's oui.csv or oui.txt: `oui`."""
+    dns: bool = False
+    """Whether names of addresses are asked of the system's resolver: `dns`."""
     replay: str | None = None
     """A capture (pcap) to play instead of listening for sFlow."""
     user: str | None = None

@@ -15,7 +15,8 @@ from typing import Any
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.pipeline import Pipeline
 from analytics.flows import flowquery
-from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
+from analytics.flows.definitions import Mode
+from analytics.flows.flowquery import ActiveFlow, FlowLocation
 from analytics.flows.patterns import Pattern
 from analytics.metrics.cells import TURN, Cells
 from analytics.metrics.counters import Counters
@@ -58,11 +59,11 @@ class Queries:
         now: float,
         max_flows: int = 100,
         min_value: float = 0.0,
-        mode: Mode = Mode.MAX,
+        mode: Mode | None = None,
         pattern: Pattern | None = None,
     ) -> Turns[list[ActiveFlow]]:
         """The largest flows over the data sources of `agents`, one per key, largest first; those whose key text
-        `pattern` finds something in."""
+        `pattern` finds something in. Without a mode they are merged as the definition says."""
         return self._grace.during(self._active_flows(agents, name, now, max_flows, min_value, mode, pattern))
 
     active_flows = at_once(active_flows_in_turns)
@@ -74,16 +75,17 @@ class Queries:
         now: float,
         max_flows: int,
         min_value: float,
-        mode: Mode,
+        mode: Mode | None,
         pattern: Pattern | None,
     ) -> Turns[list[ActiveFlow]]:
         cache = self._caches[name]
+        mode = mode or cache.program.definition.mode
         wanted = yield from self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
         most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
         found = yield from flowquery.largest(self._pipeline, cache, wanted, most, min_value, now)
         merged = yield from flowquery.merge(found, cache.program, mode)
         answer: list[ActiveFlow] = []
-        for number, (value, (key_id, carried), count, source) in enumerate(merged):
+        for number, (value, (key_id, carried), count, source, values) in enumerate(merged):
             if len(answer) >= max_flows:
                 break
             if number % flowquery.RAW_TURN == 0:
@@ -91,7 +93,7 @@ class Queries:
             key = cache.program.text(key_id, carried)
             data_source = self._directory.sources[source]
             if key is not None and data_source is not GONE and (pattern is None or pattern.is_in(key)):
-                answer.append(ActiveFlow(key, value, *data_source, count))
+                answer.append(ActiveFlow(key, value, *data_source, count, values))
         return answer
 
     def flow_locations_in_turns(
@@ -108,7 +110,7 @@ class Queries:
         found = yield from flowquery.largest(self._pipeline, cache, wanted, flowquery.MANY, 0.0, now)
         locations = []
         for some in pieces(found, flowquery.RAW_TURN):
-            for source, key_id, carried, rate in some:
+            for source, key_id, carried, rate, _ in some:
                 data_source = self._directory.sources[source]
                 if data_source is not GONE and cache.program.text(key_id, carried) == key:
                     locations.append(FlowLocation(*data_source, rate))

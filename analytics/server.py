@@ -34,10 +34,13 @@ from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
 from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
+from analytics.geo import GeoDatabase, VendorFile
 from analytics.inputs import capture
 from analytics.inputs.collector import Collector
 from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
+from analytics.lookups import Sources
 from analytics.memory import LEAST
+from analytics.resolver import Resolver
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -127,7 +130,10 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
     allow_files(MAX_FILES)
     with contextlib.ExitStack() as closing:
         memory = settings.memory or max(LEAST, machine.memory() // machine.DEFAULT_PART)
-        engine = Engine(EngineSettings(memory=memory, max_events=settings.events), wall_time)
+        resolver = Resolver() if settings.dns else None
+        engine = Engine(
+            EngineSettings(memory=memory, max_events=settings.events), wall_time, looked_up(settings, resolver)
+        )
         closing.callback(engine.close)
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
@@ -147,6 +153,9 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             privileges.drop(settings.user)
             tasks.append(played(settings.replay, file, engine))
             ready += f"replay {settings.replay}"
+        if resolver is not None:
+            resolver.start()
+            closing.callback(resolver.stop)
         connections = Connections(engine.faults)
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
@@ -168,6 +177,16 @@ def begin(ready: str) -> None:
     going through it once a second delayed every answer."""
     gc.freeze()
     say(ready)
+
+
+def looked_up(settings: Settings, resolver: Resolver | None) -> Sources:
+    """What key functions look up, opened."""
+    return Sources(
+        countries=GeoDatabase(settings.geo_country) if settings.geo_country else None,
+        systems=GeoDatabase(settings.geo_asn) if settings.geo_asn else None,
+        vendors=VendorFile(settings.oui) if settings.oui else None,
+        names=resolver,
+    )
 
 
 def receiving(settings: Settings) -> CollectorSettings:

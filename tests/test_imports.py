@@ -37,13 +37,13 @@ def modules(folder: str, names: str) -> tuple[str, ...]:
 WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "subprocess", "open", "ryu", "mininet",
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
-ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "inputs",
-                   "lookups", "machine", "memory", "metrics", "privileges", "queries", "server", "topology", "turns",
-                   "__main__")  # fmt: skip
+ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "geo",
+                   "inputs", "lookups", "machine", "memory", "metrics", "privileges", "queries", "resolver", "server",
+                   "topology", "turns", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest"))
 ANALYTICS_SHELL = (
-    *modules("analytics", "decode engine machine privileges server"),
+    *modules("analytics", "decode engine machine privileges resolver server"),
     *modules("analytics/api", "connections longpoll middleware rest vitals"),
     *modules("analytics/inputs", "collector"),
     *modules("analytics/bench", "client contestants decode ingest load"),

@@ -33,7 +33,10 @@ class FlowAnswer(Struct):
     activeTimeout: float
     dropped: bool
     value: str
+    values: str | UnsetType = UNSET
     filter: str | UnsetType = UNSET
+    aggMode: str | UnsetType = UNSET
+    notes: tuple[str, ...] | UnsetType = UNSET
 
 
 def flow(definition: FlowDefinition) -> FlowAnswer:
@@ -47,7 +50,10 @@ def flow(definition: FlowDefinition) -> FlowAnswer:
         activeTimeout=definition.active_timeout,
         dropped=definition.dropped,
         value=definition.value,
+        values=definition.values or UNSET,
         filter=UNSET if definition.filter is None else definition.filter,
+        aggMode=UNSET if definition.aggregation is None else definition.aggregation.value,
+        notes=definition.notes or UNSET,
     )
 
 
@@ -57,10 +63,11 @@ class ActiveFlowAnswer(Struct):
     flowN: int
     key: str
     value: float
+    values: tuple[float | None, ...] | UnsetType = UNSET
 
 
 def active_flow(found: ActiveFlow) -> ActiveFlowAnswer:
-    return ActiveFlowAnswer(found.agent, found.source, found.sources, found.key, found.value)
+    return ActiveFlowAnswer(found.agent, found.source, found.sources, found.key, found.value, found.values or UNSET)
 
 
 class LocationAnswer(Struct):

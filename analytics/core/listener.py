@@ -13,8 +13,9 @@ from analytics.core.flows.flowcache import FlowCache
 Metric = tuple[str, str, int | float | str]
 """Of an rtmetric sample: (name, one of wire.sflow.RTMETRIC_TYPES, value)"""
 
-Crossing = tuple[FlowCache, int, int, int, bytes, float, float]
-"""(cache, index of its limit, data source, key id, carried bytes, value, time) of a limit that was crossed"""
+Crossing = tuple[FlowCache, int, int, int, bytes, float, float, tuple[float | None, ...]]
+"""(cache, index of its limit, data source, key id, carried bytes, value, time, other values of the definition) of a
+limit that was crossed"""
 
 
 class Listener(Protocol):

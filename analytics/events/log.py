@@ -13,7 +13,8 @@ MAX_EVENTS = 1000  # sFlow-RT's events.max
 class Event:
     """A threshold was exceeded: `value` beyond `limit`, at `time` (epoch seconds) on one data source of an agent.
 
-    `key` is the flow's, None for counters. `id` is 0 until the log numbers the event.
+    `key` is the flow's, None for counters; `values` are the other ones of its definition. `id` is 0 until the
+    log numbers the event.
     """
 
     threshold: str
@@ -24,6 +25,7 @@ class Event:
     source: str
     time: float
     key: str | None = None
+    values: tuple[float | None, ...] = ()
     id: int = 0
 
 

@@ -134,11 +134,18 @@ class Watches:
 
     def crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed in the core."""
-        for cache, index, source, key_id, carried, value, now in crossings:
+        for cache, index, source, key_id, carried, value, now, values in crossings:
             key = cache.program.text(key_id, carried)
             threshold = self._limits[cache, index].threshold
-            self._emit(_event(threshold, value, self._directory.sources[source], now, key))
+            self._emit(_event(threshold, value, self._directory.sources[source], now, key, values))
 
 
-def _event(threshold: Threshold, value: float, data_source: DataSource, now: float, key: str | None = None) -> Event:
-    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key)
+def _event(
+    threshold: Threshold,
+    value: float,
+    data_source: DataSource,
+    now: float,
+    key: str | None = None,
+    values: tuple[float | None, ...] = (),
+) -> Event:
+    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key, values)

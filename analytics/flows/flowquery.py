@@ -8,32 +8,36 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.flows.ranking import Ranking
 from analytics.core.pipeline import Pipeline
-from analytics.flows.definitions import Program
+from analytics.flows.definitions import Mode, Program
 from analytics.turns import Turns, pieces
 
 MANY = 10_000  # flows per data source that are read when a query selects by key
 MOST_RAW = 100_000  # of one answer, over all data sources: 20 MB
 RAW_TURN = 2000  # of these in one turn: about 1 ms
 
-RawFlow = tuple[int, int, bytes, float]  # source index, key id, carried bytes, rate
-MergedFlow = tuple[float, tuple[int, bytes], int, int]  # value, raw key, data sources, the one with the largest rate
+Figures = tuple[tuple[float, float] | None, ...]  # (value, weight) of each; None: not seen lately
+RawFlow = tuple[int, int, bytes, float, Figures]  # source index, key id, carried bytes, value, all values
+Values = tuple[float | None, ...]  # of a definition with `values`; None: not seen lately
+MergedFlow = tuple[float, tuple[int, bytes], int, int, Values]
+"""Value, raw key, data sources, the one with the largest value, the definition's other values"""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveFlow:
-    """One key over `sources` data sources; agent and source are those of the largest observation. Rates per second."""
+    """One key over `sources` data sources; agent and source are those of the largest observation. Rates per second;
+    `values` are those of the definition, in its order."""
 
     key: str
     value: float
     agent: str
     source: str
     sources: int
+    values: Values = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,6 @@ class TopFlow:
 
     key: str
     value: float
-
-
-class Mode(Enum):
-    """How the values of one key on several data sources become one (sFlow-RT's aggMode)."""
-
-    MAX = "max"  # the largest
-    SUM = "sum"
-    AVG = "avg"  # the mean
-    EDGE = "edge"  # the sum over edge ports: each flow enters the fabric once
-    CORE = "core"  # the largest over ports that end a link
 
 
 def largest(
@@ -88,9 +82,11 @@ def largest(
 
 def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[MergedFlow]]:
     """One flow per key, largest first."""
+    if program.statistics:
+        return (yield from _merge_statistics(found, program, mode))
     merged: dict[tuple[int, bytes], list[Any]] = {}
     for some in pieces(found, RAW_TURN):
-        for source, key_id, carried, rate in some:
+        for source, key_id, carried, rate, _ in some:
             entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
             entry[0] += rate
             entry[1] += 1
@@ -101,9 +97,54 @@ def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[Merg
     for part in pieces(list(merged.items()), RAW_TURN):
         for raw, (total, count, highest, source) in part:
             value = total if mode in (Mode.SUM, Mode.EDGE) else total / count if mode is Mode.AVG else highest
-            flows.append((value, raw, count, source))
+            flows.append((value, raw, count, source, ()))
         yield
     return (yield from descending(flows))
+
+
+def _merge_statistics(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[MergedFlow]]:
+    """The same for a definition with statistics: in modes that take the largest all values are those of one data
+    source, in others each is merged by what it is."""
+    statistics = [statistic for statistic, _ in program.statistics]
+    best = min if statistics[0] == "min" else max
+    merged: dict[tuple[int, bytes], list[RawFlow]] = {}
+    for some in pieces(found, RAW_TURN):
+        for flow in some:
+            merged.setdefault((flow[1], flow[2]), []).append(flow)
+        yield
+    flows: list[MergedFlow] = []
+    for part in pieces(list(merged.items()), RAW_TURN // 4):
+        for raw, observed in part:
+            chosen = best(observed, key=_value)
+            if mode in (Mode.MAX, Mode.CORE):
+                values = tuple(None if figure is None else figure[0] for figure in chosen[4])
+            else:
+                columns = zip(*(flow[4] for flow in observed), strict=True)
+                values = tuple(
+                    _together(statistic, [figure for figure in column if figure is not None], mode)
+                    for statistic, column in zip(statistics, columns, strict=True)
+                )
+            first = chosen[3] if values[0] is None or mode in (Mode.MAX, Mode.CORE) else values[0]
+            flows.append((first, raw, len(observed), chosen[0], values[1:]))
+        yield
+    return (yield from descending(flows))
+
+
+def _value(flow: RawFlow) -> float:
+    return flow[3]
+
+
+def _together(statistic: str, figures: list[tuple[float, float]], mode: Mode) -> float | None:
+    """One value of those of several data sources, each with its weight."""
+    if not figures:
+        return None
+    if statistic in ("min", "max"):
+        return (min if statistic == "min" else max)(value for value, _ in figures)
+    weights = sum(weight for _, weight in figures)
+    if statistic == "avg":
+        return sum(value * weight for value, weight in figures) / weights if weights else None
+    total = sum(value for value, _ in figures)
+    return total / len(figures) if mode is Mode.AVG else total
 
 
 def descending(flows: list[MergedFlow]) -> Turns[list[MergedFlow]]:
@@ -127,7 +168,7 @@ def _descending(flow: MergedFlow) -> float:
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
     """Data source -> its flows, largest first."""
     by_source: dict[int, list[TopFlow]] = {}
-    for source, key_id, carried, rate in sorted(found, key=lambda flow: -flow[3]):
+    for source, key_id, carried, rate, _ in sorted(found, key=lambda flow: -flow[3]):
         key = program.text(key_id, carried)
         if key is not None:
             by_source.setdefault(source, []).append(TopFlow(key, rate))

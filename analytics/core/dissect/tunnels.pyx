@@ -7,6 +7,7 @@ RFC 5415, L2TP RFC 2661 and 3931, ERSPAN draft-foschiano-erspan, EtherIP RFC 337
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from analytics.core.dissect.messages cimport walk_message
 from analytics.core.dissect.packet cimport *
@@ -63,7 +64,12 @@ cdef Protocol generic(Walk* walk) noexcept nogil:
 
 cdef Protocol point_to_point(Walk* walk, uint32_t flags) noexcept nogil:
     """Version 1, PPTP: length and call, then sequence and acknowledgement if there are any, then PPP."""
-    claim(walk.fields, GREKEY, walk.at, walk.end)
+    cdef int depth = depth_of(walk.fields, GREKEY)
+    cdef uint8_t* call = &walk.fields.calls[4 * depth]
+    if remaining(walk) >= 4 and depth < DEPTH:      # the call alone is the key: each packet has its own length
+        memcpy(call, b"\0\0", 2)
+        memcpy(call + 2, walk.at + 2, 2)
+        claim(walk.fields, GREKEY, call, call + 4)
     if not step(walk, 4):
         return END
     if flags & 0x1000:

@@ -11,16 +11,17 @@ for `settle`, which has the GIL. What a microflow is: microflows.pxd.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, prepare
 from analytics.core.flows.flowcache cimport MOST_FLOWS, Crossing, FlowCache, KeyId, Value, add_up
-from analytics.core.flows.flowkeys cimport KEY_WORDS, gather_carried, gather_computed, gather_value
+from analytics.core.flows.flowkeys cimport KEY_WORDS, gather_carried, gather_computed, gather_derived, gather_value
 from analytics.core.flows.microflows cimport (
     Microflow, entries_of, fetch_pair, find_amounts, free_place, is_worth_it, lookup, make_key, microflows_close,
     microflows_open,
 )
-from analytics.core.ledger cimport Ledger
+from analytics.core.flows.statistics cimport Observation, observation_of
+from analytics.core.ledger cimport NO_INDEX, Ledger
 from analytics.core.seenonce cimport was_seen_once
 from analytics.core.table cimport digest, digest_of, fetch, fetch_cell, find
 from analytics.core.staticassert cimport static_assert
@@ -34,6 +35,13 @@ cdef enum:
 static_assert(UNDER_WAY & (UNDER_WAY - 1) == 0)     # running numbers wrap
 static_assert(STAGES & (STAGES - 1) == 0)
 static_assert(LAG < STAGES)
+
+
+cdef uint32_t feed_of(FlowCache cache):
+    """The feed that a definition is given."""
+    if cache.program.dropped:
+        return DISCARDS_OBSERVED if cache.plan.value_count else DISCARDED
+    return OBSERVED if cache.plan.value_count else SAMPLED
 
 
 cdef inline void fetch_staged(Staged* item) noexcept nogil:
@@ -82,16 +90,16 @@ cdef class Classifier:
         self.assign_slots()
 
     cdef void assign_slots(self):
-        cdef uint32_t slot, dropped
+        cdef uint32_t slot, feed
         self.slot_count = len(self.caches)
-        self.fed_count[0] = self.fed_count[1] = 0
+        memset(self.fed_count, 0, sizeof(self.fed_count))
         for slot in range(self.slot_count):
             self.slots[slot] = <void*>self.caches[slot]
             (<FlowCache>self.slots[slot]).slot = slot
-            dropped = self.caches[slot].program.dropped
-            self.fed[dropped][self.fed_count[dropped]] = self.slots[slot]
-            self.fed_count[dropped] += 1
-        microflows_open(&self.microflows, [cache for cache in self.caches if not cache.program.dropped])
+            feed = feed_of(self.caches[slot])
+            self.fed[feed][self.fed_count[feed]] = self.slots[slot]
+            self.fed_count[feed] += 1
+        microflows_open(&self.microflows, [cache for cache in self.caches if feed_of(cache) == SAMPLED])
 
     cdef bint is_half_full(self) noexcept nogil:
         """It is time to `settle`."""
@@ -116,17 +124,19 @@ cdef class Classifier:
         """Take the discard just written: discards are rare, and have no microflows."""
         cdef uint32_t slot
         self.apply_pending(now)
-        for slot in range(self.fed_count[1]):
-            self.stage(<FlowCache>self.fed[1][slot], it, now)
+        for slot in range(self.fed_count[DISCARDED]):
+            self.stage(<FlowCache>self.fed[DISCARDED][slot], it, now)
+        for slot in range(self.fed_count[DISCARDS_OBSERVED]):
+            self.observe(<FlowCache>self.fed[DISCARDS_OBSERVED][slot], it, now)
         self.sum_generations()
 
     cdef void sum_generations(self) noexcept nogil:
         """Called after whatever may move entries or forget key ids: older microflows are void then."""
         cdef uint32_t slot
         self.generation = 1 + self.reused
-        for slot in range(self.fed_count[0]):
-            self.generation += (<FlowCache>self.fed[0][slot]).flows.generation
-            self.generation += (<FlowCache>self.fed[0][slot]).key_ids.generation
+        for slot in range(self.fed_count[SAMPLED]):
+            self.generation += (<FlowCache>self.fed[SAMPLED][slot]).flows.generation
+            self.generation += (<FlowCache>self.fed[SAMPLED][slot]).key_ids.generation
 
     cdef void prefetch_microflow(self, UnderWay* it) noexcept nogil:
         """Make a sample's microflow key, and ask the memory for its microflow."""
@@ -144,20 +154,22 @@ cdef class Classifier:
         cdef Microflow* microflow
         cdef uint32_t slot
         self.sample_tail += 1
+        for slot in range(self.fed_count[OBSERVED]):
+            self.observe(<FlowCache>self.fed[OBSERVED][slot], it, now)
         if it.key_words:
             microflow = lookup(&self.microflows, it.hash, self.generation, it.key, it.key_words)
             if microflow != NULL:
                 self.microflows.found += 1
                 self.by_microflow += 1
-                for slot in range(self.fed_count[0]):
+                for slot in range(self.fed_count[SAMPLED]):
                     fetch(entries_of(&self.microflows, microflow)[slot], 1)
                 self.apply_pending(now)
                 self.pending.microflow, self.pending.source = microflow, it.source
                 memcpy(self.pending.amounts, it.amounts, self.microflows.amount_count * sizeof(double))
                 return
         self.apply_pending(now)
-        for slot in range(self.fed_count[0]):
-            fates[slot] = self.stage(<FlowCache>self.fed[0][slot], it, now)
+        for slot in range(self.fed_count[SAMPLED]):
+            fates[slot] = self.stage(<FlowCache>self.fed[SAMPLED][slot], it, now)
         if it.key_words and was_seen_once(&self.microflows.seen_once, it.hash):
             self.insert_microflow(it, fates, now)
         self.sum_generations()
@@ -169,9 +181,9 @@ cdef class Classifier:
         if self.pending.microflow == NULL:
             return
         entries = entries_of(&self.microflows, self.pending.microflow)
-        for slot in range(self.fed_count[0]):
+        for slot in range(self.fed_count[SAMPLED]):
             if entries[slot] != NULL:
-                add_up(<FlowCache>self.fed[0][slot], entries[slot], self.pending.source,
+                add_up(<FlowCache>self.fed[SAMPLED][slot], entries[slot], self.pending.source,
                        self.pending.amounts[self.microflows.amount_of[slot]], now, &self.crossings)
         self.pending.microflow = NULL
 
@@ -181,7 +193,7 @@ cdef class Classifier:
         cdef Value** entries
         cdef Staged* item
         cdef uint32_t slot, staged = 0
-        for slot in range(self.fed_count[0]):
+        for slot in range(self.fed_count[SAMPLED]):
             if fates[slot] == UNSURE:
                 return
             staged += fates[slot] == STAGED
@@ -193,7 +205,7 @@ cdef class Classifier:
         self.sum_generations()
         microflow.generation = 0
         entries = entries_of(&self.microflows, microflow)
-        for slot in range(self.fed_count[0]):
+        for slot in range(self.fed_count[SAMPLED]):
             entries[slot] = NULL
             if fates[slot] == STAGED:
                 item = &self.staged[(self.staged_head - staged) % STAGES]
@@ -240,6 +252,43 @@ cdef class Classifier:
             (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now, &self.crossings)
         return STAGED
 
+    cdef void observe(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil:
+        """The same for a definition with statistics, or of agents, without stages: its entries are larger and fewer."""
+        cdef uint64_t[KEY_WORDS] computed
+        cdef uint64_t[1 + KEY_WORDS] key
+        cdef Observation seen
+        cdef KeyId* found
+        cdef Deferred* deferred
+        cdef uint32_t source = it.source
+        cdef bint announced = it.announced
+        if not gather_carried(&it.fields, &cache.plan, key + 1):
+            return
+        if not observation_of(&it.fields, &cache.plan, it.rate, self.seed, &seen):
+            return
+        if cache.plan.of_agent:
+            source = self.ledger.whole_agent(it.agent, now)
+            if source == NO_INDEX:
+                cache.refused += 1
+                return
+            announced = self.ledger.sources[source].announced
+        key[0] = source
+        if cache.plan.computed_words:
+            gather_computed(&it.fields, &cache.plan, it.serial, computed)
+            if cache.plan.derived:
+                gather_derived(&it.fields, &cache.plan, computed)
+            found = cache.computed_key(computed, digest(&cache.key_ids, computed))
+            announced = announced and found != NULL
+            if found != NULL:
+                if found.number == 0:
+                    return
+                key[0] |= <uint64_t>found.number << 32
+        if announced:
+            cache.observe(key, digest(&cache.flows, key), &seen, now, &self.crossings)
+            return
+        deferred = self.defer(cache, it.agent, source, 0, computed, key + 1)
+        if deferred != NULL:
+            deferred.seen = seen
+
     cdef void flush(self, double now) noexcept nogil:
         """Do all staged updates, oldest first."""
         cdef Staged* item
@@ -258,18 +307,19 @@ cdef class Classifier:
         self.apply_pending(now)
         self.flush(now)
 
-    cdef void defer(self, FlowCache cache, uint32_t agent, uint32_t source, double amount, const uint64_t* computed,
-                    const uint64_t* carried) noexcept nogil:
-        """Copy a sample for `settle`; overflow is counted."""
+    cdef Deferred* defer(self, FlowCache cache, uint32_t agent, uint32_t source, double amount,
+                         const uint64_t* computed, const uint64_t* carried) noexcept nogil:
+        """Copy a sample for `settle`; overflow is counted, and NULL."""
         cdef Deferred* item
         if self.deferred_count == MOST_DEFERRED:
             cache.refused += 1
-            return
+            return NULL
         item = &self.deferred[self.deferred_count]
         item.slot, item.source, item.agent, item.amount = cache.slot, source, agent, amount
         memcpy(item.computed, computed, 8 * cache.plan.computed_words)
         memcpy(item.carried, carried, 8 * cache.plan.carried_words)
         self.deferred_count += 1
+        return item
 
     # -- settling (lock and GIL held) --
 
@@ -318,7 +368,10 @@ cdef class Classifier:
                     continue
             key[0] = key_id << 32 | item.source
             memcpy(key + 1, item.carried, 8 * cache.plan.carried_words)
-            cache.update(key, digest(&cache.flows, key), item.amount, now, &self.crossings)
+            if cache.plan.value_count:
+                cache.observe(key, digest(&cache.flows, key), &item.seen, now, &self.crossings)
+            else:
+                cache.update(key, digest(&cache.flows, key), item.amount, now, &self.crossings)
             cache.let_go(<uint32_t>key_id)          # told as unused if neither the entry nor the computed key was kept
         return 0
 
@@ -349,7 +402,8 @@ cdef class Classifier:
             item = &self.crossings.items[i]
             cache = <FlowCache>self.slots[item.slot]
             carried = (<const char*>item.key)[:8 * cache.plan.carried_words]
-            crossings.append((cache, item.limit, item.source, item.key_id, carried, item.value, item.now))
+            others = tuple([item.values[i] if item.others >> i & 1 else None for i in range(1, cache.plan.value_count)])
+            crossings.append((cache, item.limit, item.source, item.key_id, carried, item.value, item.now, others))
         listener.on_limits_crossed(crossings)
         return 0
 

@@ -4,7 +4,8 @@ cimport cython
 from libc.math cimport exp
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from analytics.core.flows.flowkeys cimport KEY_WORDS, KeyPlan
+from analytics.core.flows.flowkeys cimport KEY_WORDS, MOST_VALUES, KeyPlan
+from analytics.core.flows.statistics cimport Observation, State
 from analytics.core.seenonce cimport SeenOnce
 from analytics.core.table cimport HashTable
 from analytics.core.ledger cimport Ledger
@@ -19,7 +20,7 @@ cdef struct Limit:
     uint8_t* accepts                                # per data source, NULL: all
     HashTable clears                                # flow, or data source -> double, see flowcache.pyx
 
-cdef struct Value:                                  # the payload of an entry
+cdef struct Value:                                  # the payload of an entry, before its State if it has one
     double rate, last
 
 cdef struct KeyId:                                  # the payload of a computed key
@@ -30,6 +31,8 @@ cdef struct KeyId:                                  # the payload of a computed 
 cdef struct Crossing:
     uint32_t slot, limit, source, key_id
     double value, now
+    uint32_t others                                 # bit per value: it is known
+    double values[MOST_VALUES]                      # of the definition, from the second on
     uint64_t key[KEY_WORDS]                         # carried bytes
 
 cdef struct Crossings:
@@ -52,6 +55,7 @@ cdef class FlowCache:
     cdef Limit limits[MOST_LIMITS]
     cdef uint32_t limit_count, slot, source_capacity, agent_capacity
     cdef double t, gain                             # gain = 1/t
+    cdef double fading                              # the same, 0 if values stay as they are when no sample comes
     cdef double lowest                              # of the limits, infinite if there is none
     cdef double* seen                               # per data source: time of the last sample that counted
     cdef uint32_t* held                             # per agent: entries
@@ -61,6 +65,9 @@ cdef class FlowCache:
 
     cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now,
                      Crossings* crossings) noexcept nogil
+    cdef Value* place(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
+    cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now,
+                      Crossings* crossings) noexcept nogil
     cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now,
                     Crossings* crossings) noexcept nogil
     cdef bint came_before(self, uint64_t hash) noexcept nogil
@@ -71,6 +78,7 @@ cdef class FlowCache:
     cdef KeyId* computed_key(self, const uint64_t* computed, uint64_t hash) noexcept nogil
     cdef void remember(self, const uint64_t* computed, uint64_t hash, uint32_t key_id) noexcept nogil
     cdef void watch(self, const uint64_t* key, const Value* value, double now, Crossings* crossings) noexcept nogil
+    cdef void note_others(self, const State* state, Crossing* crossing) noexcept nogil
     cdef void note_lowest(self) noexcept
     cdef bint reserve(self, uint32_t source) noexcept nogil
     cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double now,

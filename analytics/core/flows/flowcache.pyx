@@ -3,6 +3,8 @@
 The value of an entry is a rate: it decays by exp(-dt/t), and a sample of x bytes at 1-in-N adds x*N/t, so a steady
 flow settles at its true rate and a flow that starts reaches 63 % of it after t (sflow-rt-api.md 2.2). An entry is
 only touched by its own samples; reading decays to the asked time, and `expire` drops what has been idle for long.
+Definitions with other values than one rate have a State behind each Value (statistics.pyx), of which the first is the
+value; one that is no rate stays as it is until the next sample, or until the entry is dropped.
 
 Limits are checked in the same update, with one number per limit and entry that was above it, or per limit and data
 source when not by flow: `clear`, the time at which the value falls below the limit if no further sample comes:
@@ -22,7 +24,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from analytics.core.flows.flowkeys cimport compile_plan
+from analytics.core.flows.flowkeys cimport RATE, compile_plan
+from analytics.core.flows.statistics cimport Observation, State, figure, take_in
 from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
     Segment, cell_of, digest, find, insert, payload_of, position_after, remove, replace, segment_at, shrink,
@@ -31,7 +34,7 @@ from analytics.core.table cimport (
 from analytics.core.ledger cimport LIVE, Ledger
 
 cdef double IDLE_CONSTANTS = 12.0                   # an entry idle for 12 t holds less than 1e-5 of its value
-cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, entries go after 3 t
+cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, or if they never fade, they go after 3 t
 cdef double SHORTEST_IDLE_S = 2.0
 cdef enum:
     NEAR_BY = 16                                    # entries that one of is displaced
@@ -45,15 +48,18 @@ cdef class FlowCache:
     quarter of that beside them. Callers hold the pipeline's lock."""
 
     def __cinit__(self, program, uint64_t max_entries, uint64_t max_bytes, Ledger ledger not None, uint64_t seed):
+        cdef uint32_t payload
         self.program = program
         self.ledger = ledger
         self.t = program.t
         self.gain = 1.0 / self.t
         self.lowest = INFINITY
         compile_plan(&self.plan, program)
+        self.fading = self.gain if self.plan.value_count == 0 or self.plan.values[0].statistic == RATE else 0.0
+        payload = sizeof(Value) + (8 * self.plan.state_words if self.plan.value_count else 0)
         if not (table_open(&self.key_ids, self.plan.computed_words, sizeof(KeyId), ~<uint64_t>0, max_bytes // 4, seed)
                 and table_open(&self.uses, 1, 8, ~<uint64_t>0, ~<uint64_t>0, seed)
-                and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value), max_entries, max_bytes, seed)):
+                and table_open(&self.flows, 1 + self.plan.carried_words, payload, max_entries, max_bytes, seed)):
             raise MemoryError
 
     def __dealloc__(self):
@@ -116,20 +122,46 @@ cdef class FlowCache:
     cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now,
                     Crossings* crossings) noexcept nogil:
         """The same for an entry, or a data source, that is not there yet; 0 when it is refused."""
+        if self.place(key, hash, amount, now) == NULL:
+            return 0
+        return self.update(key, hash, amount, now, crossings)
+
+    cdef Value* place(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
+        """The entry of a key, made if it is not there yet and has or can be given room; NULL when it is refused."""
         cdef uint8_t* payload
         if not self.reserve(<uint32_t>key[0]):
+            return NULL
+        payload = find(&self.flows, key, hash)
+        if payload != NULL:
+            return <Value*>payload
+        payload = insert(&self.flows, key, hash)
+        if payload == NULL and self.came_before(hash):
+            payload = self.displace(key, hash, amount, now)
+        if payload == NULL:
+            self.refused += 1
+            return NULL
+        (<Value*>payload).last = now
+        self.held[self.ledger.sources[<uint32_t>key[0]].agent] += 1
+        self.hold(<uint32_t>(key[0] >> 32))
+        return <Value*>payload
+
+    cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now,
+                      Crossings* crossings) noexcept nogil:
+        """What `update` does, in a definition with statistics."""
+        cdef double worth = seen.numbers[0] * (seen.weight if self.fading else self.t), faded = 1.0, weight
+        cdef Value* value = self.place(key, hash, worth, now)
+        cdef State* state = <State*>(value + 1)
+        if value == NULL:
             return 0
-        if find(&self.flows, key, hash) == NULL:
-            payload = insert(&self.flows, key, hash)
-            if payload == NULL and self.came_before(hash):
-                payload = self.displace(key, hash, amount, now)
-            if payload == NULL:
-                self.refused += 1
-                return 0
-            (<Value*>payload).last = now
-            self.held[self.ledger.sources[<uint32_t>key[0]].agent] += 1
-            self.hold(<uint32_t>(key[0] >> 32))
-        return self.update(key, hash, amount, now, crossings)
+        if now > value.last:
+            faded = exp((value.last - now) * self.gain)
+            value.last = now
+        take_in(&self.plan, state, seen, faded, self.gain, now, self.t)
+        figure(&self.plan, state, 0, &value.rate, &weight)
+        self.seen[<uint32_t>key[0]] = now
+        if value.rate > self.lowest:
+            self.watch(key, value, now, crossings)
+        return 1
 
     cdef bint came_before(self, uint64_t hash) noexcept nogil:
         """Whether a key that there is no room for came lately; notes it. The filter is made when it is needed."""
@@ -152,7 +184,7 @@ cdef class FlowCache:
                 continue
             value = <Value*>payload_of(&self.flows, cell)
             held = self.held[self.ledger.sources[<uint32_t>cell[1]].agent]
-            rate = value.rate * exp(min(value.last - now, 0.0) * self.gain)
+            rate = value.rate * exp(min(value.last - now, 0.0) * self.fading)
             if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
                 lowest, weakest = rate, slot
         if lowest == INFINITY:
@@ -304,13 +336,26 @@ cdef class FlowCache:
                 crossing = &crossings.items[crossings.count]
                 crossing.slot, crossing.limit, crossing.source = self.slot, index, source
                 crossing.key_id, crossing.value, crossing.now = <uint32_t>(key[0] >> 32), value.rate, now
+                self.note_others(<const State*>(value + 1), crossing)
                 memcpy(crossing.key, key + 1, 8 * self.plan.carried_words)
                 crossings.count += 1
             else:
                 crossings.lost += 1
-        falls = INFINITY if limit.value <= 0 else value.last + self.t * log(value.rate / limit.value)
+        if self.fading == 0:
+            falls = now
+        else:
+            falls = INFINITY if limit.value <= 0 else value.last + self.t * log(value.rate / limit.value)
         if falls > clear[0]:
             clear[0] = falls
+
+    cdef void note_others(self, const State* state, Crossing* crossing) noexcept nogil:
+        """The values of a flow beside the one that crossed a limit."""
+        cdef double weight
+        cdef uint32_t i
+        crossing.others = 0
+        for i in range(1, self.plan.value_count):
+            if figure(&self.plan, state, i, &crossing.values[i], &weight):
+                crossing.others |= <uint32_t>1 << i
 
     def add_limit(self, double value, double timeout, bint by_flow, bint filtered) -> int:
         """Watch a limit, which rates above it cross; answers its index.
@@ -379,7 +424,8 @@ cdef class FlowCache:
         cdef uint64_t after = position_after(segment, position), slot = 0
         cdef bint crowded = (self.flows.used * 8 >= self.flows.capacity * 7
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
-        cdef double idle = max((CROWDED_CONSTANTS if crowded else IDLE_CONSTANTS) * self.t, SHORTEST_IDLE_S)
+        cdef double constants = CROWDED_CONSTANTS if crowded or self.fading == 0 else IDLE_CONSTANTS
+        cdef double idle = max(constants * self.t, SHORTEST_IDLE_S)
         cdef uint64_t* cell
         with nogil:
             while slot <= segment.mask:
