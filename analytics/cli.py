@@ -35,7 +35,14 @@ def analytics(
     memory: Annotated[
         int | None, typer.Option(help="Bytes that the process may take.", show_default="a quarter of the machine's")
     ] = None,
-    replay: Annotated[str | None, typer.Option(help="Play this capture (pcap) instead of listening.")] = None,
+    replay: Annotated[
+        str | None, typer.Option(help="Play this capture instead of listening; its sFlow goes to --sflow-port.")
+    ] = None,
+    speed: Annotated[
+        str | None,
+        typer.Option(help="Play it so many times as fast, or `max`.", show_default=str(Settings.replay_speed)),
+    ] = None,
+    loop: Annotated[bool | None, typer.Option("--loop", help="Play it again and again.", show_default="once")] = None,
     token: Annotated[
         str | None,
         typer.Option(envvar="HOWDAH_ANALYTICS_TOKEN", help="What writing needs. All users see a command line."),
@@ -64,6 +71,8 @@ def analytics(
             sflow_sources=tuple(sflow_source) if sflow_source else None,
             memory=memory,
             replay=replay,
+            replay_speed=speed_of(speed),
+            replay_loop=loop,
             token=token,
             user=user,
         )
@@ -71,6 +80,19 @@ def analytics(
     except (ValueError, OSError) as fault:
         complain(f"howdah analytics: {in_one_line(fault)}")
         raise typer.Exit(1) from None
+
+
+def speed_of(text: str | None) -> float | None:
+    """`--speed` as the configuration has it; ValueError if it is no speed."""
+    if text is None or text == "max":
+        return None if text is None else 0.0
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0.0:
+        raise ValueError(f"--speed {text!r} is neither a number above 0 nor max")
+    return number
 
 
 def in_one_line(fault: Exception) -> str:

@@ -58,12 +58,18 @@ class Settings:
     dns: bool = False
     """Whether names of addresses are asked of the system's resolver: `dns`."""
     replay: str | None = None
-    """A capture (pcap) to play instead of listening for sFlow."""
+    """A capture (pcap, pcapng) to play instead of listening for sFlow; its sFlow goes to sflow_port (0: any)."""
+    replay_speed: Annotated[float, Range(0, 1000)] = 1.0
+    """Seconds of the capture in one of ours; 0: as fast as can be. Rates stay those of the capture."""
+    replay_loop: bool = False
+    """Play it again and again."""
     user: str | None = None
     """Whom root becomes once all is open: without it howdah, or nobody where that user does not exist. root stays."""
 
     def __post_init__(self) -> None:
         check(self)
+        if self.replay is None and (self.replay_speed != 1.0 or self.replay_loop):
+            raise ValueError("replay_speed and replay_loop need replay, the capture to play")
         for source in self.sflow_sources:
             try:
                 prefix(source)

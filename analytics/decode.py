@@ -28,7 +28,7 @@ from documents.printable import complain, printable
 PIECE = 1 << 18  # bytes written at once
 LONG_FILE = 16 << 20  # bytes from which a progress bar is shown
 LARGEST_DATAGRAM = 65536
-REPORT_EVERY_S = 1.0  # between lines about datagrams that are not sFlow v5
+REPORT_EVERY_S = 1.0  # between lines about datagrams that are not sFlow
 
 Arrivals = Iterable[tuple[float, str, bytes] | None]
 """(time, source address, datagram), or None where a live source has nothing more for now."""
@@ -40,7 +40,9 @@ def decode(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per datagram, as sflowtool -J.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One line per sample, as sflowtool -l.")] = False,
     pcap: Annotated[str | None, typer.Option(help="Write the sampled packets to this capture file (pcapng).")] = None,
-    port: Annotated[int, typer.Option(help="UDP port of sFlow.", min=0, max=65535)] = SFLOW_PORT,
+    port: Annotated[str, typer.Option(help="UDP port of sFlow; of a capture also `any`: whatever is sFlow.")] = str(
+        SFLOW_PORT
+    ),
     host: Annotated[str, typer.Option(help="Address to listen on; :: for all.")] = "127.0.0.1",
     agent: Annotated[str | None, typer.Option(help="Only datagrams of this agent.")] = None,
     count: Annotated[int | None, typer.Option(help="End after so many datagrams.", min=1)] = None,
@@ -53,10 +55,11 @@ def decode(
         packed = None if agent is None else ip_address(agent).packed
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--agent") from None
+    number = _port(port, live=file is None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     with ExitStack() as stack:
         try:
-            arrivals = _live(host, port) if file is None else _recorded(file, port, stack)
+            arrivals = _live(host, number or 0) if file is None else _recorded(file, number, stack)
             out = _output(pcap, stack)
             run(arrivals, out, form, agent=packed, count=count, recorded=file is not None)
         except KeyboardInterrupt:
@@ -83,7 +86,7 @@ def run(
 ) -> None:
     """Print datagrams to `out` until the source ends or `count` were printed; what was printed is always written.
 
-    `form` is one of "text", "json", "csv", "pcap"; `agent` a packed address. Datagrams that are not sFlow v5 are
+    `form` is one of "text", "json", "csv", "pcap"; `agent` a packed address. Datagrams that are not sFlow are
     reported on stderr, at most one line a second.
     """
     from analytics.core.printing.printer import Printer  # noqa: PLC0415 - the native core only when it is wanted
@@ -121,7 +124,7 @@ def local_time(second: int) -> str:
 
 
 class Refused:
-    """Reports datagrams that are not sFlow v5: at most one line in REPORT_EVERY_S seconds, at the end how many."""
+    """Reports datagrams that are not sFlow: at most one line in REPORT_EVERY_S seconds, at the end how many."""
 
     def __init__(self) -> None:
         self.count, self._reported, self._next = 0, 0, 0.0
@@ -131,11 +134,11 @@ class Refused:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + REPORT_EVERY_S
             self._reported = self.count
-            complain(f"howdah decode: {source}: {length} bytes that are not sFlow version 5")
+            complain(f"howdah decode: {source}: {length} bytes that are not sFlow")
 
     def close(self) -> None:
         if self.count > self._reported:
-            complain(f"howdah decode: {self.count} datagrams in all were not sFlow version 5")
+            complain(f"howdah decode: {self.count} datagrams in all were not sFlow")
 
 
 def _output(pcap: str | None, stack: ExitStack) -> BinaryIO:
@@ -157,13 +160,23 @@ def _forget_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _recorded(file: str, port: int, stack: ExitStack) -> Arrivals:
+def _port(text: str, *, live: bool) -> int | None:
+    """The port as a number, None for any."""
+    if text == "any" and not live:
+        return None
+    if text.isascii() and text.isdigit() and int(text) <= 65535:
+        return int(text)
+    wanted = "a number up to 65535" if live else "a number up to 65535, nor any"
+    raise typer.BadParameter(f"{text!r} is not {wanted}", param_hint="--port")
+
+
+def _recorded(file: str, port: int | None, stack: ExitStack) -> Arrivals:
     """The datagrams of a capture, with a progress bar when it is long and a person may be waiting."""
     if file == "-":
-        return capture.datagrams("standard input", port, file=sys.stdin.buffer)
+        return capture.sflow("standard input", port, file=sys.stdin.buffer)
     size = Path(file).stat().st_size
     if size < LONG_FILE or not sys.stderr.isatty() or sys.stdout.isatty():
-        return capture.datagrams(file, port)
+        return capture.sflow(file, port)
     from rich.markup import escape  # noqa: PLC0415 - a sixth of a second that most runs need not wait
     from rich.progress import Progress  # noqa: PLC0415
 
@@ -171,7 +184,7 @@ def _recorded(file: str, port: int, stack: ExitStack) -> Arrivals:
 
     progress = stack.enter_context(Progress(console=PlainConsole(stderr=True), transient=True))
     task = progress.add_task(escape(printable(Path(file).name)), total=size)
-    return capture.datagrams(file, port, progress=lambda offset: progress.update(task, completed=offset))
+    return capture.sflow(file, port, progress=lambda offset: progress.update(task, completed=offset))
 
 
 def _live(host: str, port: int) -> Iterator[tuple[float, str, bytes] | None]:

@@ -40,16 +40,20 @@ from analytics.memory import EVENT_BYTES, STATE_BYTES, Budget
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
-from analytics.metrics.directory import AGENT_WIDE, Directory, NoTopology, Topology
+from analytics.metrics.directory import AGENT_WIDE, Directory
 from analytics.metrics.hosts import INDEX_S, Hosts
+from analytics.metrics.names import Wanted
 from analytics.metrics.numbers import EngineNumbers, MemoryNumbers, Receiving, elapsed_ms, engine_numbers
 from analytics.queries import Queries
-from analytics.topology import InvalidTopology
+from analytics.topology import InvalidTopology, Topology
 from analytics.turns import Grace, Turns, at_once, finished
 from documents.faults import Faults
 
 log = logging.getLogger(__name__)
 
+NAMES_S = 5.0  # between two look-ups of the topology's names,
+NAMES_EACH_S = 0.001  # or so much per data source: 2 % of the time
+NAMES_MOST_S = 600.0
 SWEEP_S = 15.0  # between two sweeps of what goes when it was not used for some of them
 AT_ONCE = 2000  # data sources passed through filters, or forgotten, in one turn of the lock
 
@@ -102,12 +106,14 @@ class Engine(Queries):
         )
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
-        self._topology: Topology = NoTopology()
+        self._topology = Topology()
         self._topology_bytes = 0
+        self._topology_names = Wanted()
+        self._names_due = 0.0
         most_bytes = budget.part("metrics") // 2
         self._counters = Counters(self._pipeline.counters, self._directory, self._speed, most_bytes)
         self._hosts = Hosts(self._counters)
-        self._lookups = Tables(self._hosts, sources or Sources())
+        self._lookups = Tables(self._hosts, sources or Sources(), self._topology)
         self._log = EventLog(settings.max_events)
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._cells = Cells(self._pipeline, self._directory, self._counters, self._caches)
@@ -144,6 +150,11 @@ class Engine(Queries):
             sender = bytes(10) + b"\xff\xff" + address.packed if isinstance(address, IPv4Address) else address.packed
         self._pipeline.feed(list(datagrams), now, sender)
 
+    def forget_sequences(self) -> None:
+        """All senders begin their numbers anew, and nobody restarted: a capture is played again."""
+        with self._pipeline:
+            self._pipeline.ledger.forget_sequences()
+
     def tick(self, now: float) -> None:
         """Forget idle flows, stale metrics and silent senders; call about once a second. Never holds the lock for
         long; one that is still at it lets others do nothing."""
@@ -171,6 +182,7 @@ class Engine(Queries):
             for sweep in (self._pipeline.ledger.sweep, *(cache.sweep for cache in caches)):
                 self._walk(sweep)
         self._reuse(senders, caches)
+        self._look_up_names(now)
         self._look_up_anew(now)
 
     def _look_up_anew(self, now: float) -> None:
@@ -385,20 +397,44 @@ class Engine(Queries):
     # -- topology --
 
     def set_topology_in_turns(self, topology: Topology, size: int = 0) -> Turns[None]:
-        """Use other names, links and speeds from now on. Flow values stay; keys are computed anew. `size`: about how
-        many bytes it takes; InvalidTopology if these are too many."""
+        """Use other names, links and speeds from now on. Flow values stay; keys are computed anew. What the topology
+        knows by name only is looked up now and every so often. `size`: about how many bytes it takes; InvalidTopology
+        if these are too many."""
         if size > self.budget.part("topology"):
             raise InvalidTopology(
                 f"topology takes {size} bytes of memory, more than its {self.budget.part('topology')}"
             )
+        wanted = topology.wanted()
+        if wanted:
+            topology = topology.named((yield from self.names_in_turns(wanted)))
         with self._pipeline:
-            self._topology, self._topology_bytes = topology, size
-            self._lookups.topology = topology
-            self._counters.forget_read()
-            self._table_changed(TOPOLOGY)
+            self._topology_names, self._topology_bytes = wanted, size
+            self._use(topology)
         yield from self._filter_all(self._watches.filtering)
 
     set_topology = at_once(set_topology_in_turns)
+
+    def topology(self) -> Topology:
+        """The one in use, with what was found by name."""
+        return self._topology
+
+    def _use(self, topology: Topology) -> None:
+        self._topology = self._lookups.topology = topology
+        self._counters.forget_read()
+        self._table_changed(TOPOLOGY)
+
+    def _look_up_names(self, now: float) -> None:
+        """Find again what the topology knows by name only; the more there is to read, the less often."""
+        before, wanted = self._topology, self._topology_names
+        if not wanted or (self._names_due - NAMES_MOST_S <= now < self._names_due):
+            return
+        self._names_due = now + min(NAMES_MOST_S, max(NAMES_S, len(self._directory.sources) * NAMES_EACH_S))
+        found = before.named(finished(self.names_in_turns(wanted)))
+        with self._pipeline:
+            if self._topology is not before or found == before:
+                return
+            self._use(found)
+        finished(self._filter_all(self._watches.filtering))
 
     # -- groups and maps --
 

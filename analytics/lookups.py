@@ -14,7 +14,7 @@ from typing import Protocol
 from analytics.flows.functions import COUNTRIES, NAMES, SYSTEMS, VENDORS
 from analytics.flows.groups import Group, Map
 from analytics.flows.keys import InvalidDefinition
-from analytics.metrics.directory import NoTopology, Topology
+from analytics.topology import Topology
 
 MISSING = {
     COUNTRIES: "geo_country names no database",
@@ -68,7 +68,7 @@ class Tables:
 
     hosts: Hosts
     sources: Sources = Sources()
-    topology: Topology = field(default_factory=NoTopology)
+    topology: Topology = field(default_factory=Topology)
     groups: dict[str, Group] = field(default_factory=dict)
     maps: dict[str, Map] = field(default_factory=dict)
 

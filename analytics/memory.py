@@ -20,7 +20,7 @@ NAMED_BYTES = 500  # of a metric of a named data source, with its part of what t
 READ_BYTES = 5000  # of the metrics of a data source, remembered
 STATE_BYTES = 300  # of a threshold over counters at a data source
 EVENT_BYTES = 1000
-TOPOLOGY_FACTOR = 12  # a parsed document takes so many times its length
+TOPOLOGY_FACTOR = 24  # a parsed document, indexed and found by name, takes at most so many times its length
 
 SHARES: Mapping[str, float] = {
     "flows": 0.40,  # entries and computed keys of all definitions

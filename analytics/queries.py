@@ -20,19 +20,23 @@ from analytics.flows.flowquery import ActiveFlow, FlowLocation
 from analytics.flows.patterns import Pattern
 from analytics.metrics.cells import TURN, Cells
 from analytics.metrics.counters import Counters
-from analytics.metrics.directory import AGENT_WIDE, GONE, DataSource, Directory, Topology
+from analytics.metrics.directory import AGENT_WIDE, GONE, DataSource, Directory, UnknownAgent
 from analytics.metrics.metrics import (
     Cell,
+    InvalidQuery,
     Statistic,
     matches,
     ordered,
+    parse_cell_name,
     parse_columns,
     parse_filters,
     parse_name,
     summarise,
     table_rows,
 )
+from analytics.metrics.names import SAID, Names, Wanted
 from analytics.metrics.numbers import AgentNumbers, agent_numbers
+from analytics.topology import Topology
 from analytics.turns import Grace, Turns, at_once, pieces
 
 AGENT_TURN = 100  # agents whose numbers are read in one turn
@@ -110,7 +114,7 @@ class Queries:
         found = yield from flowquery.largest(self._pipeline, cache, wanted, flowquery.MANY, 0.0, now)
         locations = []
         for some in pieces(found, flowquery.RAW_TURN):
-            for source, key_id, carried, rate, _ in some:
+            for source, key_id, carried, rate, _, _ in some:
                 data_source = self._directory.sources[source]
                 if data_source is not GONE and cache.program.text(key_id, carried) == key:
                     locations.append(FlowLocation(*data_source, rate))
@@ -128,6 +132,7 @@ class Queries:
 
     def _wanted(self, agents: Sequence[str], also: str | None = None) -> Turns[bytearray | None]:
         """A 1 per data source, by index, that a query means; None: all."""
+        agents = yield from self._agents(agents)
         if "ALL" in agents and also is None:
             return None
         with self._pipeline:
@@ -141,6 +146,38 @@ class Queries:
                             wanted[source] = self._is_meant(agents, also, *self._directory.sources[source])
             yield
         return wanted
+
+    def _agents(self, words: Sequence[str]) -> Turns[list[str]]:
+        """Addresses and groups of agents for what a query calls them; UnknownAgent for a name that none has."""
+        meant = {word: self._directory.meaning(word) for word in words}
+        hosts = [word for word, meaning in meant.items() if meaning is None]
+        if hosts:
+            with self._pipeline:
+                everyone = [(agent, AGENT_WIDE) for agent in self._directory.by_agent]
+            names = yield from self._named(Wanted(hosts=hosts), everyone)
+            meant |= names.hosts
+        for word, meaning in meant.items():
+            if meaning is None:
+                raise UnknownAgent(f"no agent '{word}': neither an address nor a known host_name, nor ALL, TOPOLOGY, "
+                                   "EDGE or CORE")  # fmt: skip
+        return [meaning for meaning in meant.values() if meaning is not None]
+
+    def names_in_turns(self, wanted: Wanted) -> Turns[Names]:
+        """What agents and ports have these names."""
+        with self._pipeline:
+            sources = list(self._directory.sources)
+        return (yield from self._named(wanted, sources))
+
+    def _named(self, wanted: Wanted, sources: Sequence[DataSource]) -> Turns[Names]:
+        names = Names()
+        for some in pieces(sources, TURN):
+            with self._pipeline:
+                for data_source in some:
+                    if data_source is not GONE:
+                        held = {name: self._counters.value(*data_source, name, 0.0) for name in SAID}
+                        names.note(wanted, data_source, {name: value[0] for name, value in held.items() if value})
+            yield
+        return names
 
     def _is_meant(self, agents: Sequence[str], also: str | None, agent: str, source: str) -> bool:
         wants, topology = self._directory.wants, self._topology
@@ -182,14 +219,17 @@ class Queries:
         sources = yield from self._chosen(agents, filters, now)
         of_agents = dict.fromkeys(agent for agent, _ in sources)
         cells: dict[tuple[str, str, str], Cell] = {}
-        for column in columns:
+        firsts: dict[str, int] = {}
+        for number, column in enumerate(columns):
             also = {AGENT_WIDE, *([column.source] if column.source else [])}
             asked = dict.fromkeys(sources) | {(agent, source): None for agent in of_agents for source in also}
             for cell in (yield from self._cells.of(parse_name(column.metric), list(asked), now)):
                 cells[cell.agent, cell.source, column.metric] = cell
+                if column.source is None and cell.source != AGENT_WIDE:
+                    firsts.setdefault(cell.agent, number)
         rows: list[list[Cell]] = []
         for some in pieces(sources, TURN):
-            rows += table_rows(columns, some, lambda *cell: cells.get(cell), now)
+            rows += table_rows(columns, some, firsts, lambda *cell: cells.get(cell), now)
             yield
         return ordered(rows, order)
 
@@ -205,10 +245,12 @@ class Queries:
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
     ) -> Turns[list[Cell]]:
         if "ALL" in names:
-            names = list((yield from self._cells.ages(now)))
+            parsed = [parse_name(name) for name in (yield from self._cells.ages(now))]
+        else:
+            parsed = [parse_cell_name(name) for name in names]
         sources = yield from self._chosen(agents, filters, now)
         found: list[Cell] = []
-        for name in map(parse_name, names):
+        for name in parsed:
             found += yield from self._cells.of(name, sources, now)
         return found
 
@@ -219,6 +261,7 @@ class Queries:
     metrics_of = at_once(metrics_of_in_turns)
 
     def _metrics_of(self, agent: str, now: float) -> Turns[dict[str, Any] | None]:
+        (agent,) = yield from self._agents([agent])
         with self._pipeline:
             sources = [self._directory.sources[source] for source in self._directory.by_agent.get(agent, ())]
         if not sources:
@@ -249,6 +292,9 @@ class Queries:
         self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
     ) -> Turns[list[DataSource]]:
         checked = parse_filters(filters)
+        for name in checked:
+            if not self._counters.knows(name):
+                raise InvalidQuery(f"filter '{name}': no counter makes such a metric")
         wanted = yield from self._wanted(agents)
         chosen: list[DataSource] = []
         for first in range(0, len(self._directory.sources), NAME_TURN):
@@ -271,7 +317,8 @@ class Queries:
     # -- agents --
 
     def agents_in_turns(self, only: Collection[str] = ()) -> Turns[dict[str, AgentNumbers]]:
-        """Every agent, or of these addresses only, by address, and what is known of its stream."""
+        """Every agent, or only those of these addresses and host names, by address, and what is known of its stream."""
+        only = set((yield from self._agents(list(only)))) - {"ALL"} if only else only
         found: dict[str, AgentNumbers] = {}
         first = 0
         while True:

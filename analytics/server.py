@@ -2,9 +2,8 @@
 
 One process: the HTTP server's event loop in the main thread, the receive thread beside it, the engine between them.
 Both sockets are open, and root has become another user (privileges.py), before the ready line is printed and anything
-is read from them. A capture is played in the event loop, at the pace at which it was taken and as if it arrived now, so
-thresholds and answers behave as they would have then. SIGTERM, SIGINT and the end of the supervising parent process
-stop the loop, which ends waiting long polls and returns.
+is read from them. A capture is played in the event loop (inputs/playback.py); the engine's clock is then the capture's.
+SIGTERM, SIGINT and the end of the supervising parent process stop the loop, which ends waiting long polls and returns.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import contextlib
 import functools
 import gc
 import importlib.metadata
-import itertools
 import logging
 import os
 import resource
@@ -23,7 +21,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,9 +33,9 @@ from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
 from analytics.geo import GeoDatabase, VendorFile
-from analytics.inputs import capture
 from analytics.inputs.collector import Collector
-from analytics.inputs.settings import SFLOW_PORT, CollectorSettings
+from analytics.inputs.playback import Playback, PlayedClock
+from analytics.inputs.settings import CollectorSettings
 from analytics.lookups import Sources
 from analytics.memory import LEAST
 from analytics.resolver import Resolver
@@ -48,6 +46,7 @@ from documents.printable import guard_logs, say
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+MAX_TICKS = 50.0  # in a second, of a capture that is played as fast as can be
 GIVE_BACK_S = 10.0
 KEEP_ALIVE_S = 75  # longer than a scrape interval or a long poll's usual 60 s
 GRACE_S = 2  # what a running request gets when the program ends
@@ -130,18 +129,19 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
     allow_files(MAX_FILES)
     with contextlib.ExitStack() as closing:
         memory = settings.memory or max(LEAST, machine.memory() // machine.DEFAULT_PART)
+        played = None if settings.replay is None else PlayedClock(settings.replay_speed)
+        clock, wall = (played, played.wall) if played else (time.monotonic, wall_time)
         resolver = Resolver() if settings.dns else None
-        engine = Engine(
-            EngineSettings(memory=memory, max_events=settings.events), wall_time, looked_up(settings, resolver)
-        )
+        engine = Engine(EngineSettings(memory=memory, max_events=settings.events), wall, looked_up(settings, resolver))
         closing.callback(engine.close)
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
-        tasks: list[Task] = [functools.partial(tick, engine)]
-        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()))
+        tick_s = TICK_S / max(1.0, settings.replay_speed or MAX_TICKS) if played else TICK_S
+        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()), clock=clock)
+        tasks: list[Task] = [functools.partial(tick, engine, app.state.api, tick_s)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
-        if settings.replay is None:
+        if played is None:
             collector = Collector(engine, receiving(settings))
             closing.callback(collector.stop)
             collector.bind()
@@ -149,9 +149,11 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             collector.start()
             ready += f"sflow {shown(collector.address)}"
         else:
-            file = closing.enter_context(open_regular(settings.replay))
+            path = str(settings.replay)
+            file = closing.enter_context(open_regular(path))
             privileges.drop(settings.user)
-            tasks.append(played(settings.replay, file, engine))
+            speed, loop = settings.replay_speed, settings.replay_loop
+            tasks.append(Playback(path, file, engine, played, settings.sflow_port or None, speed=speed, loop=loop).play)
             ready += f"replay {settings.replay}"
         if resolver is not None:
             resolver.start()
@@ -247,40 +249,19 @@ def note(faults: Faults, _: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     faults.note("event loop", context.get("exception") or RuntimeError(context["message"]), time.monotonic())
 
 
-async def tick(engine: Engine) -> None:
-    """In a thread: its many turns of the engine's lock would keep requests waiting."""
+async def tick(engine: Engine, api: rest.Api, every_s: float = TICK_S) -> None:
+    """The engine's in a thread: its many turns of the lock would keep requests waiting."""
     given_back = time.monotonic()
     while True:
         try:
-            await asyncio.to_thread(engine.tick, time.monotonic())
+            await asyncio.to_thread(engine.tick, api.clock())
+            api.scraped.expire(api.clock())
             if time.monotonic() - given_back >= GIVE_BACK_S:
                 await asyncio.to_thread(machine.give_back)
                 given_back = time.monotonic()
         except Exception as error:
             engine.faults.note("tick", error, time.monotonic())
-        await asyncio.sleep(TICK_S)
-
-
-def played(path: str, file: BinaryIO, engine: Engine) -> Task:
-    """The task that plays a capture; OSError or ValueError, which name `path`, at once if there is nothing to play."""
-    datagrams = capture.datagrams(path, SFLOW_PORT, file)
-    first = next(datagrams, None)
-    if first is None:
-        raise ValueError(f"{path}: no sFlow in it (UDP port {SFLOW_PORT})")
-
-    async def play() -> None:
-        offset = time.monotonic() - first[0]
-        try:
-            for when, source, payload in itertools.chain([first], datagrams):
-                await asyncio.sleep(max(0.0, when + offset - time.monotonic()))
-                try:
-                    engine.feed([payload], time.monotonic(), source)
-                except Exception as error:
-                    engine.faults.note("replay", error, time.monotonic())
-        except capture.MalformedCapture as fault:  # what came before it was played; the answers stay
-            log.error("%s", fault)
-
-    return play
+        await asyncio.sleep(every_s)
 
 
 def watched(pid: int) -> int:

@@ -34,6 +34,7 @@ from controller import config, discovery, hosts, listener, openflow
 from controller.commands import Command, Complain, Emit, Send
 from controller.conductor import Conductor
 from controller.feed import FLOW, Feed, Unavailable
+from controller.flow import in_turns
 from controller.load import Meter
 from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import Change, DropRule, PutRule, describe
@@ -51,6 +52,7 @@ UNSETTLED_PERIOD = 0.1  # while an elephant's path, or its arrival on a new one,
 SUPERVISE_PERIOD = 0.2
 LIVENESS_PERIOD = 1.0
 RETRY_PERIOD = 0.5
+AT_ONCE = 100  # flows, of a thousand events, that are decided about before other green threads have their turn
 # Analytics that does not answer yet is no fault within this many seconds of the controller's own start.
 START_UP_S = 10.0
 
@@ -195,8 +197,13 @@ class Howdah(app_manager.RyuApp):
     def poll_events(self) -> None:
         if self._defined is None:
             hub.sleep(RETRY_PERIOD)
-        elif seen := self.feed.events():
-            self.execute(self.conductor.observed(seen, now(), complete=False))
+            return
+        began = None
+        for seen in in_turns(self.feed.events(), AT_ONCE):
+            if began is not None:
+                hub.sleep(now() - began)  # others get as much time as these
+            began = now()
+            self.execute(self.conductor.observed(seen, began, complete=False))
 
     def poll_flows(self) -> None:
         """Polls every port's flows: once a second, and more often while something is about to show."""

@@ -16,14 +16,17 @@ from controller.feature import Entries, Feature
 from controller.flow import FlowKey, FlowObservation
 from controller.hosts import Hosts
 from controller.policy import placement
-from controller.policy.marking import LOWER_EFFORT, within_cap
+from controller.policy.marking import LOWER_EFFORT, entry_port, entry_switch, within_cap
 from controller.records import Counts, ElephantRecords
 from controller.rules import Control, adopted, express
 from controller.topology import Fabric, Path
 from ovs_rules.rule import Rule
 
-# Elephants followed per ingress switch where the cap is smaller: those refused are shown, but not without end.
+# Elephants followed per ingress switch where the cap is smaller; and of those that enter at one port so many times what
+# can be there: it carries 1/share flows of that share of its speed at a time, others have just ended, and rates are
+# estimates. Beyond that they are forged.
 TRACKED = 2000
+PER_PORT = 10
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class ElephantControl(Feature):
         live = self.tracker.live
         for elephant in live.values():
             elephant.locate(fabric, hosts)
-        kept, over = within_cap(live.values(), self.policy.cap)
+        kept, over = within_cap(live.values(), self.policy.cap, entry_switch)
         for flow in over:
             self.controls.pop(flow, None)
             if self.records.live[flow].state != "refused":
@@ -170,12 +173,13 @@ class ElephantControl(Feature):
 
     def _forget_smallest(self, now: float) -> None:
         """Flows that may never have existed fill no memory, and no decision gets dearer by them."""
-        most = max(TRACKED, self.policy.cap)
-        if len(self.tracker.live) > most:
-            _, over = within_cap(self.tracker.live.values(), most)
-            for flow in over:
-                self._end(flow, now)
-                self.counts.untracked += 1
+        per_port = round(PER_PORT / self.policy.limits.share)
+        for place, most in ((entry_port, per_port), (entry_switch, max(TRACKED, self.policy.cap))):
+            if len(self.tracker.live) > most:
+                _, over = within_cap(self.tracker.live.values(), most, place)
+                for flow in over:
+                    self._end(flow, now)
+                    self.counts.untracked += 1
 
     def _defer(self, flow: FlowKey) -> None:
         """An elephant that waits for its ingress switch's budget; the next decision considers it again."""

@@ -5,14 +5,18 @@ Nothing here decides anything; a policy that needs a key imports no tracker for 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address
+from typing import NamedTuple
 from zlib import crc32
 
+ADDRESSES = 4096  # of which the usual spelling is remembered
 
-@dataclass(frozen=True, order=True)
-class FlowKey:
-    """An IPv4 5-tuple, as `src,dst,proto,sport,dport` in text."""
+
+class FlowKey(NamedTuple):
+    """An IPv4 5-tuple, as `src,dst,proto,sport,dport` in text. A tuple because decisions look flows up all the time."""
 
     source: str
     destination: str
@@ -27,7 +31,7 @@ class FlowKey:
         protocol, source_port, destination_port = (int(number) for number in numbers)
         if not (0 <= protocol <= 0xFF and 0 <= source_port <= 0xFFFF and 0 <= destination_port <= 0xFFFF):
             raise ValueError(f"{text!r} is no 5-tuple: a number is out of range")
-        return cls(str(IPv4Address(source)), str(IPv4Address(destination)), protocol, source_port, destination_port)
+        return cls(_usual(source), _usual(destination), protocol, source_port, destination_port)
 
     @property
     def number(self) -> int:
@@ -36,6 +40,11 @@ class FlowKey:
 
     def __str__(self) -> str:
         return f"{self.source},{self.destination},{self.protocol},{self.source_port},{self.destination_port}"
+
+
+@lru_cache(ADDRESSES)
+def _usual(address: str) -> str:
+    return str(IPv4Address(address))
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,17 @@ class FlowObservation:
     ifindex: str
     rate: float
     at: float
+
+
+def in_turns(seen: Iterable[FlowObservation], flows: int) -> Iterator[list[FlowObservation]]:
+    """The observations of so many flows at a time, the largest flows first; those of one flow stay together and in
+    order, because where it is seen counts only once it was seen to enter."""
+    by_flow: dict[FlowKey, list[FlowObservation]] = {}
+    for each in seen:
+        by_flow.setdefault(each.flow, []).append(each)
+    largest = sorted(by_flow.values(), key=lambda of_flow: -max(each.rate for each in of_flow))
+    for first in range(0, len(largest), flows):
+        yield [each for of_flow in largest[first : first + flows] for each in of_flow]
 
 
 @dataclass

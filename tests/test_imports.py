@@ -18,7 +18,8 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("analytics", "controller", "documents", "ovs_rules", "topologies")
+PACKAGES = ("analytics", "client", "commands", "controller", "documents", "ovs_rules", "topologies")
+PROGRAMS = ("analytics", "client", "commands", "controller")
 
 
 class Rule(NamedTuple):
@@ -37,15 +38,18 @@ def modules(folder: str, names: str) -> tuple[str, ...]:
 WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "subprocess", "open", "ryu", "mininet",
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
-ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "geo",
+ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "geo", "graph",
                    "inputs", "lookups", "machine", "memory", "metrics", "privileges", "queries", "resolver", "server",
                    "topology", "turns", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
-ANALYTICS_WEB = ("analytics/server.py", *modules("analytics/api", "connections middleware parameters rest"))
+ANALYTICS_WEB = (
+    "analytics/server.py",
+    *modules("analytics/api", "connections middleware parameters rest serving topologies"),
+)
 ANALYTICS_SHELL = (
     *modules("analytics", "decode engine machine privileges resolver server"),
-    *modules("analytics/api", "connections longpoll middleware rest vitals"),
-    *modules("analytics/inputs", "collector"),
+    *modules("analytics/api", "connections longpoll middleware parameters rest serving topologies vitals"),
+    *modules("analytics/inputs", "collector playback"),
     *modules("analytics/bench", "client contestants decode ingest load"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
@@ -54,7 +58,16 @@ OVS_RULES_SHELL = modules("ovs_rules", "cli ovsdb")
 RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
-    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PACKAGES[:2]),
+    Rule("scripts meet both only over HTTP", ("client/*",), ("analytics", "controller", "ovs_rules", "topologies")),
+    Rule("commands meet both only over HTTP", ("commands/*",), ("analytics", "controller", "topologies")),
+    Rule("they are the outermost", ("analytics/*", "client/*", "controller/*"), ("commands",)),
+    Rule("of commands only these touch the world", ("commands/*",), WORLD, modules("commands", "asking doctor look")),
+    Rule("both know no scripts", ("analytics/*", "controller/*"), ("client",)),
+    Rule("a script needs requests and nothing more", ("client/*",), ("typer", "rich", "msgspec", "networkx", "yaml"),
+         ("client/cli.py",)),
+    Rule("of scripts only the shell touches the world", ("client/*",), WORLD,
+         modules("client", "connection outputs requesthandler run script store")),
+    Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PROGRAMS),
     Rule("what all share imports nothing of ours", ("documents/*",), ("ovs_rules", "topologies")),
     Rule("rules know no laboratory", ("ovs_rules/*", "controller/*", "analytics/*"), ("topologies",)),
     Rule("the core stands below the rest of analytics", ("analytics/core/*",), ABOVE_CORE),
@@ -63,10 +76,11 @@ RULES = (
         Rule("the packages of the core stand on each other", (f"analytics/core/{package}/*",),
              tuple(f"analytics.core.{name}" for name in above.split()))
         for package, above in {
-            "wire": "dissect flows printing table seenonce pipeline ledger counterstore receive capfile sender",
-            "dissect": "flows printing table seenonce pipeline ledger counterstore receive capfile sender",
-            "flows": "printing pipeline counterstore receive capfile sender",
-            "printing": "dissect flows table seenonce pipeline ledger counterstore receive capfile sender",
+            "wire": "dissect flows printing table seenonce pipeline ledger counterstore fairqueue receive capfile "
+            "sender",
+            "dissect": "flows printing table seenonce pipeline ledger counterstore fairqueue receive capfile sender",
+            "flows": "printing pipeline counterstore fairqueue receive capfile sender",
+            "printing": "dissect flows table seenonce pipeline ledger counterstore fairqueue receive capfile sender",
         }.items()
     ),
     Rule("Mininet is one file's business", ("*",), ("mininet",), ("topologies/lab/lab.py",)),

@@ -17,6 +17,7 @@ from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import ActiveFlow, FlowLocation, TopFlow
 from analytics.metrics.metrics import Cell, Statistic
 from analytics.metrics.numbers import AgentNumbers, EngineNumbers, Tally, elapsed_ms
+from analytics.topology import Topology
 
 # Flows
 
@@ -83,10 +84,11 @@ def location(found: FlowLocation) -> LocationAnswer:
 class TopKey(Struct):
     key: str
     value: float
+    lastUpdate: int
 
 
-def _top_keys(top: tuple[TopFlow, ...] | None) -> list[TopKey] | UnsetType:
-    return UNSET if top is None else [TopKey(each.key, each.value) for each in top]
+def _top_keys(top: tuple[TopFlow, ...] | None, now: float) -> list[TopKey] | UnsetType:
+    return UNSET if top is None else [TopKey(each.key, each.value, elapsed_ms(now, each.updated)) for each in top]
 
 
 # Metrics
@@ -109,7 +111,7 @@ def metric(cell: Cell, now: float) -> MetricAnswer:
         lastUpdate=elapsed_ms(now, cell.updated),
         metricName=cell.metric,
         metricValue=UNSET if cell.value is None else cell.value,
-        topKeys=_top_keys(cell.top),
+        topKeys=_top_keys(cell.top, now),
     )
 
 
@@ -144,8 +146,24 @@ def statistic(found: Statistic, now: float) -> StatisticAnswer:
         answer.lastUpdate = elapsed_ms(now, found.chosen.updated)
     if found.quartiles is not None:
         answer.quartiles = QuartilesAnswer(*found.quartiles)
-    answer.topKeys = _top_keys(found.top)
+    answer.topKeys = _top_keys(found.top, now)
     return answer
+
+
+# Topology
+
+
+def found_links(known: Topology) -> dict[str, Any]:
+    """Of a topology that names ports only: the links whose ends are known, and what is missing of the others."""
+    places = {name: [known.end(key).place for key in link.ends] for name, link in known.links.items()}
+    return {
+        "links": {
+            name: [{"agent": place[0], "ifindex": place[1]} for place in ends if place is not None]
+            for name, ends in places.items()
+            if None not in ends
+        },
+        "missing": known.missing,
+    }
 
 
 # Thresholds and events
@@ -195,6 +213,19 @@ def event(known: Event) -> EventAnswer:
     )
 
 
+# The program
+
+
+def license_of(version: str, bits_per_second: float) -> dict[str, Any]:
+    """/license/json: nothing is limited, nothing expires."""
+    host = {"host": "", "host_ok": True}
+    limits = {"max_bps": 0, "max_bps_ok": True, "expires": "", "expires_ok": True}
+    return {
+        "license": {"type": "production", **host, "account": "", "product": version, "license": "Apache-2.0", **limits},
+        "analyzer": {"host": "", "bps": bits_per_second},
+    }
+
+
 # Numbers
 
 
@@ -232,8 +263,8 @@ def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
     """The engine's part of /analyzer/json.
 
     Words of ours: faults, flowEntries..., counterRecords..., sFlowKernelDrops, sFlowSourcesRefused (datagrams),
-    sFlowAgentsRefused (datagrams of new agents), sFlowDataSourcesRefused (samples of new data sources),
-    thresholdValuesRefused, memory (bytes: the budget, and of every store what it uses and may use);
+    sFlowDatagramsShed, sFlowAgentsRefused (datagrams of new agents), sFlowDataSourcesRefused (samples of new data
+    sources), thresholdValuesRefused, memory (bytes: the budget, and of every store what it uses and may use);
     sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
     """
     receiving = numbers.receiving
@@ -241,9 +272,12 @@ def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
         "sFlowAgents": numbers.agents,
         "sFlowBytesReceived": numbers.bytes,
         "sFlowDatagramsReceived": numbers.datagrams,
-        "sFlowDatagramsDiscarded": numbers.overflow + numbers.agents_refused + receiving.kernel_drops,
+        "sFlowDatagramsDiscarded": (
+            numbers.overflow + numbers.agents_refused + receiving.kernel_drops + receiving.shed
+        ),
         "sFlowKernelDrops": receiving.kernel_drops,
         "sFlowSourcesRefused": receiving.refused,
+        "sFlowDatagramsShed": receiving.shed,
         "sFlowAgentsRefused": numbers.agents_refused,
         "sFlowDataSourcesRefused": numbers.sources_refused,
         "sFlowParseErrors": numbers.not_sflow,

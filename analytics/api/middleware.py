@@ -8,13 +8,17 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from documents.faults import Faults
-from documents.httpguard import ANSWER_HEADERS, Access, joined
+from documents.httpguard import ANSWER_HEADERS, Access, Refusal, joined
 
+OWN_SITE = ("none", "same-origin")  # none: no page asked
 HEADERS = [(name.lower().encode(), value.encode()) for name, value in ANSWER_HEADERS.items()]
 
 
-def guarded(app: ASGIApp, access: Access) -> ASGIApp:
-    """The same application for requests that `access` lets in; every answer carries ANSWER_HEADERS."""
+def guarded(app: ASGIApp, access: Access, writing: str) -> ASGIApp:
+    """The same application for requests that `access` lets in; every answer carries ANSWER_HEADERS.
+
+    A GET of a path that begins with `writing` makes something, so it counts as writing. A page of another site could
+    send it, as the address of a picture, but not without the header Sec-Fetch-Site (W3C Fetch Metadata)."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -27,7 +31,10 @@ def guarded(app: ASGIApp, access: Access) -> ASGIApp:
             await send(message)
 
         target = scope["raw_path"] + b"?" + scope["query_string"]
-        refusal = access.refusal(scope["method"], target, joined(scope["headers"]))
+        headers, writes = joined(scope["headers"]), scope["path"].startswith(writing)
+        refusal = access.refusal("PUT" if writes else scope["method"], target, headers)
+        if refusal is None and writes and headers.get("sec-fetch-site", "none") not in OWN_SITE:
+            refusal = Refusal(403, "a page of another site may not define what is scraped")
         answer = refusal and PlainTextResponse(refusal.reason, refusal.status, dict(refusal.headers))
         await (answer or app)(scope, receive, sending)
 

@@ -8,6 +8,7 @@ MAX_LISTED, numbers and bodies by the handler that reads them. connections.py bo
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from enum import Enum
@@ -26,11 +27,13 @@ LARGEST = sys.float_info.max
 SHOWN = 60  # characters of a wrong word that an answer quotes
 MAX_LISTED = 256  # names of agents or metrics in one path
 MAX_SPEC = 64 * 1024  # bytes of a definition or a threshold
+MAX_LABELS = 4 * 1024 * 1024  # bytes of a group or a map: about 200,000 prefixes
 
 
-def words(request: Request, parameter: str) -> list[str]:
-    """The parts of a path parameter that is a list; sFlow-RT's old and new separators."""
-    text = request.path_params[parameter]
+def words(request: Request, parameter: str, text: str | None = None) -> list[str]:
+    """The parts of a path parameter, or of `text`, that is a list; sFlow-RT's old and new separators."""
+    if text is None:
+        text = str(request.path_params[parameter])
     parts = [part for part in re.split("[,;]", text) if part]
     if not parts:
         raise HTTPException(400, f"'{shortened(text)}' names no {parameter}")
@@ -71,6 +74,14 @@ def choice(request: Request, parameter: str, default: Choice) -> Choice:
         raise HTTPException(400, f"{parameter} '{shortened(text)}' is none of {known}") from None
 
 
+def flag(request: Request, parameter: str) -> bool:
+    """`true` or `false`, which is also the default."""
+    text = request.query_params.get(parameter, "false")
+    if text not in ("true", "false"):
+        raise HTTPException(400, f"{parameter} '{shortened(text)}' is neither true nor false")
+    return text == "true"
+
+
 def pattern(request: Request, parameter: str) -> Pattern | None:
     """A regular expression."""
     text = request.query_params.get(parameter)
@@ -82,6 +93,11 @@ def pattern(request: Request, parameter: str) -> Pattern | None:
         raise HTTPException(400, f"{parameter} '{shortened(text)}' is not a pattern: {fault}") from None
 
 
+def one_or_list(text: str) -> list[str]:
+    """A value, and where it may be a comma list the values in it too."""
+    return [text, *text.split(",")] if "," in text else [text]
+
+
 def required(request: Request, parameter: str) -> str:
     text = request.query_params.get(parameter)
     if text is None:
@@ -89,9 +105,12 @@ def required(request: Request, parameter: str) -> str:
     return text
 
 
-async def spec_of(request: Request, what: str) -> dict[str, Any]:
-    """The JSON object in the body."""
-    return an_object(relaxed_json.decode(await body_of(request, what, MAX_SPEC)), what)
+async def spec_of(request: Request, what: str, most: int = MAX_SPEC) -> dict[str, Any]:
+    """The JSON object in the body of at most so many bytes."""
+    body = await body_of(request, what, most)
+    if len(body) <= MAX_SPEC:
+        return an_object(relaxed_json.decode(body), what)
+    return an_object(await asyncio.to_thread(relaxed_json.decode, body), what)  # which takes long
 
 
 def an_object(value: object, what: str) -> dict[str, Any]:

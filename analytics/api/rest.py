@@ -1,10 +1,8 @@
 """The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
-Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py). It
-keeps no state but the topology version. Handlers run in the event loop; what may take long is done there in turns
-(`asked`, `answer_long`), and others are served in between: a thread would have to share the interpreter with the loop,
-which then waits for it at every step, and could not be ended when its client has left. Only /events/json waits
-(longpoll.py).
+Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py), what
+may take long in turns (serving.py). Only /events/json waits (longpoll.py). Topology and its graph, what is passed on
+to others and the pages have files of their own.
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
 413 for too long a body. Who may ask at all is the business of documents.httpguard. A bug in a handler is a fault
@@ -13,77 +11,75 @@ Errors are one line of text that quotes the offending word: 400 for a wrong requ
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from analytics import topology
-from analytics.api import answers, prometheus, relaxed_json
+from analytics.api import answers, prometheus, relaxed_json, scraped
 from analytics.api.longpoll import LongPolls, ShuttingDown
 from analytics.api.middleware import guarded, noted
 from analytics.api.parameters import (
     LARGEST,
+    MAX_LABELS,
     MAX_SPEC,
-    an_object,
     body_of,
     choice,
+    flag,
     number,
+    one_or_list,
     pattern,
     required,
     spec_of,
     words,
 )
+from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
+from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
-from analytics.flows.definitions import FlowDefinition
+from analytics.flows.definitions import FlowDefinition, Mode
 from analytics.flows.keys import InvalidDefinition
-from analytics.memory import TOPOLOGY_FACTOR
+from analytics.metrics.directory import UnknownAgent
 from analytics.metrics.metrics import InvalidQuery, parse_name
-from analytics.turns import Turns, pieces
+from analytics.topology import InvalidTopology
 from documents.httpguard import LOCAL, Access
-from documents.printable import printable
 
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-MAX_TOPOLOGY = 4 * 1024 * 1024  # bytes: about 100,000 ports with ifIndex, or half of that with all we know of a port
+APPS = {"prometheus": "export.js", "topology": "topology.js"}
+"""sFlow-RT's apps whose resources are part of this program, and the scripts that stand in their URLs."""
 MAX_POLL_S = 3600  # bounds how long an abandoned client holds its connection
 MAX_COUNT = 2**31 - 1
 MAX_EVENT_ID = 2**53
-MAX_NOTES = 10  # lines that one topology may write into the log
-MAX_REFUSAL = 300  # characters
 MAX_FLOWS = 50_000  # of one answer
-PIECE = 500  # items of a long answer that are made at a time: about 1 ms
+SCRAPED = "/app/prometheus/scripts/export.js"
+
 
 T = TypeVar("T")
 
 
-class Api:
+class Api(Serving):
     """The handlers. `clock` is the one of the engine's datagrams; it is read once per request."""
 
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
-        self.engine = engine
+        super().__init__(engine, clock)
         self.version = version
-        self.clock = clock
         self.polls = LongPolls(engine.wait_fd())
-        self._turn = asyncio.Lock()
-        self._putting_topology = asyncio.Lock()
         self.vitals = Vitals()
-        self.topology = topology.Topology()
-        self.topology_version = 0
+        self._received = (clock(), 0, 0.0)
+        self.topologies = Topologies(self)
+        self.scraped = scraped.Scraped(engine)
         self._warned_of_n = False
 
     # The program itself
@@ -95,11 +91,46 @@ class Api:
         return answer(self.analyzer())
 
     async def get_analyzer_text(self, request: Request) -> Response:
-        return PlainTextResponse(prometheus.analyzer_text(self.analyzer()))
+        return exposition(prometheus.analyzer_text(self.analyzer()))
+
+    async def get_own_text(self, request: Request) -> Response:
+        return exposition(prometheus.engine_text(self.analyzer()))
 
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
         return answers.analyzer(self.engine.numbers(), self.clock()) | self.vitals.read() | own
+
+    async def get_license(self, request: Request) -> Response:
+        return answer(answers.license_of(self.version, self._bits_per_second()))
+
+    def _bits_per_second(self) -> float:
+        """Of sFlow received, since it was asked last but at least a second ago."""
+        then, before, rate = self._received
+        elapsed = self.clock() - then
+        if elapsed >= 1.0:
+            received = self.engine.numbers().bytes
+            rate = (received - before) * 8 / elapsed
+            self._received = (then + elapsed, received, rate)
+        return rate
+
+    async def get_scripts(self, request: Request) -> Response:
+        """None run in here."""
+        return answer({})
+
+    async def get_apps(self, request: Request) -> Response:
+        return answer({name: {"scripts": [script]} for name, script in APPS.items()})
+
+    async def get_status(self, request: Request) -> Response:
+        """Of all apps, which are parts of this program: what answers is there."""
+        return PlainTextResponse("OK")
+
+    async def get_app_status(self, request: Request) -> Response:
+        existing("app", request, APPS)
+        return PlainTextResponse("OK")
+
+    async def refuse_bgp(self, request: Request) -> Response:
+        """As sFlow-RT answers for a router without a session: its clients know that."""
+        raise HTTPException(404, "no BGP session: this program does not speak BGP")
 
     async def get_agents(self, request: Request) -> Response:
         now, wanted = self.clock(), request.query_params.getlist("agent")
@@ -170,10 +201,47 @@ class Api:
         self.existing_flow(request)
         name, key = request.path_params["name"], required(request, "key")
         turns = self.engine.flow_locations_in_turns(words(request, "agent"), name, key, self.clock())
-        return self.answer_long(await self.asked(request, turns), lambda some: [*map(answers.location, some)])
+        found = await self.asked(request, turns)
+        if not found:
+            raise HTTPException(404, f"no data source has flow '{name}' with key '{key}'")
+        return self.answer_long(found, lambda some: [*map(answers.location, some)])
 
     async def get_flow_keys(self, request: Request) -> Response:
         return answer(self.engine.flow_keys(self.clock()))
+
+    # Groups and maps
+
+    async def get_groups(self, request: Request) -> Response:
+        return answer(self.engine.groups())
+
+    async def get_group(self, request: Request) -> Response:
+        return answer(existing("group", request, self.engine.groups()))
+
+    async def put_group(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self.done(self.engine.set_group_in_turns(name, await spec_of(request, f"group '{name}'", MAX_LABELS)))
+        return NO_CONTENT
+
+    async def delete_group(self, request: Request) -> Response:
+        existing("group", request, self.engine.groups())
+        self.engine.clear_group(request.path_params["name"])
+        return NO_CONTENT
+
+    async def get_maps(self, request: Request) -> Response:
+        return answer(self.engine.maps())
+
+    async def get_map(self, request: Request) -> Response:
+        return answer(existing("map", request, self.engine.maps()))
+
+    async def put_map(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self.done(self.engine.set_map_in_turns(name, await spec_of(request, f"map '{name}'", MAX_LABELS)))
+        return NO_CONTENT
+
+    async def delete_map(self, request: Request) -> Response:
+        existing("map", request, self.engine.maps())
+        self.engine.clear_map(request.path_params["name"])
+        return NO_CONTENT
 
     # Metrics
 
@@ -202,56 +270,45 @@ class Api:
         cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
         return self.answer_long(cells, lambda some: [answers.metric(cell, now) for cell in some])
 
+    # Prometheus
+
     async def get_metrics_text(self, request: Request) -> Response:
         agents, names, filters, now = self.selection(request)
-        cells = await self.asked(request, self.engine.dump_in_turns(agents, names, filters, now))
+        summaries = [name for name in names if parse_name(name).has_statistic]
+        plain = [name for name in names if not parse_name(name).has_statistic]
+        cells = await self.asked(request, self.engine.dump_in_turns(agents, plain, filters, now))
+        found = await self.asked(request, self.engine.metric_in_turns(agents, summaries, filters, now))
         labels = self.engine.dump_in_turns(agents, list(prometheus.LABEL_METRICS), {}, now)
         naming = await self.asked(request, labels)
-        return PlainTextResponse(await self.asked(request, prometheus.metrics_text(cells, naming)))
+        over = ",".join(agents)
+        return exposition(await self.asked(request, prometheus.metrics_text(cells, naming, over, found)))
 
-    # Long answers
+    async def get_statistics_text(self, request: Request) -> Response:
+        agents, names, filters, now = self.selection(request)
+        found = await self.asked(request, self.engine.metric_in_turns(agents, names, filters, now))
+        return exposition(prometheus.statistics_text(request.path_params["group"], found))
 
-    async def asked(self, request: Request, turns: Turns[T]) -> T:
-        """The answer of the engine; ClientDisconnect when nobody waits for it any more."""
-        return await self.done(turns, request.is_disconnected)
-
-    async def done(self, turns: Turns[T], is_over: Callable[[], Awaitable[bool]] | None = None) -> T:
-        """The result of the engine's work, with other requests served between its turns. Of all who wait here one at a
-        time takes its next turn, so a short request never waits for more than one."""
-        with contextlib.closing(turns):
-            while True:
-                try:
-                    next(turns)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                await self.pause()
-                if is_over is not None and await is_over():
-                    raise ClientDisconnect
-
-    async def pause(self) -> None:
-        async with self._turn:
-            await asyncio.sleep(0)
-
-    def answer_long(self, items: Sequence[T], words: Callable[[Sequence[T]], object]) -> Response:
-        """JSON of a list or an object, made piece by piece as it is sent when it is long; a client that leaves ends it.
-        `words`: some of the items as they are answered."""
-        if len(items) <= PIECE:
-            return answer(words(items))
-
-        async def parts() -> AsyncIterator[bytes]:
-            for place, some in enumerate(pieces(items, PIECE)):
-                text = encoded(words(some))
-                yield text[:-2] if place == 0 else b"," + text[1:-2]
-                await self.pause()
-            yield text[-2:]
-
-        return StreamingResponse(parts(), media_type="application/json")
+    async def get_flows_text(self, request: Request) -> Response:
+        query = request.query_params
+        agents, now, dropped = words(request, "agent"), self.clock(), flag(request, "dropped")
+        n, t = number(request, "n", 10.0), number(request, "t", 15.0)
+        most, minimum = (
+            number(request, "maxFlows", 20, most=MAX_FLOWS),
+            number(request, "minValue", 0.1, least=-LARGEST),
+        )
+        mode = choice(request, "aggMode", Mode.SUM if dropped else Mode.MAX)
+        scale = number(request, "scale", 1.0, least=-LARGEST)
+        scrape = scraped.parse({name: query.getlist(name) for name in query}, n, t, dropped)
+        name = await self.done(self.scraped.name_in_turns(scrape.spec, now))
+        turns = self.engine.active_flows_in_turns(agents, name, now, max_flows=most, min_value=minimum, mode=mode)
+        flows = await self.asked(request, turns)
+        text = prometheus.flows_text(scrape.metric, scrape.labels, scraped.SEPARATOR, scale, flows, scrape.about)
+        return exposition(await self.asked(request, text))
 
     def selection(self, request: Request) -> tuple[list[str], list[str], dict[str, list[str]], float]:
-        """Agents, metrics, data-source filters (all query parameters) and now."""
+        """Agents, metrics, data-source filters (all query parameters, values may be lists) and now."""
         query = request.query_params
-        filters = {name: query.getlist(name) for name in query}
+        filters = {name: [part for text in query.getlist(name) for part in one_or_list(text)] for name in query}
         return words(request, "agent"), words(request, "metric"), filters, self.clock()
 
     # Thresholds and events
@@ -292,44 +349,20 @@ class Api:
         events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
         return answer([answers.event(event) for event in events])
 
-    # Topology
 
-    async def get_topology(self, request: Request) -> Response:
-        return answer({"version": self.topology_version, **self.topology.document})
-
-    async def put_topology(self, request: Request) -> Response:
-        body = await body_of(request, "topology", MAX_TOPOLOGY)
-        async with self._putting_topology:  # the engine's and ours are the same one, whoever comes meanwhile
-            wanted = await asyncio.to_thread(topology_of, body)  # which takes long for a large one
-            if wanted.document != self.topology.document:
-                await self.done(self.engine.set_topology_in_turns(wanted, TOPOLOGY_FACTOR * len(body)))
-                self.topology = wanted
-                self.topology_version += 1
-                for note in wanted.notes[:MAX_NOTES]:
-                    log.warning("topology: %s", note)
-                if len(wanted.notes) > MAX_NOTES:
-                    log.warning("topology: %d more like these", len(wanted.notes) - MAX_NOTES)
-        return NO_CONTENT
+def exposition(text: str) -> Response:
+    return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
 
 
-def topology_of(body: bytes) -> topology.Topology:
-    """The topology in a body; raises NotJson, InvalidTopology or HTTPException."""
-    document = an_object(relaxed_json.decode(body), "topology")
-    document.pop("version", None)  # ours; a client that edits what it got sends it back
-    return topology.parse(document)
-
-
-def answer(value: object) -> Response:
-    """JSON, indented by one: people read it with curl as often as programs do."""
-    return Response(encoded(value), media_type="application/json")
-
-
-def encoded(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1)
+def existing(what: str, request: Request, known: Mapping[str, T]) -> T:
+    """What has the name in the path; 404 if nothing has."""
+    name = request.path_params["name"]
+    if name not in known:
+        raise HTTPException(404, f"no {what} '{name}'")
+    return known[name]
 
 
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-NO_CONTENT = Response(status_code=204)
 
 
 # The application
@@ -339,15 +372,17 @@ async def bad_request(request: Request, fault: Exception) -> Response:
     return PlainTextResponse(in_one_line(str(fault)), status_code=400)
 
 
+async def unknown(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(in_one_line(str(fault)), status_code=404)
+
+
 async def refused(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
     return PlainTextResponse(in_one_line(fault.detail), fault.status_code, fault.headers)
 
 
-def in_one_line(text: str) -> str:
-    """Short and printable too: it quotes what came from outside."""
-    line = " ".join(text[: 2 * MAX_REFUSAL].split())
-    return printable(line if len(line) <= MAX_REFUSAL else line[:MAX_REFUSAL] + "...")
+async def busy(request: Request, fault: Exception) -> Response:
+    return PlainTextResponse(str(fault), status_code=503)
 
 
 async def gone(request: Request, fault: Exception) -> Response:
@@ -388,15 +423,21 @@ def build(
     app = Starlette(
         routes=routes(api),
         lifespan=lifespan,
-        middleware=[Middleware(api.vitals.counted), Middleware(guarded, access), Middleware(noted, engine.faults)],
+        middleware=[
+            Middleware(api.vitals.counted),
+            Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            Middleware(noted, engine.faults),
+        ],
         exception_handlers={
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
-            topology.InvalidTopology: bad_request,
+            UnknownAgent: unknown,
+            InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
             ClientDisconnect: gone,
             ShuttingDown: shutting_down,
+            scraped.TooManyScraped: busy,
         },
     )
     app.state.polls, app.state.api = api.polls, api
@@ -409,6 +450,12 @@ def routes(api: Api) -> list[Route]:
         "/": {"GET": get_root},
         "/version": {"GET": api.get_version},
         "/openapi.yaml": {"GET": page(HERE / "openapi.yaml", "application/yaml")},
+        "/status": {"GET": api.get_status},
+        "/license/json": {"GET": api.get_license},
+        "/scripts/json": {"GET": api.get_scripts},
+        "/apps/json": {"GET": api.get_apps},
+        "/app/{name}/status": {"GET": api.get_app_status},
+        "/bgp/{resource:path}": dict.fromkeys(("GET", "PUT", "DELETE"), api.refuse_bgp),
         "/analyzer/json": {"GET": api.get_analyzer},
         "/agents/json": {"GET": api.get_agents},
         "/flow/json": {"GET": api.get_flows},
@@ -416,6 +463,10 @@ def routes(api: Api) -> list[Route]:
         "/activeflows/{agent}/{name}/json": {"GET": api.get_active_flows},
         "/flowvalue/{agent}/{name}/json": {"GET": api.get_flow_value},
         "/flowlocations/{agent}/{name}/json": {"GET": api.get_flow_locations},
+        "/group/json": {"GET": api.get_groups},
+        "/group/{name}/json": {"GET": api.get_group, "PUT": api.put_group, "DELETE": api.delete_group},
+        "/map/json": {"GET": api.get_maps},
+        "/map/{name}/json": {"GET": api.get_map, "PUT": api.put_map, "DELETE": api.delete_map},
         "/flowkeys/json": {"GET": api.get_flow_keys},
         "/metrics/json": {"GET": api.get_metric_names},
         "/metric/{agent}/json": {"GET": api.get_metrics_of},
@@ -425,9 +476,12 @@ def routes(api: Api) -> list[Route]:
         "/threshold/json": {"GET": api.get_thresholds},
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
         "/events/json": {"GET": api.get_events},
-        "/topology/json": {"GET": api.get_topology, "PUT": api.put_topology},
+        **api.topologies.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},
+        f"{SCRAPED}/flows/{{agent}}/txt": {"GET": api.get_flows_text},
+        f"{SCRAPED}/statistics/{{group}}/{{agent}}/{{metric}}/txt": {"GET": api.get_statistics_text},
+        "/metrics": {"GET": api.get_own_text},
     }
     resources = [Route(path, by_method(handlers), methods=list(handlers)) for path, handlers in table.items()]
     pages = [Route(f"/html/{path.name}", page(path, MEDIA[path.suffix])) for path in (HERE / "web").iterdir()]

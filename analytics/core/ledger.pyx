@@ -24,8 +24,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
-    HashTable, Segment, cell_of, digest, find, insert, payload_of, position_after, remove, segment_at, shrink,
-    table_close, table_open,
+    HashTable, Segment, cell_of, cell_with, digest, find, insert, payload_of, remove, segment_at, shrink, table_close,
+    table_open, was_met,
 )
 from analytics.core.staticassert cimport static_assert
 from analytics.core.wire.sflow cimport Datagram
@@ -356,26 +356,37 @@ cdef class Ledger:
     def sweep(self, uint64_t position) -> int:
         """Forget the sequences of one segment that nobody uses; answers where to go on, 0 at the end. Called some
         seconds apart: a sequence that was used in between stays."""
-        cdef Segment* segment = segment_at(&self.sequence_of, position)
-        cdef uint64_t after = position_after(segment, position), slot = 0
+        cdef Segment segment = segment_at(&self.sequence_of, position)
+        cdef uint64_t slot = 0
         cdef uint64_t* cell
         cdef Sequence* it
         cdef bint crowded = self.sequence_of.bytes * 8 > self.sequence_of.max_bytes * 7
         cdef uint32_t most = UNUSED_SWEEPS_CROWDED if crowded else UNUSED_SWEEPS
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&self.sequence_of, segment, slot)
-                if cell[0] != 0 and cell[0] >= position:
+            while slot < self.sequence_of.cells:
+                cell = cell_of(&self.sequence_of, segment.start, slot)
+                if cell[0] != 0 and not was_met(&segment, position, cell[0]):
                     it = <Sequence*>payload_of(&self.sequence_of, cell)
                     it.unused += 1
                     if it.unused > most or not self.is_of_agent(cell):
-                        remove(&self.sequence_of, segment, slot)  # may pull a neighbour into this slot: look again
+                        remove(&self.sequence_of, cell)  # may pull a neighbour into this slot: look again
                         continue
                 slot += 1
-            shrink(&self.sequence_of, position)
-            shrink(&self.agent_of, position)
-            shrink(&self.source_of, position)
-        return after
+            shrink(&self.sequence_of)
+            shrink(&self.agent_of)
+            shrink(&self.source_of)
+        return segment.after
+
+    def forget_sequences(self) -> None:
+        """Every sequence begins anew with its next number, without loss, duplicates or restarts."""
+        cdef uint64_t most_bytes = self.sequence_of.max_bytes, seed = self.sequence_of.seed
+        cdef uint32_t agent
+        table_close(&self.sequence_of)
+        memset(self.found, 0, sizeof(self.found))
+        for agent in range(self.agent_count):
+            memset(self.agents[agent].sources, 0, sizeof(self.agents[agent].sources))
+        if not table_open(&self.sequence_of, 3, sizeof(Sequence), ~<uint64_t>0, most_bytes, seed):
+            raise MemoryError
 
     cdef bint is_of_agent(self, const uint64_t* cell) noexcept nogil:
         """Whether the agent of a sequence is still there."""
@@ -527,7 +538,4 @@ cdef void note_sender(Agent* state, const uint8_t* sender) noexcept nogil:
 
 cdef void take_out(HashTable* table, const uint64_t* key) noexcept nogil:
     """Remove a key that is there."""
-    cdef uint64_t hash = digest(table, key)
-    cdef uint64_t* cell = <uint64_t*>find(table, key, hash) - 1 - table.words
-    cdef Segment* segment = segment_at(table, hash)
-    remove(table, segment, (<uint8_t*>cell - segment.cells) // table.stride)
+    remove(table, cell_with(table, find(table, key, digest(table, key))))

@@ -35,6 +35,7 @@ cdef class Pipeline:
     cdef uint32_t rtmetric_count
     cdef uint8_t* text                              # the bodies of deferred rtmetric samples
     cdef uint32_t text_used
+    cdef uint8_t* upgraded                          # an older datagram, as version 5
     cdef uint64_t bytes, datagrams, not_sflow, other_version, overflow
     cdef object listener
     cdef object failure

@@ -12,7 +12,7 @@ The listener (listener.py) is called with lock and GIL held.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from analytics.core.counterstore cimport MOST_CHANGED, CounterStore
 from analytics.core.dissect.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
@@ -23,6 +23,7 @@ from analytics.core.table cimport fetch
 from analytics.core.ledger cimport (
     DUPLICATE, IN_ORDER, MOST_FRESH, NO_INDEX, OF_COUNTERS, OF_DISCARDS, OF_FLOWS, Agent, Ledger, Order,
 )
+from analytics.core.wire.older cimport UPGRADED_BYTES, upgrade
 from analytics.core.wire.sflow cimport (
     ACCEPTED, COUNTERS, DISCARD, END, FLOW, OTHER_VERSION, RTMETRIC, CounterSample, Datagram, FlowSample, Opened,
     SampleKind, next_sample, open_datagram,
@@ -50,6 +51,17 @@ cdef inline void fetch_datagram(const Slice* slice) noexcept nogil:
         at += LINE
 
 
+cdef bint name_by_sender(Datagram* head, const uint8_t* sender) noexcept nogil:
+    """An agent that does not say its address has its sender's, 16 bytes with IPv4 as ::ffff:a.b.c.d."""
+    cdef bint mapped
+    if sender == NULL:
+        return 0
+    mapped = memcmp(sender, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0
+    head.agent[0] = 1 if mapped else 2
+    memcpy(&head.agent[1], sender + (12 if mapped else 0), 4 if mapped else 16)
+    return 1
+
+
 cdef class Pipeline:
     """`seed` of all hashes; `max_ledger_bytes` bounds the sequence numbers, `max_counter_bytes` the counter records. A
     context manager: it holds the lock."""
@@ -63,7 +75,8 @@ cdef class Pipeline:
         pthread_mutex_init(&self.mutex, NULL)
         self.rtmetrics = <DeferredMetrics*>malloc(MOST_RTMETRICS * sizeof(DeferredMetrics))
         self.text = <uint8_t*>malloc(TEXT_CAPACITY)
-        if not (self.rtmetrics and self.text):
+        self.upgraded = <uint8_t*>malloc(UPGRADED_BYTES)
+        if not (self.rtmetrics and self.text and self.upgraded):
             raise MemoryError
 
     def __dealloc__(self):
@@ -71,6 +84,7 @@ cdef class Pipeline:
         pthread_mutex_destroy(&self.mutex)
         free(self.rtmetrics)
         free(self.text)
+        free(self.upgraded)
 
     def set_listener(self, listener) -> None:
         """Set what is called (listener.Listener); before the first `feed`."""
@@ -161,13 +175,18 @@ cdef class Pipeline:
         cdef uint16_t epoch = 0
         cdef Agent* state
         cdef Opened opened = open_datagram(&head, slice.at, slice.length)
+        cdef bint older = opened == OTHER_VERSION
+        cdef size_t length
         self.bytes += slice.length
         self.datagrams += 1
-        if opened != ACCEPTED:
-            if opened == OTHER_VERSION:
+        if older:
+            length = upgrade(slice.at, slice.length, self.upgraded)
+            if length == 0:
                 self.other_version += 1
-            else:
-                self.not_sflow += 1
+                return
+            opened = open_datagram(&head, self.upgraded, length)
+        if opened != ACCEPTED or (head.agent[0] == 0 and not name_by_sender(&head, slice.sender)):
+            self.not_sflow += 1
             return
         agent = self.ledger.agent(head.agent, now)
         if agent == NO_INDEX:
@@ -189,6 +208,8 @@ cdef class Pipeline:
             else:
                 state.skipped += 1
         state.faults += head.faults
+        if older:
+            self.classifier.finish(now)             # what is under way reads the rewritten bytes
 
     cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint16_t epoch,
                    double now) noexcept nogil:

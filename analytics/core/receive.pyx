@@ -2,10 +2,10 @@
 system but for sender.pyx, which is the benchmark's.
 
 A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one reading of the monotonic clock per
-batch, one or a few turns of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or
-when something went wrong. What the kernel dropped because the socket's buffer was full is reported by SO_RXQ_OVFL
-control messages, with the next datagram that got through. Datagrams of senders that are not on the list, if there is
-one, are counted and not read further.
+batch, in which agents take turns (fairqueue.pxd), one or a few turns of the pipeline's lock per batch. It comes out
+when the stop descriptor becomes readable or when something went wrong. What the kernel dropped because the socket's
+buffer was full is reported by SO_RXQ_OVFL control messages, with the next datagram that got through. Datagrams of
+senders that are not on the list, if there is one, are counted and not read further.
 `Drain` is the same without pipeline: what the engine is measured against.
 """
 
@@ -14,7 +14,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, strerror
 
+from analytics.core.fairqueue cimport MOST, FairQueue
 from analytics.core.pipeline cimport Pipeline, Slice
+from analytics.core.staticassert cimport static_assert
 
 cdef extern from *:
     """
@@ -140,20 +142,22 @@ cdef class Receiver:
     """Runs one socket. The counts may be read at any time; they go on when another socket is run.
 
     `senders`: (16-byte address, bits of it that count) of those that may send; none: any.
-    `dropped`: by the kernel; `refused`: of other senders.
+    `dropped`: by the kernel; `refused`: of other senders; `shed`: of agents that sent more than their share.
     """
 
     cdef Pipeline pipeline
+    cdef FairQueue queue
     cdef Ring* ring
     cdef Prefix* prefixes
     cdef uint32_t prefix_count
     cdef uint32_t overflow                          # the socket's own count of drops, 32 bits, as last seen
-    cdef readonly uint64_t batches, datagrams, dropped, refused
+    cdef readonly uint64_t batches, datagrams, dropped, refused, shed
 
     def __cinit__(self, Pipeline pipeline, senders=()):
         if len(senders) > MOST_PREFIXES:
             raise ValueError(f"more than {MOST_PREFIXES} prefixes of senders")
-        self.pipeline = pipeline
+        static_assert(SLOTS <= MOST)
+        self.pipeline, self.queue = pipeline, FairQueue()
         self.ring = <Ring*>calloc(1, sizeof(Ring))
         self.prefixes = <Prefix*>calloc(len(senders) + 1, sizeof(Prefix))
         if self.ring == NULL or self.prefixes == NULL:
@@ -172,7 +176,7 @@ cdef class Receiver:
 
     def new_socket(self) -> None:
         """Say before `run` that the socket is another one: its count of drops begins at 0."""
-        self.overflow = 0
+        self.overflow, self.queue = 0, FairQueue()
 
     cdef bint is_allowed(self, const uint8_t* sender) noexcept nogil:
         cdef uint32_t i
@@ -184,7 +188,7 @@ cdef class Receiver:
     cdef int receive_batch(self, int fd) noexcept nogil:
         """One batch; answers the number of datagrams, or -errno."""
         cdef Slice[SLOTS] slices
-        cdef uint32_t dropped = 0, taken = 0
+        cdef uint32_t dropped = 0, allowed = 0, taken
         cdef int i
         cdef int count = receive(self.ring, fd)
         cdef double now
@@ -195,16 +199,18 @@ cdef class Receiver:
             name_sender(self.ring, i)
             if not self.is_allowed(&self.ring.senders[i][0]):
                 continue
-            slices[taken] = Slice(&self.ring.data[i][0], self.ring.messages[i].msg_len, &self.ring.senders[i][0])
-            taken += 1
+            slices[allowed] = Slice(&self.ring.data[i][0], self.ring.messages[i].msg_len, &self.ring.senders[i][0])
+            allowed += 1
         if count and read_dropped(self.ring, count - 1, &dropped):
             self.dropped += <uint32_t>(dropped - self.overflow)
             self.overflow = dropped
+        taken = self.queue.arrange(slices, allowed, count == SLOTS, now)
         if taken:
             self.pipeline.take(slices, taken, now)
         self.batches += 1
         self.datagrams += taken
-        self.refused += count - taken
+        self.shed += allowed - taken
+        self.refused += count - allowed
         return count
 
     def run(self, int fd, int stop) -> None:

@@ -1,7 +1,7 @@
 """Growth, removal and shrinking of the hash table declared (and explained) in table.pxd."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -12,64 +12,39 @@ cdef extern from "<sys/mman.h>" nogil:
     int munmap(void*, size_t) noexcept
 
 cdef enum:
-    SMALLEST = 64                                   # cells of a segment
-    LARGEST = 1 << 21                               # bytes of a segment, a huge page: rebuilt in about a millisecond
-    LEAST_FILL = 640                                # of 1024 cells, when a segment grows: it differs by table, because
-    MOST_FILL = 768                                 # tables with the same keys shall not all grow at one key
-    DEEPEST = 16                                    # 65,536 segments
-    HUGE = 1 << 21                                  # bytes of a huge page
+    SMALLEST = 1 << 12                              # bytes of the only segment at first
+    LARGEST = 1 << 21                               # bytes of each when there are several: a huge page
+    LEAST_FILL = 640                                # of 1024 cells, when a table begins to divide its segments: it
+    FILL_SPREAD = 64                                # differs by so much, for tables with the same keys shall not all
+    ROUND_FILL = 64                                 # grow at one key; so much more are used when all are divided
 
 
 cdef uint32_t tables_opened = 0
 
 
 cdef uint8_t* zeroed(size_t size) noexcept nogil:
-    """Memory for `release`, all zero, or NULL. What is large comes from the system, to which it goes back as a whole,
-    and asks for huge pages: lookups go anywhere in it, and the translations of small pages would not fit in the
-    processor."""
+    """Memory of a segment for `release`, all zero, or NULL. A whole one asks for a huge page: lookups go anywhere in
+    it, and the translations of small pages would not fit in the processor."""
     cdef uint8_t* made
     cdef size_t before
-    if size < HUGE:
+    if size < LARGEST:
         return <uint8_t*>calloc(1, size)
-    made = <uint8_t*>mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    made = <uint8_t*>mmap(NULL, 2 * LARGEST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     if made == <uint8_t*>MAP_FAILED:
         return NULL
-    before = (HUGE - <size_t>made % HUGE) % HUGE    # what is not aligned is given back
+    before = (LARGEST - <size_t>made % LARGEST) % LARGEST  # what is not aligned is given back
     if before:
         munmap(made, before)
-    munmap(made + before + size, HUGE - before)
-    madvise(made + before, size, MADV_HUGEPAGE)     # refused: then small ones
+    munmap(made + before + LARGEST, LARGEST - before)
+    madvise(made + before, LARGEST, MADV_HUGEPAGE)  # refused: then small ones
     return made + before
 
 
 cdef void release(uint8_t* made, size_t size) noexcept nogil:
-    if size < HUGE:
+    if size < LARGEST:
         free(made)
     else:
-        munmap(made, size)
-
-
-cdef size_t bytes_of(const HashTable* table, uint64_t cells) noexcept nogil:
-    """Whole pages when it is large, as the system counts."""
-    cdef size_t size = cells * table.stride
-    return size if size < HUGE else (size + 4095) & ~<size_t>4095
-
-
-cdef Segment* segment_open(const HashTable* table, uint64_t cells, uint32_t depth) noexcept nogil:
-    cdef Segment* segment = <Segment*>calloc(1, sizeof(Segment))
-    if segment == NULL:
-        return NULL
-    segment.cells = zeroed(bytes_of(table, cells))
-    if segment.cells == NULL:
-        free(segment)
-        return NULL
-    segment.mask, segment.depth = cells - 1, depth
-    return segment
-
-
-cdef void segment_close(const HashTable* table, Segment* segment) noexcept nogil:
-    release(segment.cells, bytes_of(table, segment.mask + 1))
-    free(segment)
+        munmap(made, LARGEST)
 
 
 cdef bint table_open(HashTable* table, uint32_t words, uint32_t payload, uint64_t capacity, uint64_t max_bytes,
@@ -77,17 +52,11 @@ cdef bint table_open(HashTable* table, uint32_t words, uint32_t payload, uint64_
     """Prepare an empty table of keys of `words` * 8 bytes with `payload` bytes each (rounded up to 8)."""
     global tables_opened
     memset(table, 0, sizeof(HashTable))
-    table.words, table.shift = words, 63
-    table.stride = 8 + 8 * words + ((payload + 7) & ~<uint32_t>7)
+    table.words, table.stride = words, 8 + 8 * words + ((payload + 7) & ~<uint32_t>7)
     table.capacity, table.max_bytes, table.seed = capacity, max_bytes, seed
     tables_opened += 1
-    table.fill = LEAST_FILL + 37 * tables_opened % (MOST_FILL - LEAST_FILL)
-    table.segments = <Segment**>malloc(sizeof(Segment*))
-    if table.segments == NULL:
-        return 0
-    table.segments[0] = segment_open(table, SMALLEST, 0)
-    table.bytes = bytes_of(table, SMALLEST)
-    if table.segments[0] != NULL:
+    table.fill = LEAST_FILL + 37 * tables_opened % FILL_SPREAD
+    if resize(table, SMALLEST):
         return 1
     free(table.segments)
     table.segments = NULL
@@ -96,195 +65,195 @@ cdef bint table_open(HashTable* table, uint32_t words, uint32_t payload, uint64_
 
 cdef void table_close(HashTable* table) noexcept nogil:
     """Free everything; also what `table_open` could not open, and what was never opened."""
-    cdef uint64_t position = 0
-    cdef Segment* segment
-    if table.segments == NULL:
-        return
-    while True:
-        segment = segment_at(table, position)
-        position = position_after(segment, position)
-        segment_close(table, segment)
-        if position == 0:
-            break
+    cdef uint64_t number
+    if table.segments != NULL:
+        for number in range(table.last + 1):
+            release(table.segments[number], table.bytes // (table.last + 1))
     free(table.segments)
     memset(table, 0, sizeof(HashTable))
 
 
-cdef uint64_t* free_cell(const HashTable* table, const Segment* segment, uint64_t hash) noexcept nogil:
+cdef void set_limit(HashTable* table) noexcept nogil:
+    """At how many keys the next segment is due. Those not divided yet are the fullest; dividing them all is spread over
+    a growth of some per cent."""
+    cdef uint64_t whole = (table.reach + 1) >> 1    # how many are divided in this round
+    cdef uint64_t fill = table.fill
+    if table.last == table.reach:
+        whole = table.reach + 1
+    fill += ROUND_FILL * (table.last + 1 - whole) // whole
+    table.limit = table.cells * whole * fill // 1024
+
+
+cdef uint64_t* free_cell(const HashTable* table, uint8_t* segment, uint64_t hash) noexcept nogil:
     """The first empty cell from the one on that a hash names."""
-    cdef uint64_t slot = hash & segment.mask
+    cdef uint64_t slot = slot_of(table, hash)
     while cell_of(table, segment, slot)[0] != 0:
-        slot = (slot + 1) & segment.mask
+        slot += 1
+        if slot == table.cells:
+            slot = 0
     return cell_of(table, segment, slot)
 
 
-cdef void move(const HashTable* table, const Segment* old, Segment* one, Segment* other, uint64_t bit) noexcept nogil:
-    """Copy the cells of a segment into another, or those with a bit of the hash set into a third."""
+cdef void move_all(const HashTable* table, uint8_t* segment, uint64_t cells, uint8_t* to) noexcept nogil:
+    """Copy the keys of a segment of so many cells to free cells of another."""
     cdef uint64_t slot
     cdef uint64_t* cell
-    cdef Segment* to
-    for slot in range(old.mask + 1):
-        cell = cell_of(table, old, slot)
+    for slot in range(cells):
+        cell = cell_of(table, segment, slot)
         if cell[0] != 0:
-            to = other if cell[0] & bit else one
             memcpy(free_cell(table, to, cell[0]), cell, table.stride)
-            to.used += 1
 
 
-cdef void point(HashTable* table, uint64_t position, Segment* segment) noexcept nogil:
-    """Let every entry of the directory with the upper bits of `position` name the segment."""
-    cdef uint64_t count = <uint64_t>1 << (table.depth - segment.depth)
-    cdef uint64_t first = ((position >> 1) >> table.shift) & ~(count - 1)
-    cdef uint64_t i
-    for i in range(first, first + count):
-        table.segments[i] = segment
+cdef bint make_room(HashTable* table, uint64_t number) noexcept nogil:
+    """Have a place in the array for a segment of this number."""
+    cdef void* grown
+    if number < table.room:
+        return 1
+    grown = realloc(table.segments, (2 * number + 1) * sizeof(uint8_t*))
+    if grown == NULL:
+        return 0
+    table.segments, table.room = <uint8_t**>grown, 2 * number + 1
+    return 1
 
 
-cdef bint resize(HashTable* table, Segment* segment, uint64_t position, uint64_t cells) noexcept nogil:
-    """Give a segment another number of cells."""
-    cdef Segment* made = segment_open(table, cells, segment.depth)
+cdef bint resize(HashTable* table, size_t size) noexcept nogil:
+    """Give the only segment another size, or make it."""
+    cdef uint64_t cells = table.cells
+    cdef uint8_t* made
+    if not make_room(table, 0):
+        return 0
+    made = zeroed(size)
     if made == NULL:
         return 0
-    move(table, segment, made, NULL, 0)
-    table.bytes += bytes_of(table, cells) - bytes_of(table, segment.mask + 1)
-    point(table, position, made)
-    segment_close(table, segment)
+    table.cells = size // table.stride
+    if table.bytes:
+        move_all(table, table.segments[0], cells, made)
+        release(table.segments[0], table.bytes)
+    table.segments[0], table.bytes = made, size
     table.generation += 1
+    set_limit(table)
     return 1
 
 
-cdef bint deepen(HashTable* table) noexcept nogil:
-    """Double the directory."""
-    cdef uint64_t count = <uint64_t>1 << table.depth
-    cdef Segment** made
-    cdef uint64_t i
-    if table.depth == DEEPEST:
+cdef bint divide(HashTable* table) noexcept nogil:
+    """Add a segment; it takes those keys of another one that the next bit of the hash says."""
+    cdef uint64_t number = table.last + 1
+    cdef uint64_t reach = table.reach if number <= table.reach else 2 * table.reach + 1
+    cdef uint64_t bit = (reach + 1) >> 1
+    cdef uint64_t _i, slot = 0, to
+    cdef uint8_t* segment
+    cdef uint8_t* made
+    cdef uint64_t* cell
+    if not make_room(table, number):
         return 0
-    made = <Segment**>malloc(2 * count * sizeof(Segment*))
+    made = zeroed(LARGEST)
     if made == NULL:
         return 0
-    for i in range(2 * count):
-        made[i] = table.segments[i >> 1]
-    free(table.segments)
-    table.segments, table.depth, table.shift = made, table.depth + 1, table.shift - 1
-    return 1
-
-
-cdef bint divide(HashTable* table, Segment* segment, uint64_t position) noexcept nogil:
-    """Make two segments of one, by the next bit of the hash."""
-    cdef uint64_t bit = <uint64_t>1 << (63 - segment.depth)
-    cdef Segment* low
-    cdef Segment* high
-    if segment.depth == table.depth and not deepen(table):
-        return 0
-    low = segment_open(table, segment.mask + 1, segment.depth + 1)
-    high = segment_open(table, segment.mask + 1, segment.depth + 1)
-    if low == NULL or high == NULL:
-        if low != NULL:
-            segment_close(table, low)
-        if high != NULL:
-            segment_close(table, high)
-        return 0
-    move(table, segment, low, high, bit)
-    point(table, position & ~bit, low)
-    point(table, position | bit, high)
-    table.bytes += bytes_of(table, segment.mask + 1)
-    segment_close(table, segment)
+    segment = table.segments[number - bit]
+    while cell_of(table, segment, slot)[0] != 0:    # behind an empty cell: no key there was looked for before it
+        slot += 1
+    for _i in range(table.cells):
+        slot = slot + 1 if slot + 1 < table.cells else 0
+        cell = cell_of(table, segment, slot)
+        if cell[0] == 0:
+            continue
+        if cell[0] & bit:
+            memcpy(free_cell(table, made, cell[0]), cell, table.stride)
+            memset(cell, 0, table.stride)
+            continue
+        to = slot_of(table, cell[0])                # closes the gaps
+        while to != slot and cell_of(table, segment, to)[0] != 0:
+            to = to + 1 if to + 1 < table.cells else 0
+        if to != slot:
+            memcpy(cell_of(table, segment, to), cell, table.stride)
+            memset(cell, 0, table.stride)
+    table.segments[number] = made
+    table.last, table.reach = number, reach
+    table.bytes += LARGEST
     table.generation += 1
+    set_limit(table)
     return 1
 
 
-cdef bint grow(HashTable* table, Segment* segment, uint64_t hash) noexcept nogil:
-    """Make room in the segment of a hash; 0 at the bound, or when memory is short."""
-    cdef uint64_t cells = segment.mask + 1
-    cdef size_t more = bytes_of(table, 2 * cells) - bytes_of(table, cells)
-    if table.bytes + more > table.max_bytes:
+cdef bint grow(HashTable* table) noexcept nogil:
+    """Make room for more keys; 0 at the bound, or when memory is short."""
+    if table.bytes + min(table.bytes, <uint64_t>LARGEST) > table.max_bytes:
         return 0
-    if bytes_of(table, 2 * cells) <= LARGEST:
-        return resize(table, segment, hash, 2 * cells)
-    return divide(table, segment, hash)
+    return resize(table, 2 * table.bytes) if table.bytes < LARGEST else divide(table)
 
 
 cdef uint8_t* insert(HashTable* table, const uint64_t* key, uint64_t hash) noexcept nogil:
     """Add a key that `find` did not find; the payload is zero. NULL: the table is full, or memory is short."""
-    cdef Segment* segment = segment_at(table, hash)
     cdef uint64_t* cell
-    if table.used >= table.capacity:
+    if table.used >= table.capacity or (table.used >= table.limit and not grow(table)):
         return NULL
-    while (segment.used + 1) * 1024 > (segment.mask + 1) * table.fill:  # again when all went to one side of a division
-        if not grow(table, segment, hash):
-            return NULL
-        segment = segment_at(table, hash)
-    cell = free_cell(table, segment, hash)
+    cell = free_cell(table, table.segments[number_of(table, hash)], hash)
     cell[0] = hash
     memcpy(cell + 1, key, 8 * table.words)
-    segment.used += 1
     table.used += 1
     return payload_of(table, cell)
 
 
 cdef uint8_t* replace(HashTable* table, uint64_t* cell, const uint64_t* key, uint64_t hash) noexcept nogil:
-    """Put a key that was not found in the place of another, which was met on the way; the payload is zero."""
-    memset(cell, 0, table.stride)
-    cell[0] = hash
-    memcpy(cell + 1, key, 8 * table.words)
-    table.generation += 1
-    return payload_of(table, cell)
+    """Put a key that was not found in the place of another, which `cell_near` its own; the payload is zero."""
+    remove(table, cell)
+    return insert(table, key, hash)
 
 
-cdef void remove(HashTable* table, Segment* segment, uint64_t slot) noexcept nogil:
-    """Empty a slot and close the gap: each later cell of the run moves up if its home is not behind the gap."""
-    cdef uint64_t gap = slot
-    cdef uint64_t probe = slot
-    cdef uint64_t home
+cdef void remove(HashTable* table, uint64_t* cell) noexcept nogil:
+    """Empty a cell and close the gap: each later cell of the run moves up if it is not looked for from behind it."""
+    cdef uint8_t* segment = table.segments[number_of(table, cell[0])]
+    cdef uint64_t gap = (<uint8_t*>cell - segment) // table.stride
+    cdef uint64_t probe = gap, home
     while True:
-        probe = (probe + 1) & segment.mask
+        probe = probe + 1 if probe + 1 < table.cells else 0
         if cell_of(table, segment, probe)[0] == 0:
             break
-        home = cell_of(table, segment, probe)[0] & segment.mask
-        if ((probe - home) & segment.mask) >= ((probe - gap) & segment.mask):
+        home = slot_of(table, cell_of(table, segment, probe)[0])
+        if distance(table, home, probe) >= distance(table, gap, probe):
             memcpy(cell_of(table, segment, gap), cell_of(table, segment, probe), table.stride)
             gap = probe
     memset(cell_of(table, segment, gap), 0, table.stride)
-    segment.used -= 1
     table.used -= 1
     table.generation += 1
 
 
-cdef bint join(HashTable* table, uint64_t position) noexcept nogil:
-    """Make one segment of the one at a position and the one it was divided from; 0: they are too full for it."""
-    cdef Segment* segment = segment_at(table, position)
-    cdef Segment* beside
-    cdef Segment* made
-    cdef uint64_t cells
-    if segment.depth == 0:
-        return 0
-    beside = segment_at(table, position ^ (<uint64_t>1 << (64 - segment.depth)))
-    cells = max(segment.mask, beside.mask) + 1
-    if beside.depth != segment.depth or (segment.used + beside.used) * 4 > cells:
-        return 0
-    made = segment_open(table, cells, segment.depth - 1)
-    if made == NULL:
-        return 0
-    move(table, segment, made, NULL, 0)
-    move(table, beside, made, NULL, 0)
-    table.bytes += bytes_of(table, cells)
-    table.bytes -= bytes_of(table, segment.mask + 1) + bytes_of(table, beside.mask + 1)
-    point(table, position, made)
-    segment_close(table, segment)
-    segment_close(table, beside)
-    table.generation += 1
-    return 1
+cdef inline uint64_t distance(const HashTable* table, uint64_t one, uint64_t other) noexcept nogil:
+    """Cells from one slot on to another."""
+    return other - one if other >= one else other + table.cells - one
 
 
-cdef void shrink(HashTable* table, uint64_t position) noexcept nogil:
-    """Give back what the segment at a position has too much: it joins others, then has fewer cells."""
-    cdef Segment* segment = segment_at(table, position)
-    cdef uint64_t cells
-    while segment.used * 8 < segment.mask + 1 and join(table, position):
-        segment = segment_at(table, position)
-    cells = segment.mask + 1
-    while cells > SMALLEST and segment.used * 8 < cells:
-        cells //= 2
-    if cells != segment.mask + 1:
-        resize(table, segment, position, cells)
+cdef void shrink(HashTable* table) noexcept nogil:
+    """Give back what is too much, one segment at most: its keys go back where they came from, and fill at most a
+    quarter there."""
+    cdef uint64_t half = (table.reach + 1) >> 1
+    cdef size_t size
+    if table.last and table.used * 4 <= table.cells * half:
+        move_all(table, table.segments[table.last], table.cells, table.segments[table.last - half])
+        release(table.segments[table.last], LARGEST)
+        table.last -= 1
+        if table.last < half:
+            table.reach >>= 1
+        table.bytes -= LARGEST
+        table.generation += 1
+        set_limit(table)
+    if table.last == 0:
+        size = table.bytes
+        while size > SMALLEST and table.used * 8 * table.stride < size:
+            size //= 2
+        if size != table.bytes:
+            resize(table, size)
+
+
+cdef Segment segment_at(const HashTable* table, uint64_t position) noexcept nogil:
+    """The segment that a position is in."""
+    cdef Segment segment
+    cdef uint64_t number = number_of(table, reversed_bits(position))
+    cdef uint64_t half = (table.reach + 1) >> 1
+    cdef uint64_t reach = table.reach               # the bits of the hash that its keys have in common
+    if number < half and number + half > table.last:
+        reach >>= 1                                 # it is not divided yet
+    segment.start = table.segments[number]
+    segment.first = reversed_bits(number)
+    segment.after = segment.first + reversed_bits(reach + 1) * 2 if reach else 0
+    return segment

@@ -12,7 +12,7 @@ from typing import Any
 
 from analytics.flows.definitions import check_name, number_of, truth_of
 from analytics.flows.keys import InvalidDefinition
-from analytics.metrics.metrics import Filters, InvalidQuery, matches, parse_filters
+from analytics.metrics.metrics import Filters, InvalidQuery, matches, parse_filters, parse_name
 
 DEFAULT_TIMEOUT_S = 1.0
 ATTRIBUTES = frozenset({"metric", "value", "filter", "byFlow", "timeout"})
@@ -49,6 +49,10 @@ def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
     metric = spec.get("metric")
     if not isinstance(metric, str) or not metric:
         raise InvalidDefinition(f"threshold {name!r}: attribute 'metric' is missing or not text: {metric!r}")
+    if parse_name(metric).has_statistic:
+        raise InvalidDefinition(
+            f"threshold {name!r}: metric {metric!r}: a threshold watches every data source by itself, not a statistic"
+        )
     if spec.get("value") is None:
         raise InvalidDefinition(f"threshold {name!r}: attribute 'value' is missing")
     value = number_of(f"threshold {name!r}: attribute 'value'", spec["value"])

@@ -1,4 +1,4 @@
-"""From the native core's raw flows to values: (source, key id, carried bytes, rate) -> keys, merged or per data source.
+"""From the native core's raw flows (RawFlow) to values: keys, merged or per data source.
 
 Raw keys (key id, carried bytes) and key texts are one to one within a definition, so merging works on the raw keys and
 texts are made of the result only. All of it in turns (turns.py): there may be a million flows.
@@ -20,8 +20,9 @@ MANY = 10_000  # flows per data source that are read when a query selects by key
 MOST_RAW = 100_000  # of one answer, over all data sources: 20 MB
 RAW_TURN = 2000  # of these in one turn: about 1 ms
 
-Figures = tuple[tuple[float, float] | None, ...]  # (value, weight) of each; None: not seen lately
-RawFlow = tuple[int, int, bytes, float, Figures]  # source index, key id, carried bytes, value, all values
+Figures = tuple[tuple[float, float] | None, ...]  # (value, weight) of each value; None: not seen lately
+RawFlow = tuple[int, int, bytes, float, float, Figures]
+"""Source index, key id, carried bytes, value, time of the last sample, all values of a definition with statistics"""
 Values = tuple[float | None, ...]  # of a definition with `values`; None: not seen lately
 MergedFlow = tuple[float, tuple[int, bytes], int, int, Values]
 """Value, raw key, data sources, the one with the largest value, the definition's other values"""
@@ -51,10 +52,11 @@ class FlowLocation:
 
 @dataclass(frozen=True, slots=True)
 class TopFlow:
-    """One of the largest flows of a data source."""
+    """One of the largest flows of a data source; `updated`: when a sample last counted."""
 
     key: str
     value: float
+    updated: float
 
 
 def largest(
@@ -86,7 +88,7 @@ def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[Merg
         return (yield from _merge_statistics(found, program, mode))
     merged: dict[tuple[int, bytes], list[Any]] = {}
     for some in pieces(found, RAW_TURN):
-        for source, key_id, carried, rate, _ in some:
+        for source, key_id, carried, rate, _, _ in some:
             entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
             entry[0] += rate
             entry[1] += 1
@@ -117,9 +119,9 @@ def _merge_statistics(found: list[RawFlow], program: Program, mode: Mode) -> Tur
         for raw, observed in part:
             chosen = best(observed, key=_value)
             if mode in (Mode.MAX, Mode.CORE):
-                values = tuple(None if figure is None else figure[0] for figure in chosen[4])
+                values = tuple(None if figure is None else figure[0] for figure in chosen[5])
             else:
-                columns = zip(*(flow[4] for flow in observed), strict=True)
+                columns = zip(*(flow[5] for flow in observed), strict=True)
                 values = tuple(
                     _together(statistic, [figure for figure in column if figure is not None], mode)
                     for statistic, column in zip(statistics, columns, strict=True)
@@ -168,8 +170,8 @@ def _descending(flow: MergedFlow) -> float:
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
     """Data source -> its flows, largest first."""
     by_source: dict[int, list[TopFlow]] = {}
-    for source, key_id, carried, rate, _ in sorted(found, key=lambda flow: -flow[3]):
+    for source, key_id, carried, rate, updated, _ in sorted(found, key=lambda flow: -flow[3]):
         key = program.text(key_id, carried)
         if key is not None:
-            by_source.setdefault(source, []).append(TopFlow(key, rate))
+            by_source.setdefault(source, []).append(TopFlow(key, rate, updated))
     return {source: tuple(flows) for source, flows in by_source.items()}

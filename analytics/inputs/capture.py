@@ -12,6 +12,7 @@ with the file. Damage is reported with its offset.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -34,7 +35,13 @@ TAGS = (0x8100, 0x88A8, 0x9100, 0x9200)
 PROGRESS_STEP = 1 << 20
 PLAIN = struct.Struct(">12xHB5xHxB2x4s6xHH2x")  # Ethernet, IPv4 without options, UDP: what nearly all packets are
 
+VERSIONS = (b"\0\0\0\5", b"\0\0\0\4", b"\0\0\0\2")
+ADDRESS_TYPES = (b"\0\0\0\1", b"\0\0\0\2", b"\0\0\0\0")
+LEAST_DATAGRAM = 24  # bytes of a datagram without samples
+MOST_NAMED = 5  # ports in a message
+
 Packets = Iterator[tuple[float, int, bytes]]
+Datagrams = Iterator[tuple[float, str, bytes]]
 
 
 class MalformedCapture(ValueError):
@@ -69,30 +76,72 @@ class _Source:
         return MalformedCapture(f"{self.name}: offset {offset}: {what}")
 
 
+def sflow(
+    path: str | Path,
+    port: int | None,
+    file: BinaryIO | None = None,
+    progress: Callable[[int], None] | None = None,
+    option: str = "--port",
+) -> Datagrams:
+    """`datagrams` of a capture that somebody believes to hold sFlow: at the end MalformedCapture if there was none,
+    with the ports that sFlow went to instead, and the command line's `option` that chooses one."""
+    elsewhere: Counter[int] = Counter()
+    some = False
+    for arrival in datagrams(path, port, file, progress, elsewhere):
+        some = True
+        yield arrival
+    if not some:
+        raise MalformedCapture(f"{path}: {_nothing(port, elsewhere, option)}")
+
+
+def _nothing(port: int | None, elsewhere: Counter[int], option: str) -> str:
+    if port is None:
+        return "no sFlow in it"
+    if not elsewhere:
+        return f"no sFlow to UDP port {port} in it, nor to another"
+    (first, count), *others = elsewhere.most_common(MOST_NAMED)
+    rest = "".join(f", {many} to port {number}" for number, many in others)
+    more = f" and {len(elsewhere) - MOST_NAMED} more ports" if len(elsewhere) > MOST_NAMED else ""
+    found = f"{count} datagram{'s' * (count != 1)} to port {first}{rest}{more}"
+    return f"no sFlow to UDP port {port} in it, but {found}: choose one with {option}"
+
+
+def looks_like_sflow(payload: bytes) -> bool:
+    """It begins as a datagram of sFlow does: a version that exists, and an address type of its own."""
+    version, kind = payload[:4], payload[4:8]
+    return version in VERSIONS and kind in ADDRESS_TYPES and len(payload) >= LEAST_DATAGRAM
+
+
 def datagrams(
-    path: str | Path, port: int, file: BinaryIO | None = None, progress: Callable[[int], None] | None = None
-) -> Iterator[tuple[float, str, bytes]]:
-    """(capture time, source address, payload) of every UDP datagram to `port` in a capture file.
+    path: str | Path,
+    port: int | None,
+    file: BinaryIO | None = None,
+    progress: Callable[[int], None] | None = None,
+    elsewhere: Counter[int] | None = None,
+) -> Datagrams:
+    """(capture time, source address, payload) of every UDP datagram to `port` in a capture file; of what looks like
+    sFlow, whatever its port, if that is None.
 
     `file` is read instead of opening `path`, which then only names it in errors; `progress` is called with the offset
-    every megabyte. Raises OSError, and MalformedCapture when the damage is reached or the file is not a capture.
+    every megabyte; in `elsewhere` is counted what looks like sFlow, by the other port it goes to. Raises OSError, and
+    MalformedCapture when the damage is reached or the file is not a capture.
     """
     with Path(path).open("rb") if file is None else file as opened:
         source = _Source(str(path), opened, progress)
         for now, link, packet in _packets(source):
             if link == 1 and len(packet) > PLAIN.size:
                 kind, version, fragment, protocol, sender, to, length = PLAIN.unpack_from(packet)
-                if kind == 0x0800 and version == 0x45 and protocol == 17 and fragment & 0x3FFF == 0:
-                    if to == port:
-                        yield (
-                            now,
-                            _address(sender),
-                            packet[PLAIN.size : PLAIN.size - 8 + length if length >= 8 else None],
-                        )
+                if to == port and kind == 0x0800 and version == 0x45 and protocol == 17 and fragment & 0x3FFF == 0:
+                    yield now, _address(sender), _payload(packet, PLAIN.size, length)
                     continue
-            found = _udp(_network(packet, link), port)
-            if found is not None:
-                yield now, *found
+            found = _udp(_network(packet, link))
+            if found is None:
+                continue
+            address, to, payload = found
+            if to == port or (port is None and looks_like_sflow(payload)):
+                yield now, address, payload
+            elif elsewhere is not None and looks_like_sflow(payload):
+                elsewhere[to] += 1
 
 
 def _packets(source: _Source) -> Packets:
@@ -208,8 +257,8 @@ def _network(packet: bytes, link: int) -> bytes:
     return packet[at + 2 :] if kind in (0x0800, 0x86DD) else b""
 
 
-def _udp(packet: bytes, port: int) -> tuple[str, bytes] | None:
-    """(source address, payload) of an unfragmented UDP datagram to `port`."""
+def _udp(packet: bytes) -> tuple[str, int, bytes] | None:
+    """(source address, destination port, payload) of an unfragmented UDP datagram."""
     if len(packet) < 20:
         return None
     if packet[0] >> 4 == 4:
@@ -225,7 +274,7 @@ def _udp(packet: bytes, port: int) -> tuple[str, bytes] | None:
     if protocol != 17 or len(datagram) < 8 or len(source) not in (4, 16):
         return None
     _, to, length, _ = struct.unpack(">HHHH", datagram[:8])
-    return (_address(source), _payload(datagram, 8, length)) if to == port else None
+    return _address(source), to, _payload(datagram, 8, length)
 
 
 def _payload(data: bytes, at: int, length: int) -> bytes:

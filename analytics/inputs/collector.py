@@ -53,6 +53,7 @@ class Collector:
             datagrams=sum(each.datagrams for each in received),
             kernel_drops=sum(each.dropped for each in received),
             refused=sum(each.refused for each in received),
+            shed=sum(each.shed for each in received),
             sockets=len(self._sockets),
             buffer_bytes=self.buffer_bytes,
         )

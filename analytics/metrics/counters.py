@@ -116,6 +116,10 @@ class Counters:
         """Whether some data source sent what the metric is made of."""
         return self._store.has(tags_of(name)) or any(name in state.metrics for state in list(self._named.values()))
 
+    def knows(self, name: str) -> bool:
+        """Whether there are, or may be, metrics of that name."""
+        return bool(tags_of(name)) or any(name in state.metrics for state in list(self._named.values()))
+
     def drop(self, data_source: DataSource) -> None:
         """Forget a data source that is gone."""
         state = self._named.pop(data_source, None)

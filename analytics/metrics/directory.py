@@ -11,6 +11,7 @@ from analytics.core.ledger import Ledger
 DataSource = tuple[str, str]  # address of the agent, name of the data source
 
 GONE: DataSource = ("", "")  # in place of names: the index has no owner
+GROUPS = frozenset({"ALL", "TOPOLOGY", "EDGE", "CORE"})  # of agents, or of their ports
 AGENT_WIDE = "2.1"  # the data source whose metrics describe the agent as a whole
 
 
@@ -26,29 +27,8 @@ class Topology(Protocol):
     def agents(self) -> frozenset[str]: ...
 
 
-class NoTopology:
-    """Before one is set: no port is known."""
-
-    def speed(self, agent: str, ifindex: str) -> int | None:
-        return None
-
-    def link_name(self, agent: str, ifindex: str) -> str | None:
-        return None
-
-    def node_name(self, agent: str, ifindex: str) -> str | None:
-        return None
-
-    def port_name(self, agent: str, ifindex: str) -> str | None:
-        return None
-
-    def is_core(self, agent: str, ifindex: str) -> bool:
-        return False
-
-    def is_edge(self, agent: str, ifindex: str) -> bool:
-        return False
-
-    def agents(self) -> frozenset[str]:
-        return frozenset()
+class UnknownAgent(LookupError):
+    """A word that means no agent; the message quotes it."""
 
 
 class Directory:
@@ -102,6 +82,15 @@ class Directory:
     def bytes(self) -> int:
         """About what all this takes."""
         return len(self.index) * 450 + len(self._agents) * 200 + len(self.sources) * 8
+
+    def meaning(self, word: str) -> str | None:
+        """What a query means by a word: one of GROUPS, or an address as it is written here; None: it may be a name."""
+        if word in GROUPS:
+            return word
+        try:
+            return str(ip_address(word))
+        except ValueError:
+            return None
 
     def wants(self, agents: Sequence[str], topology: Topology, agent: str, source: str) -> bool:
         """Whether a query for `agents` (addresses, ALL, TOPOLOGY, EDGE, CORE) means this data source."""

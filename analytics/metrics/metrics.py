@@ -18,7 +18,7 @@ STATISTICS = frozenset({"max", "min", "sum", "avg", "var", "sdev", "med", "q1", 
 QUARTILES = frozenset({"med", "q1", "q2", "q3", "iqr"})
 
 Filters = Mapping[str, tuple[str, ...]]
-Order = tuple[int, int | None] | None  # the column to sort by, and how many rows; negative: descending
+Order = tuple[int, bool, int | None] | None  # the column to sort by, whether descending, how many rows
 
 
 class InvalidQuery(ValueError):
@@ -34,13 +34,16 @@ class Name:
     source: str | None
     metric: str
 
+    @property
+    def has_statistic(self) -> bool:
+        """Whether the statistic was asked for; without a word it is the maximum."""
+        return self.text.startswith(f"{self.statistic}:")
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value, None in the empty cell of a table. `updated` is on the clock of the
-    datagrams;
-    `top` the largest flows of a flow
-    metric."""
+    """One value, None in the empty cell of a table. `updated` is on the clock of the datagrams; `top` the largest
+    flows of a flow metric."""
 
     agent: str
     source: str
@@ -82,6 +85,14 @@ def parse_name(text: str) -> Name:
         statistic, metric = text.split(":", 1)
     source, dot, last = metric.rpartition(".")
     return Name(text, statistic, source if dot else None, last if dot else metric)
+
+
+def parse_cell_name(text: str) -> Name:
+    """A metric's name where values are listed one by one; InvalidQuery for one with a statistic."""
+    name = parse_name(text)
+    if name.has_statistic:
+        raise InvalidQuery(f"'{text}': values are listed one by one here, so there is no '{name.statistic}:' of them")
+    return name
 
 
 def parse_filters(spec: object) -> dict[str, tuple[str, ...]]:
@@ -172,28 +183,30 @@ def _top(statistic: str, chosen: Cell | None, cells: list[Cell]) -> tuple[TopFlo
         return chosen.top
     if all(cell.top is None for cell in cells):
         return None
-    merged: dict[str, float] = {}
+    merged: dict[str, TopFlow] = {}
     for cell in cells:
         for flow in cell.top or ():
-            before = merged.get(flow.key, 0.0)
-            merged[flow.key] = before + flow.value if statistic == "sum" else max(before, flow.value)
+            before = merged.get(flow.key, TopFlow(flow.key, 0.0, flow.updated))
+            value = before.value + flow.value if statistic == "sum" else max(before.value, flow.value)
+            merged[flow.key] = TopFlow(flow.key, value, max(before.updated, flow.updated))
     longest = max(len(cell.top or ()) for cell in cells)
-    ranked = sorted(merged.items(), key=lambda item: -item[1])[:longest]
-    return tuple(TopFlow(key, value) for key, value in ranked)
+    return tuple(sorted(merged.values(), key=lambda flow: -flow.value)[:longest])
 
 
 def table_rows(
     columns: Sequence[Name],
     sources: Sequence[tuple[str, str]],
+    firsts: Mapping[str, int],
     cell: Callable[[str, str, str], Cell | None],
     now: float,
 ) -> list[list[Cell]]:
-    """Rows of cells, one per data source that has the first column; the rest may be the whole agent's (2.1) or
-    empty."""
+    """Rows of cells: one per data source that has its agent's first column, `firsts`. That is the first one that any
+    data source has of its own, so that what describes the agent as a whole (2.1) joins every row instead of being
+    the only one; without such it is column 0. Other cells may be the whole agent's or empty."""
     rows = []
     for agent, source in sources:
         found = [cell(agent, column.source or source, column.metric) for column in columns]
-        if found[0] is None:
+        if found[firsts.get(agent, 0)] is None:
             continue
         rows.append(
             [
@@ -205,19 +218,19 @@ def table_rows(
 
 
 def parse_columns(names: Sequence[str]) -> tuple[list[Name], Order]:
-    """The columns of a table. A column may be pinned (`2.1.load_one`) and one may be marked `sort:name[:rows]`,
-    negative rows for descending."""
+    """The columns of a table. A column may be pinned (`2.1.load_one`) and one may be marked `sort:name[:rows]`, with
+    `-` before the number, or in its place, for descending."""
     columns: list[Name] = []
     order: Order = None
     for column, text in enumerate(names):
         name = text
         if text.startswith("sort:"):
             name, _, rows = text[5:].partition(":")
-            try:
-                order = (column, int(rows) if rows else None)
-            except ValueError:
-                raise InvalidQuery(f"table: {rows!r} in {text!r} is not a number of rows") from None
-        columns.append(parse_name(name))
+            count = rows.removeprefix("-")
+            if count and not (count.isascii() and count.isdigit() and len(count) < 10):
+                raise InvalidQuery(f"table: '{rows}' in '{text}' is not a number of rows")
+            order = (column, rows.startswith("-"), int(count) if count else None)
+        columns.append(parse_cell_name(name))
     return columns, order
 
 
@@ -225,7 +238,7 @@ def ordered(rows: list[list[Cell]], order: Order) -> list[list[Cell]]:
     """Sorted and cut as the columns say."""
     if order is None:
         return rows
-    column, most = order
+    column, is_descending, most = order
 
     def rank(row: list[Cell]) -> tuple[bool, float, str]:
         value = row[column].value
@@ -233,5 +246,4 @@ def ordered(rows: list[list[Cell]], order: Order) -> list[list[Cell]]:
             return False, value, ""
         return True, 0.0, "" if value is None else str(value)
 
-    rows = sorted(rows, key=rank, reverse=most is not None and most < 0)
-    return rows if most is None else rows[: abs(most)]
+    return sorted(rows, key=rank, reverse=is_descending)[:most]

@@ -55,13 +55,15 @@ class AgentNumbers:
 
 @dataclass(frozen=True, slots=True)
 class ReceivingNumbers:
-    """Of all UDP sockets together: batches and datagrams received, datagrams that the kernel dropped or that were
-    refused because of their sender. `buffer_bytes`: the granted receive buffer of one socket."""
+    """Of all UDP sockets together: batches and datagrams received, datagrams that the kernel dropped, that were refused
+    because of their sender, or shed because their agent sent more than its share (core/fairqueue.pxd). `buffer_bytes`:
+    the granted receive buffer of one socket."""
 
     batches: int = 0
     datagrams: int = 0
     kernel_drops: int = 0
     refused: int = 0
+    shed: int = 0
     sockets: int = 0
     buffer_bytes: int = 0
 

@@ -22,6 +22,7 @@ from tests.analytics.examples.wire import (
     flow_sample,
     if_counters,
     ipv4,
+    opaque,
     record,
     sampled_header,
     tcp,
@@ -45,7 +46,7 @@ def carried(payload: bytes, port: int = 6343) -> bytes:
 
 @pytest.fixture
 def recording(tmp_path) -> str:
-    """Two datagrams of ours, one of another version, one to another port."""
+    """Two datagrams of ours, one that is cut, one to another port."""
     path = tmp_path / "recording.pcap"
     path.write_bytes(pcap(carried(FIRST), carried(words(4, 1, 2)), carried(OTHER), carried(FIRST, 7000)))
     return str(path)
@@ -73,7 +74,7 @@ def test_json(recording):
     assert first["datagramSize"] == str(len(FIRST))
     assert [sample["sampleType"] for sample in first["samples"]] == ["FLOWSAMPLE", "COUNTERSSAMPLE"]
     assert first["samples"][1]["elements"][0]["ifOutOctets"] == str(1 << 40)
-    assert done.stderr.decode() == "howdah decode: 192.0.2.1: 12 bytes that are not sFlow version 5\n"
+    assert done.stderr.decode() == "howdah decode: 192.0.2.1: 12 bytes that are not sFlow\n"
 
 
 def test_agent_port_and_count(recording):
@@ -124,6 +125,59 @@ def test_csv_of_samples_without_headers(tmp_path):
         "FLOW,10.0.0.1,5,6,-,-,0x0000,0,0,-,-,0,0x00,0,0,0,0x00,0,0,100",
         "CNTR,10.0.0.1" + ",0" * 19,
     ]
+
+
+def test_csv_of_sampled_ethernet(tmp_path):
+    link = record(2, words(1518) + bytes.fromhex("00000000000a000000000000000b0000") + words(0x86DD))
+    flat = record(3, words(1500, 17) + bytes([10, 0, 0, 1, 10, 0, 0, 2]) + words(53, 54, 0, 0xB8))
+    samples = flow_sample(link), flow_sample(flat, link), flow_sample(link, sampled_header(FRAME, 99))
+    path = tmp_path / "x.pcap"
+    path.write_bytes(pcap(carried(datagram(*samples))))
+    assert run(str(path), "--csv").stdout.decode().splitlines() == [
+        "FLOW,10.0.0.1,5,6,00000000000a,00000000000b,0x86dd,0,0,-,-,0,0x00,0,0,0,0x00,1518,0,100",
+        "FLOW,10.0.0.1,5,6,00000000000a,00000000000b,0x86dd,0,0,10.0.0.1,10.0.0.2,17,0xb8,0,53,54,0x00,1518,1500,100",
+        "FLOW,10.0.0.1,5,6,000000000001,000000000002,0x0800,0,0,10.0.1.1,10.0.2.2,6,0x00,64,40000,5001,0x10,99,81,100",
+    ]
+
+
+@pytest.mark.parametrize("link", [1, 101])
+def test_sflow_to_another_port_is_named(tmp_path, link):
+    packets = [carried(FIRST, 7000), carried(OTHER, 7000), carried(FIRST, 9999), carried(b"DNS, say", 53), tcp_frame()]
+    path = tmp_path / "x.pcap"
+    path.write_bytes(pcap(*(packet[0 if link == 1 else 14 :] for packet in packets), link=link))
+    found = "no sFlow to UDP port 6343 in it, but 2 datagrams to port 7000, 1 to port 9999: choose one with --port"
+    done = run(str(path))
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", f"howdah decode: {path}: {found}\n")
+    done = run("-", "--json", data=path.read_bytes())
+    assert (done.returncode, done.stderr.decode()) == (1, f"howdah decode: standard input: {found}\n")
+    assert len(objects(run(str(path), "--json", "--port", "7000"))) == 2
+    done = run(str(path), "--json", "--port", "any")
+    assert [one["packetSequenceNo"] for one in objects(done)] == ["1", "2", "1"]
+    assert done.stderr == b"", "what is no sFlow is none of our business there"
+
+
+def test_a_capture_without_sflow_says_so(tmp_path):
+    path = tmp_path / "x.pcap"
+    path.write_bytes(pcap(carried(b"DNS, say", 53), tcp_frame()))
+    for port, where in (("6343", "to UDP port 6343 in it, nor to another"), ("any", "in it")):
+        done = run(str(path), "--port", port)
+        assert (done.returncode, done.stderr.decode()) == (1, f"howdah decode: {path}: no sFlow {where}\n")
+
+
+@pytest.mark.parametrize("port", ["nonsense", "65536", "-1", ""])
+def test_an_impossible_port_is_refused(port):
+    done = run("-", "--port", port, data=b"")
+    assert done.returncode == 2
+    assert b"--port" in done.stderr
+
+
+def test_older_versions(tmp_path):
+    path = tmp_path / "x.pcap"
+    flow = words(1, 7, 5, 100, 700, 3, 5, 6, 1, 1, 1518) + opaque(FRAME) + words(0)
+    path.write_bytes(pcap(carried(words(4, 1, 0x0A000001, 9, 17000, 1) + flow)))
+    [found] = objects(run(str(path), "--json"))
+    assert (found["datagramVersion"], found["agent"], found["samplesInPacket"]) == ("4", "10.0.0.1", "1")
+    assert found["samples"][0]["elements"][0]["TCPDstPort"] == "5001"
 
 
 def blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -236,10 +290,10 @@ def test_live(live, ending):
     assert process.returncode == 0
     assert out == b""
     first, second = complaints.decode().splitlines()
-    assert first == "howdah decode: 127.0.0.1: 4 bytes that are not sFlow version 5"
+    assert first == "howdah decode: 127.0.0.1: 4 bytes that are not sFlow"
     assert second in (  # the latter when the two were more than a second apart
-        "howdah decode: 2 datagrams in all were not sFlow version 5",
-        "howdah decode: 127.0.0.1: 9 bytes that are not sFlow version 5",
+        "howdah decode: 2 datagrams in all were not sFlow",
+        "howdah decode: 127.0.0.1: 9 bytes that are not sFlow",
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +16,7 @@ from analytics.flows.keys import InvalidDefinition
 from analytics.flows.patterns import Pattern
 from analytics.metrics.metrics import Statistic
 from analytics.metrics.numbers import ReceivingNumbers
+from analytics.topology import parse
 from tests.analytics.examples.wire import (
     counter_sample,
     datagram,
@@ -40,27 +40,26 @@ LEAF, SPINE = "10.254.0.1", "10.254.0.9"
 NOW = 1000.0
 
 
-@dataclass
-class Wires:
-    """A topology: core ports by link name, edge ports, speeds."""
-
-    links: dict[tuple[str, str], str] = field(default_factory=dict)
-    speeds: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def speed(self, agent, ifindex):
-        return self.speeds.get((agent, ifindex))
-
-    def link_name(self, agent, ifindex):
-        return self.links.get((agent, ifindex))
-
-    def is_core(self, agent, ifindex):
-        return (agent, ifindex) in self.links
-
-    def is_edge(self, agent, ifindex):
-        return agent in self.agents() and not self.is_core(agent, ifindex)
-
-    def agents(self):
-        return frozenset(agent for agent, _ in self.links)
+def wires(links=None, speeds=None):
+    """A topology: link names by (agent, ifIndex) of their ends, and speeds of ports."""
+    links, speeds = links or {}, speeds or {}
+    ports = {place: {"ifindex": place[1]} for place in (*links, *speeds)}
+    for place, speed in speeds.items():
+        ports[place]["speed"] = speed
+    ends = {name: [place for place in links if links[place] == name] for name in links.values()}
+    return parse(
+        {
+            "nodes": {
+                agent: {"agent": agent, "ports": {place[1]: port for place, port in ports.items() if place[0] == agent}}
+                for agent, _ in ports
+            },
+            "links": {
+                name: {"node1": one[0], "port1": one[1], "node2": other[0], "port2": other[1]}
+                for name, (one, *others) in ends.items()
+                for other in (others or [("elsewhere", "1")])
+            },
+        }
+    )
 
 
 class Switch:
@@ -148,21 +147,21 @@ def test_links_and_places(engine):
     leaf, spine = Switch(engine, LEAF), Switch(engine, SPINE)
     leaf.samples(tcp_frame())
     assert keys(engine, "f") == []  # before there is a topology no port has a link
-    engine.set_topology(Wires({(LEAF, "7"): "leaf1-spine1", (SPINE, "1"): "leaf1-spine1"}))
+    engine.set_topology(wires({(LEAF, "7"): "leaf1-spine1", (SPINE, "1"): "leaf1-spine1"}))
     leaf.samples(tcp_frame())
     leaf.samples(tcp_frame("10.0.9.9"), port=7)
     spine.samples(tcp_frame(), port=1)
     assert sorted(keys(engine, "f")) == ["leaf1-spine1,10.0.1.1", "leaf1-spine1,10.0.9.9"]
     assert keys(engine, "edge") == ["10.0.1.1"]
     assert keys(engine, "f", agents=[SPINE]) == ["leaf1-spine1,10.0.1.1"]
-    engine.set_topology(Wires({(LEAF, "7"): "uplink"}))
+    engine.set_topology(wires({(LEAF, "7"): "uplink"}))
     leaf.samples(tcp_frame("10.0.9.9"), port=7)
     assert "uplink,10.0.9.9" in keys(engine, "f")
 
 
 def test_joining_data_sources(engine):
     engine.set_flow("f", {"keys": "ipsource", "value": "frames", "t": 1})
-    engine.set_topology(Wires({(LEAF, "7"): "l", (SPINE, "1"): "l"}))
+    engine.set_topology(wires({(LEAF, "7"): "l", (SPINE, "1"): "l"}))
     Switch(engine, LEAF).samples(tcp_frame(), tcp_frame(), rate=1)
     Switch(engine, SPINE).samples(tcp_frame(), tcp_frame(), tcp_frame(), port=1, rate=1)
     Switch(engine, "192.0.2.1").samples(*[tcp_frame()] * 5, rate=1)
@@ -281,13 +280,13 @@ def test_a_speed_filter_asks_the_topology_first(engine):
     switch.counters(NOW, speed=10_000_000_000)
     switch.samples(tcp_frame("10.0.0.2"))
     assert [event.threshold for event in engine.events(None, 10)] == ["fast"]
-    engine.set_topology(Wires(speeds={(LEAF, "5"): 5_000_000}))
+    engine.set_topology(wires(speeds={(LEAF, "5"): 5_000_000}))
     switch.samples(tcp_frame("10.0.0.3"))
     assert [event.threshold for event in engine.events(1, 10)] == ["five"]
 
 
 def test_speed_of_a_port_met_and_sampled_in_one_batch(engine):
-    engine.set_topology(Wires(speeds={(LEAF, "5"): 5_000_000}))
+    engine.set_topology(wires(speeds={(LEAF, "5"): 5_000_000}))
     engine.set_flow("f", {"keys": "ipsource", "value": "bytes"})
     engine.set_threshold("five", {"metric": "f", "value": 1, "filter": {"ifspeed": [5_000_000]}})
     Switch(engine).samples(tcp_frame())
@@ -487,7 +486,7 @@ def test_questions_and_changes_from_many_threads(engine):
             engine.set_flow(f"g{number % 3}", {"keys": "null:vlan,agent", "value": "bytes"})
             engine.set_threshold("t", {"metric": f"g{number % 3}", "value": 1, "byFlow": True})
             engine.dump(["ALL"], ["ALL"], {}, NOW)
-            engine.set_topology(Wires())
+            engine.set_topology(wires())
             engine.tick(NOW)
 
     threads = [guarded(feed("10.0.0.1")), guarded(feed("10.0.0.2")), guarded(ask), guarded(ask)]

@@ -21,6 +21,7 @@ import typer
 from typer.testing import CliRunner
 
 from analytics import cli, server
+from analytics.api import rest
 from analytics.engine import Engine
 from documents.faults import Faults
 from tests.analytics.program import AGENT, COMMAND, READY, ROOT, TIMEOUT, datagram, pcap, refused
@@ -199,7 +200,7 @@ def test_a_tick_that_fails_is_counted_and_logged_once(caplog, monkeypatch):
     monkeypatch.setattr(engine, "tick", tick)
 
     async def some_ticks():
-        ticking = asyncio.create_task(server.tick(engine))
+        ticking = asyncio.create_task(server.tick(engine, rest.build(engine, version="test").state.api))
         while engine.faults.counts().get("tick", 0) < 5:
             await asyncio.sleep(0)
         ticking.cancel()
@@ -222,22 +223,6 @@ def test_a_callback_that_fails_is_counted_and_logged_once(caplog):
     asyncio.run(failing_callbacks())
     assert faults.counts() == {"event loop": 3}
     assert caplog.text.count("Traceback") == caplog.text.count("event loop: division by zero") == 1
-
-
-def test_a_bug_in_the_engine_does_not_end_a_replay(tmp_path, caplog, monkeypatch):
-    path = tmp_path / "three.pcap"
-    pcap(path, [datagram(sequence) for sequence in (1, 2, 3)])
-    engine = Engine()
-
-    def feed(datagrams, now, source):
-        raise ZeroDivisionError("a bug")
-
-    monkeypatch.setattr(engine, "feed", feed)
-    with path.open("rb") as file:
-        asyncio.run(server.played(str(path), file, engine)())
-    assert engine.numbers().faults == {"replay": 3}
-    assert caplog.text.count("Traceback") == caplog.text.count("replay: a bug") == 1
-    engine.close()
 
 
 def test_ports_in_use_are_named():
@@ -289,6 +274,28 @@ def test_a_capture_is_replayed_as_far_as_it_goes(start, tmp_path, eventually, cu
     status, complaints = program.end()
     assert status == 0
     assert (str(path) in complaints, complaints.count("\n")) == ((True, 1) if cut else (False, 0))
+
+
+def test_a_capture_of_another_port_is_replayed_over_and_over(start, tmp_path, eventually):
+    path = tmp_path / "three.pcap"
+    pcap(path, [datagram(sequence) for sequence in (1, 2, 3)], port=7000)
+    line = refused("--port", "0", "--replay", str(path))
+    assert line == (
+        f"howdah analytics: {path}: no sFlow to UDP port 6343 in it, but 3 datagrams to port 7000: "
+        "choose one with --sflow-port"
+    )
+    program = start("--replay", str(path), "--sflow-port", "7000", "--speed", "max", "--loop")
+    eventually(lambda: program.http.get("/agents/json").json().get(AGENT, {}).get("sFlowFlowSamples", 0) > 30)
+    found = program.http.get("/agents/json").json()[AGENT]
+    wrong = ("Lost", "Duplicate", "OutOfOrder", "Restart", "Reset")
+    assert {name: value for name, value in found.items() if any(word in name for word in wrong) and value} == {}
+    assert program.end() == (0, "")
+
+
+@pytest.mark.parametrize("speed", ["fast", "0", "-1", "nan", "1001"])
+def test_a_speed_that_is_none_is_refused(speed):
+    assert "speed" in refused("--port", "0", "--replay", "x.pcap", "--speed", speed)
+    assert "need replay" in refused("--port", "0", "--loop")
 
 
 def test_a_bad_capture_is_named(tmp_path):

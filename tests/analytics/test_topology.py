@@ -80,10 +80,11 @@ def test_a_link_with_a_missing_port_is_accepted_and_reported():
     del document["nodes"]["s2"]["ports"]["s2-eth1"]
     document["links"]["s2-s3"] = {"node1": "s2", "port1": "s2-eth2", "node2": "s3", "port2": "s3-eth1"}
     topology = parse(document)
-    assert topology.notes == (
-        "link 's1-s2': node 's2' port 's2-eth1' is not in nodes",
-        "link 's2-s3': node 's3' port 's3-eth1' is not in nodes",
-    )
+    assert topology.missing == [
+        f"link 's1-s2': node 's2' port 's2-eth1' is not in nodes, and agent {AGENT} has no ifname 's2-eth1'",
+        "link 's2-s3': node 's3' port 's3-eth1' is not in nodes, no agent has host_name 's3', "
+        "not just one has this ifname",
+    ]
     assert topology.link_name(AGENT, "5") == "s1-s2"
     assert topology.link_name(AGENT, "7") == "s2-s3"
 

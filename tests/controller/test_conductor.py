@@ -1,7 +1,6 @@
 """The conductor: observations in, rules out, through restarts of every program it works with."""
 
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -286,7 +285,7 @@ def test_at_the_cap_the_largest_win_and_the_refusal_is_counted_once(switches):
 
 def test_forged_flows_cost_a_bounded_number_of_rules_a_second_and_the_largest_get_them(switches):
     """sFlow of 2,250 new elephants a second made as many changes of rules a second."""
-    conductor = started(switches, Policy(controls_per_second=10))
+    conductor = started(switches, Policy(Limits(share=0.001), controls_per_second=10))  # 10,000 flows a port
     switches.news()
     flows = [FlowKey("10.0.1.1", "10.0.2.1", 6, 1024 + number, 80) for number in range(2000)]
     poll(conductor, switches, 5.0, *(seen(flow, "leaf1-eth1", 1.0 + flow.source_port / 1000, 5.0) for flow in flows))
@@ -297,6 +296,16 @@ def test_forged_flows_cost_a_bounded_number_of_rules_a_second_and_the_largest_ge
     assert {dict(rule.match)["tcp_src"] for rule in switches.elephant_rules(LEAF1)} == set(range(3009, 3024))
     assert conductor.view().counts.deferred == 990
     assert len(switches.news()) == 15
+
+
+def test_of_more_elephants_than_a_port_can_carry_the_smallest_are_forgotten(switches):
+    """With a share of a tenth ten flows can be there at a time, and ten times as many are believed, at each port."""
+    conductor = started(switches)
+    flows = [FlowKey("10.0.1.1", "10.0.2.1", 6, 1024 + number, 80) for number in range(300)]
+    forged = [seen(flow, "leaf1-eth1", 1.0 + flow.source_port / 1000, 5.0) for flow in flows]
+    poll(conductor, switches, 5.0, *forged, seen(TWO, "leaf1-eth2", 1.0, 5.0))
+    assert {flow.source_port for flow in conductor.elephants.tracker.live} == {*range(1224, 1324), TWO.source_port}
+    assert conductor.view().counts.untracked == 200
 
 
 def test_of_more_elephants_than_can_be_the_smallest_are_forgotten(switches, monkeypatch):
@@ -314,7 +323,7 @@ def test_a_link_down_frees_pinned_elephants_whatever_the_budget(switches):
     collide(conductor, switches, 5.0)
     collide(conductor, switches, 6.0)
     assert [rule for rule in switches.elephant_rules(LEAF1) if rule.goto is None]
-    poll(conductor, switches, 6.0, seen(replace(ONE, source_port=1), "leaf1-eth1", 2.4, 6.0))  # takes the last token
+    poll(conductor, switches, 6.0, seen(ONE._replace(source_port=1), "leaf1-eth1", 2.4, 6.0))  # takes the last token
     for number in (3, 4):  # both of leaf1's links
         port = FABRIC.by_dpid[LEAF1].ports[number]
         switches.execute(conductor, conductor.port_changed(LEAF1, port, False, 6.0), 6.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from controller.elephants import Elephant
 from controller.flow import FlowKey
 from controller.policy.fairshare import fair_share
-from controller.policy.marking import within_cap
+from controller.policy.marking import entry_switch, within_cap
 from controller.policy.placement import decide, demands
 from controller.topology import Fabric, switches_of
 from scripts.experiments.patterns import randbij, stride
@@ -132,7 +132,7 @@ def test_the_cap_keeps_the_largest():
     flows = elephants(FABRIC, [(0, 4), (1, 5), (2, 6), (8, 12)])
     for rate, elephant in zip((1e6, 3e6, 2e6, 1e3), flows.values(), strict=True):
         elephant.rate = rate
-    kept, refused = within_cap(flows.values(), 2)
+    kept, refused = within_cap(flows.values(), 2, entry_switch)
     flows = list(flows)
     assert kept == {flows[1], flows[2], flows[3]}
     assert refused == {flows[0]}

@@ -36,20 +36,30 @@ cdef Protocol logical_link(Walk* walk) noexcept nogil:
 
 
 cdef Protocol wireless(Walk* walk) noexcept nogil:
-    """802.11 data frames: address 1 receives, 2 sends; the bits To DS and From DS say where the end stations are."""
+    """802.11 data frames: address 1 receives, 2 sends; the bits To DS and From DS say where the end stations are.
+
+    Some access points swap the two bytes of the frame control in CAPWAP. To or From DS, which are set there, then read
+    as a version other than 0, which no frame has.
+    """
     cdef const uint8_t* at = walk.at
     cdef uint8_t* pair
     cdef size_t length = 24
     cdef uint32_t ds_bits
+    cdef uint8_t kind, flags
     cdef int depth = depth_of(walk.fields, ETH)
     push(walk.fields, P_WLAN)
-    if remaining(walk) < length or at[0] & 0xF != 8:  # version 0, type data
+    if remaining(walk) < length:
         return END
-    ds_bits = at[1] & 3
+    kind, flags = at[0], at[1]
+    if kind & 3:
+        kind, flags = flags, kind
+    if kind & 0xF != 8:                             # version 0, type data
+        return END
+    ds_bits = flags & 3
     if ds_bits == 3:
         length += 6
-    if at[0] & 0x80:                                # quality of service
-        length += 2 + (4 if at[1] & 0x80 else 0)    # and its +HTC field
+    if kind & 0x80:                                 # quality of service
+        length += 2 + (4 if flags & 0x80 else 0)    # and its +HTC field
     if remaining(walk) < length:
         return END
     if depth < DEPTH:
@@ -58,7 +68,7 @@ cdef Protocol wireless(Walk* walk) noexcept nogil:
         memcpy(pair + 6, at + 24 if ds_bits == 3 else at + 16 if ds_bits == 2 else at + 10, 6)
         claim(walk.fields, ETH, pair, pair + MAC_PAIR)
     walk.at += length
-    return END if at[0] & 0x40 or at[1] & 0x40 else P_LLC   # no data, or encrypted
+    return END if kind & 0x40 or flags & 0x40 else P_LLC   # no data, or encrypted
 
 
 cdef Protocol pppoe(Walk* walk) noexcept nogil:

@@ -66,6 +66,8 @@ cdef inline Protocol by_port(uint32_t port) noexcept nogil:
         return P_TEREDO
     elif port == 5247:
         return P_CAPWAP
+    elif port == 4500:
+        return P_UDPENCAP
     elif port == 53:
         return P_DNS
     return END
@@ -74,7 +76,8 @@ cdef inline Protocol by_port(uint32_t port) noexcept nogil:
 cdef Protocol by_udp_port(uint32_t source, uint32_t destination) noexcept nogil:
     """The header behind UDP; END when the ports mean nothing to us. Of some protocols the answers count too."""
     cdef Protocol next_header = by_port(destination)
-    if next_header == END and (source == 53 or source == 1701 or source == 3544 or source == 5247):
+    if next_header == END and (source == 53 or source == 1701 or source == 3544 or source == 4500
+                               or source == 5247):
         return by_port(source)
     return next_header
 

@@ -148,6 +148,7 @@ cdef enum Protocol:                                 # a header: its name is in p
     P_STP
     P_ISIS
     P_SNAP
+    P_UDPENCAP                                      # unnamed: ESP in UDP, or IKE
     PROTOCOLS
 
 cdef enum Direction:

@@ -3,7 +3,8 @@
 A tunnel over UDP is recognised by its port, so each step also checks its header's fixed bits first; a header that fails
 the check is left unnamed. GRE RFC 2784, 2890 and 2637, NVGRE RFC 7637, VXLAN RFC 7348, VXLAN-GPE
 draft-ietf-nvo3-vxlan-gpe, Geneve RFC 8926, NSH RFC 8300, LISP RFC 9300, GTP-U 3GPP TS 29.281, Teredo RFC 4380, CAPWAP
-RFC 5415, L2TP RFC 2661 and 3931, ERSPAN draft-foschiano-erspan, EtherIP RFC 3378.
+RFC 5415, L2TP RFC 2661 and 3931, ERSPAN draft-foschiano-erspan, EtherIP RFC 3378, ESP in UDP RFC 3948, EoIP as
+MikroTik's routers send it and Wireshark reads it (no specification is published).
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -39,7 +40,7 @@ cdef Protocol generic(Walk* walk) noexcept nogil:
         return END
     flags, kind = be16(at), be16(at + 2)
     if flags & 7 == 1:
-        return point_to_point(walk, flags)
+        return ethernet_over_ip(walk, flags) if kind == 0x6400 else point_to_point(walk, flags)
     if flags & 0x4007:                              # source routes are obsolete, other versions unknown
         return END
     if flags & 0x8000 and not step(walk, 4):
@@ -55,8 +56,11 @@ cdef Protocol generic(Walk* walk) noexcept nogil:
         claim(walk.fields, GRESEQUENCE, walk.at, walk.end)
         if not step(walk, 4):
             return END
-    if kind == 0x88BE:
-        return P_ERSPAN2 if flags & 0x1000 else P_ETH
+    if kind == 0x88BE and flags & 0x1000:
+        return P_ERSPAN2
+    if kind == 0x88BE:                              # ERSPAN type I has no header of its own
+        push(walk.fields, P_ERSPAN1)
+        return P_ETH
     if kind == 0x22EB:
         return P_ERSPAN3
     return P_WCCP if kind == 0x883E else by_type(kind)
@@ -79,6 +83,15 @@ cdef Protocol point_to_point(Walk* walk, uint32_t flags) noexcept nogil:
     if flags & 0x0080 and not step(walk, 4):
         return END
     return P_PPP if flags & 0x1000 else END         # without a sequence number it is an acknowledgement alone
+
+
+cdef Protocol ethernet_over_ip(Walk* walk, uint32_t flags) noexcept nogil:
+    """EoIP, GRE version 1 too: length of the frame and the tunnel's number, then the frame; length 0 keeps alive."""
+    cdef const uint8_t* at = walk.at
+    if flags & 0xFFF8 != 0x2000 or not step(walk, 4) or be16(at) == 0:
+        return END
+    trim(walk, be16(at))
+    return P_ETH
 
 
 cdef Protocol mirrored(Walk* walk, size_t length) noexcept nogil:
@@ -264,6 +277,11 @@ cdef Protocol located(Walk* walk) noexcept nogil:
     return by_nibble(walk)
 
 
+cdef Protocol encapsulated(Walk* walk) noexcept nogil:
+    """UDP 4500: ESP, or behind four zeros IKE, or one byte that keeps a translation alive."""
+    return P_ESP if remaining(walk) >= 4 and be32(walk.at) != 0 else END
+
+
 cdef Protocol access_point(Walk* walk) noexcept nogil:
     """CAPWAP data: a frame of 802.3 or, if flagged, of the radio's kind. DTLS, keep-alives, later fragments: none."""
     cdef const uint8_t* at = walk.at
@@ -313,6 +331,8 @@ cdef Protocol walk_tunnel(Protocol next_header, Walk* walk) noexcept nogil:
         return located(walk)
     elif next_header == P_CAPWAP:
         return access_point(walk)
+    elif next_header == P_UDPENCAP:
+        return encapsulated(walk)
     elif next_header == P_DNS or next_header == P_IBBT:
         return walk_message(next_header, walk)
     push(walk.fields, next_header)

@@ -28,8 +28,8 @@ from analytics.core.flows.flowkeys cimport RATE, compile_plan
 from analytics.core.flows.statistics cimport Observation, State, figure, take_in
 from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
-    Segment, cell_of, digest, find, insert, payload_of, position_after, remove, replace, segment_at, shrink,
-    table_close, table_open,
+    Segment, cell_near, cell_of, cell_with, digest, find, insert, payload_of, remove, replace, segment_at, shrink,
+    table_close, table_open, was_met,
 )
 from analytics.core.ledger cimport LIVE, Ledger
 
@@ -171,28 +171,25 @@ cdef class FlowCache:
 
     cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """Put a key in the place of the weakest near by, of an agent with more entries or with as many; NULL: no."""
-        cdef Segment* segment = segment_at(&self.flows, hash)
         cdef uint32_t own = self.held[self.ledger.sources[<uint32_t>key[0]].agent], held, i
         cdef uint64_t* cell
-        cdef uint64_t slot, weakest = 0
+        cdef uint64_t* weakest = NULL
         cdef double rate, lowest = INFINITY
         cdef Value* value
         for i in range(NEAR_BY):
-            slot = (hash + i) & segment.mask
-            cell = cell_of(&self.flows, segment, slot)
+            cell = cell_near(&self.flows, hash, i)
             if cell[0] == 0:
                 continue
             value = <Value*>payload_of(&self.flows, cell)
             held = self.held[self.ledger.sources[<uint32_t>cell[1]].agent]
             rate = value.rate * exp(min(value.last - now, 0.0) * self.fading)
             if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
-                lowest, weakest = rate, slot
-        if lowest == INFINITY:
+                lowest, weakest = rate, cell
+        if weakest == NULL:
             return NULL
         self.displaced += 1
-        self.note_left(cell_of(&self.flows, segment, weakest) + 1)
-        remove(&self.flows, segment, weakest)
-        return insert(&self.flows, key, hash)
+        self.note_left(weakest + 1)
+        return replace(&self.flows, weakest, key, hash)
 
     cdef void note_left(self, const uint64_t* key) noexcept nogil:
         """An entry goes."""
@@ -220,7 +217,6 @@ cdef class FlowCache:
         cdef uint64_t key = key_id
         cdef uint64_t hash
         cdef uint64_t* uses
-        cdef Segment* segment
         cdef void* grown
         if key_id == 0:
             return
@@ -231,8 +227,7 @@ cdef class FlowCache:
         uses[0] -= 1
         if uses[0]:
             return
-        segment = segment_at(&self.uses, hash)
-        remove(&self.uses, segment, (<uint8_t*>(uses - 2) - segment.cells) // self.uses.stride)
+        remove(&self.uses, cell_with(&self.uses, uses))
         if self.idle_count == self.idle_capacity:
             grown = realloc(self.idle, (2 * self.idle_capacity + 64) * sizeof(uint32_t))
             if grown == NULL:
@@ -274,7 +269,6 @@ cdef class FlowCache:
     cdef void remember(self, const uint64_t* computed, uint64_t hash, uint32_t key_id) noexcept nogil:
         """Store the key id of computed (raw) fields; 0 is a rejection. In a full table it takes the place of one that
         is not used, if there is one near by."""
-        cdef Segment* segment = segment_at(&self.key_ids, hash)
         cdef KeyId* it = <KeyId*>find(&self.key_ids, computed, hash)
         cdef uint64_t* cell
         cdef uint32_t i
@@ -282,7 +276,7 @@ cdef class FlowCache:
             it = <KeyId*>insert(&self.key_ids, computed, hash)
             i = 0
             while it == NULL and i < NEAR_BY:
-                cell = cell_of(&self.key_ids, segment, (hash + i) & segment.mask)
+                cell = cell_near(&self.key_ids, hash, i)
                 if cell[0] == 0:
                     return
                 if (<KeyId*>payload_of(&self.key_ids, cell)).unused:
@@ -420,70 +414,69 @@ cdef class FlowCache:
     def expire(self, uint64_t position, double now) -> int:
         """Drop from one segment the entries that are idle, and those of data sources that are gone; answers where to
         go on, 0 when through."""
-        cdef Segment* segment = segment_at(&self.flows, position)
-        cdef uint64_t after = position_after(segment, position), slot = 0
+        cdef Segment segment = segment_at(&self.flows, position)
+        cdef uint64_t slot = 0
         cdef bint crowded = (self.flows.used * 8 >= self.flows.capacity * 7
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
         cdef double constants = CROWDED_CONSTANTS if crowded or self.fading == 0 else IDLE_CONSTANTS
         cdef double idle = max(constants * self.t, SHORTEST_IDLE_S)
         cdef uint64_t* cell
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&self.flows, segment, slot)
+            while slot < self.flows.cells:
+                cell = cell_of(&self.flows, segment.start, slot)
                 if cell[0] and (now - (<Value*>payload_of(&self.flows, cell)).last > idle
                                 or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
                     self.note_left(cell + 1)
-                    remove(&self.flows, segment, slot)  # may pull a neighbour into this slot: look again
+                    remove(&self.flows, cell)       # may pull a neighbour into this slot: look again
                 else:
                     slot += 1
-            shrink(&self.flows, position)
-        return after
+            shrink(&self.flows)
+        return segment.after
 
     def expire_clears(self, uint32_t index, uint64_t position, double now) -> int:
         """The same for the `clear` times of a limit that are armed again."""
         cdef Limit* limit
-        cdef Segment* segment
+        cdef Segment segment
         cdef uint64_t* cell
-        cdef uint64_t after, slot = 0
+        cdef uint64_t slot = 0
         if index >= self.limit_count or self.limits[index].clears.segments == NULL:
             return 0
         limit = &self.limits[index]
         segment = segment_at(&limit.clears, position)
-        after = position_after(segment, position)
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&limit.clears, segment, slot)
+            while slot < limit.clears.cells:
+                cell = cell_of(&limit.clears, segment.start, slot)
                 if cell[0] and ((<double*>payload_of(&limit.clears, cell))[0] + limit.timeout < now
                                 or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
-                    remove(&limit.clears, segment, slot)
+                    remove(&limit.clears, cell)
                 else:
                     slot += 1
-            shrink(&limit.clears, position)
-        return after
+            shrink(&limit.clears)
+        return segment.after
 
     def sweep(self, uint64_t position) -> int:
         """The same for the computed keys that were not used for some sweeps; call it some seconds apart."""
-        cdef Segment* segment = segment_at(&self.key_ids, position)
-        cdef uint64_t after = position_after(segment, position), slot = 0
+        cdef Segment segment = segment_at(&self.key_ids, position)
+        cdef uint64_t slot = 0
         cdef uint64_t* cell
         cdef KeyId* it
         with nogil:
-            while slot <= segment.mask:
-                cell = cell_of(&self.key_ids, segment, slot)
-                if cell[0] and cell[0] >= position:
+            while slot < self.key_ids.cells:
+                cell = cell_of(&self.key_ids, segment.start, slot)
+                if cell[0] and not was_met(&segment, position, cell[0]):
                     it = <KeyId*>payload_of(&self.key_ids, cell)
                     it.unused += 1
                     if it.unused > UNUSED_SWEEPS or it.names != self.names:
                         self.let_go(it.number)
-                        remove(&self.key_ids, segment, slot)
+                        remove(&self.key_ids, cell)
                         continue
                 slot += 1
-            shrink(&self.key_ids, position)
-            shrink(&self.uses, position)
+            shrink(&self.key_ids)
+            shrink(&self.uses)
         if position == 0 and self.refused == self.refused_before:
             seen_once_close(&self.newcomers)
         self.refused_before = self.refused
-        return after
+        return segment.after
 
     def forget_sources(self, sources) -> None:
         """Data sources whose indexes get new owners; their entries are gone already."""

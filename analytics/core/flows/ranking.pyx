@@ -13,11 +13,11 @@ from libc.string cimport memcpy
 from analytics.core.flows.flowcache cimport FlowCache, Value
 from analytics.core.flows.flowkeys cimport RATE
 from analytics.core.flows.statistics cimport State, figure
-from analytics.core.table cimport Segment, cell_of, payload_of, position_after, segment_at
+from analytics.core.table cimport Segment, cell_of, payload_of, segment_at, was_met
 from analytics.core.ledger cimport LIVE
 
 cdef struct Candidate:
-    double rate
+    double rate, last                               # now; when a sample last counted
     uint64_t place                                  # of its key
 
 cdef struct Heap:
@@ -65,16 +65,15 @@ cdef class Ranking:
 
     def scan(self, uint64_t position) -> int:
         """Take the entries of one segment, with the pipeline's lock; answers where to go on, 0 when through."""
-        cdef Segment* segment = segment_at(&self.cache.flows, position)
-        cdef uint64_t after = position_after(segment, position)
+        cdef Segment segment = segment_at(&self.cache.flows, position)
         cdef bint done
         if self.most == 0 or self.sources == 0:
             return 0
         with nogil:
-            done = self.take(segment, position)
+            done = self.take(&segment, position)
         if not done:
             raise MemoryError
-        return after
+        return segment.after
 
     cdef bint take(self, const Segment* segment, uint64_t position) noexcept nogil:
         cdef uint64_t slot
@@ -82,9 +81,9 @@ cdef class Ranking:
         cdef uint64_t* cell
         cdef Value* value
         cdef double rate
-        for slot in range(segment.mask + 1):
-            cell = cell_of(&self.cache.flows, segment, slot)
-            if cell[0] == 0 or cell[0] < position:
+        for slot in range(self.cache.flows.cells):
+            cell = cell_of(&self.cache.flows, segment.start, slot)
+            if cell[0] == 0 or was_met(segment, position, cell[0]):
                 continue
             source = <uint32_t>cell[1]
             if source >= self.sources or not (self.all or self.wanted[source]):
@@ -95,11 +94,11 @@ cdef class Ranking:
             rate = value.rate
             if self.now > value.last:
                 rate *= exp((value.last - self.now) * self.cache.fading)
-            if rate >= self.minimum and not self.add(&self.heaps[source], rate, cell + 1):
+            if rate >= self.minimum and not self.add(&self.heaps[source], rate, value.last, cell + 1):
                 return 0
         return 1
 
-    cdef bint add(self, Heap* heap, double rate, const uint64_t* key) noexcept nogil:
+    cdef bint add(self, Heap* heap, double rate, double last, const uint64_t* key) noexcept nogil:
         """Keep a flow if it is among the largest; 0 when memory is short."""
         cdef uint64_t place
         cdef void* grown
@@ -108,7 +107,7 @@ cdef class Ranking:
             if rate > heap.items[0].rate:
                 place = heap.items[0].place
                 memcpy(self.keys + place, key, 8 * self.words)
-                sift_down(heap.items, heap.size, Candidate(rate, place))
+                sift_down(heap.items, heap.size, Candidate(rate, last, place))
             return 1
         if heap.size == heap.capacity:
             capacity = min(self.most, 2 * heap.capacity + 8)
@@ -125,7 +124,7 @@ cdef class Ranking:
         self.places += 1
         memcpy(self.keys + place, key, 8 * self.words)
         heap.size += 1
-        sift_up(heap.items, heap.size - 1, Candidate(rate, place))
+        sift_up(heap.items, heap.size - 1, Candidate(rate, last, place))
         return 1
 
     @property
@@ -146,6 +145,7 @@ cdef class Ranking:
         cdef double* rates
         cdef uint64_t* keys
         cdef Heap* heap
+        cdef Candidate kept
         cdef uint64_t count = 0
         cdef uint32_t source, i, size
         if self.places <= most:
@@ -168,10 +168,11 @@ cdef class Ranking:
             size = heap.size
             heap.size = 0
             for i in range(size):                   # each goes to a place at or before its own
-                if heap.items[i].rate >= self.minimum and count < 2 * most:
-                    memcpy(keys + count * self.words, self.keys + heap.items[i].place, 8 * self.words)
+                kept = heap.items[i]
+                if kept.rate >= self.minimum and count < 2 * most:
+                    memcpy(keys + count * self.words, self.keys + kept.place, 8 * self.words)
                     heap.size += 1
-                    sift_up(heap.items, heap.size - 1, Candidate(heap.items[i].rate, count * self.words))
+                    sift_up(heap.items, heap.size - 1, Candidate(kept.rate, kept.last, count * self.words))
                     count += 1
         free(rates)
         free(self.keys)
@@ -180,9 +181,9 @@ cdef class Ranking:
         return 1
 
     def flows(self, uint32_t most) -> list:
-        """The next ones of what was found, about `most`: [(source, key id, carried bytes, value, figures)], in order of
-        data sources; empty at the end. `figures`: (value, weight) of every value of a definition with statistics, None
-        for one that was not seen lately. Needs no lock."""
+        """The next ones of what was found, about `most`: [(source, key id, carried bytes, value, time of the last
+        sample, figures)], in order of data sources; empty at the end. `figures`: (value, weight) of every value of a
+        definition with statistics, None for one that was not seen lately. Needs no lock."""
         cdef Heap* heap
         cdef Candidate* item
         cdef uint64_t* key
@@ -196,7 +197,7 @@ cdef class Ranking:
             item = &heap.items[self.next_item]
             key = self.keys + item.place
             carried = (<const char*>(key + 1))[:8 * (self.key_words - 1)]
-            found.append((self.next_source, key[0] >> 32, carried, item.rate,
+            found.append((self.next_source, key[0] >> 32, carried, item.rate, item.last,
                           self.figures(<Value*>(key + self.key_words)) if self.words != self.key_words else ()))
             self.next_item += 1
         return found

@@ -21,6 +21,7 @@ from analytics.core.wire.xdr cimport Window, be16, be32, be64, left, take32
 
 cdef enum:
     SAMPLED_HEADER = 1
+    SAMPLED_ETHERNET = 2
     SAMPLED_IPV4 = 3
     SAMPLED_IPV6 = 4
     EXTENDED_SWITCH = 1001
@@ -29,6 +30,8 @@ cdef enum:
 cdef struct Line:                                   # what one FLOW line says
     Outer outer
     uint32_t frame_length, ip_size, in_vlan, out_vlan
+    bint headed                                     # a sampled_header record is there
+    const uint8_t* ethernet                         # a sampled_ethernet record: length, MACs, type; NULL without
     const uint8_t* flat                             # a sampled_ipv4 or sampled_ipv6 record, NULL without
     uint32_t address_size                           # 4 or 16 bytes of address in it
 
@@ -36,12 +39,15 @@ cdef struct Line:                                   # what one FLOW line says
 cdef void read_flow_record(Line* line, uint32_t tag, const Window* found) noexcept nogil:
     cdef uint32_t size
     if tag == SAMPLED_HEADER:
+        line.headed = 1
         line.frame_length = be32(found[1].at)
         size = line.frame_length - be32(found[2].at) if line.frame_length > be32(found[2].at) else 0
         read_outer(&line.outer, be32(found[0].at), found[3])
         line.ip_size = size - line.outer.ip_offset if line.outer.version and size > line.outer.ip_offset else 0
         if line.outer.tags:
             line.in_vlan = line.outer.tci[line.outer.tags - 1] & 0xFFF
+    elif tag == SAMPLED_ETHERNET:
+        line.ethernet = found[0].at
     elif tag == SAMPLED_IPV4 or tag == SAMPLED_IPV6:
         line.flat, line.address_size = found[0].at, 4 if tag == SAMPLED_IPV4 else 16
         line.frame_length = line.ip_size = be32(found[0].at)
@@ -59,10 +65,14 @@ cdef void read_flow_records(Line* line, Window rest) noexcept nogil:
     take32(&rest, &count)
     while count and next_structure(&rest, &tag, &body, &whole):
         count -= 1
-        if tag in (SAMPLED_HEADER, SAMPLED_IPV4, SAMPLED_IPV6, EXTENDED_SWITCH):
+        if tag in (SAMPLED_HEADER, SAMPLED_ETHERNET, SAMPLED_IPV4, SAMPLED_IPV6, EXTENDED_SWITCH):
             row = find(&FLOW_TABLE, tag)
             if row != NULL and locate(row, body, found, &whole) == row.fields:
                 read_flow_record(line, tag, found)
+    if line.ethernet != NULL and not line.headed:
+        line.frame_length = be32(line.ethernet)
+        line.outer.src_mac, line.outer.dst_mac = line.ethernet + 4, line.ethernet + 12
+        line.outer.ethernet_type = be32(line.ethernet + 20)
 
 
 cdef inline void comma_u64(Buffer* out, uint64_t value) noexcept nogil:
@@ -96,7 +106,8 @@ cdef void comma_address(Buffer* out, const uint8_t* address, uint32_t size) noex
 
 
 cdef void put_agent(Buffer* out, const Datagram* datagram) noexcept nogil:
-    comma_address(out, <const uint8_t*>&datagram.agent[1], 4 if datagram.agent[0] == 1 else 16)
+    cdef uint64_t kind = datagram.agent[0]
+    comma_address(out, <const uint8_t*>&datagram.agent[1], 0 if kind == 0 else 4 if kind == 1 else 16)
 
 
 cdef void put_flat(Buffer* out, const Line* line) noexcept nogil:

@@ -9,7 +9,7 @@ printed as `unknownBytes`. JSON is closed and escaped whatever the network sends
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from analytics.core.printing.buffer cimport (
@@ -23,7 +23,8 @@ from analytics.core.wire.rows cimport (
     MOST_FIELDS, PAYLOAD, PDUS, RTFLOWS, RTMETRICS, SAMPLE_TABLE, STR, U32, U64, FieldKind, Row, ShownRow,
     StructureTable, find, locate, next_structure, take_field,
 )
-from analytics.core.wire.sflow cimport ACCEPTED, Datagram, open_datagram
+from analytics.core.wire.older cimport UPGRADED_BYTES, upgrade
+from analytics.core.wire.sflow cimport ACCEPTED, NOT_SFLOW, OTHER_VERSION, Datagram, Opened, open_datagram
 from analytics.core.printing.values cimport put_scalar, show_value
 from analytics.core.wire.xdr cimport Window, be32, left, take32
 
@@ -262,6 +263,7 @@ cdef void show_samples(Buffer* out, Datagram* datagram) noexcept nogil:
 
 
 cdef struct Arrival:
+    uint32_t version                                # of the datagram as it was
     uint64_t seconds
     uint32_t microseconds
     bint recorded                                   # read from a capture
@@ -284,13 +286,16 @@ cdef void show_datagram(Buffer* out, Datagram* datagram, const Arrival* arrival,
     """One datagram: an object on a line of its own, or lines of text between markers."""
     say(out, b"{" if out.json else b"startDatagram =================================\n")
     show_arrival(out, arrival, length)
-    named(out, b"datagramVersion", 5)
-    named(out, b"agentSubId", datagram.sub_agent)
+    named(out, b"datagramVersion", arrival.version)
+    if arrival.version == 5:
+        named(out, b"agentSubId", datagram.sub_agent)
     begin(out, b"agent")
     if datagram.agent[0] == 1:
         put_ip4(out, <const uint8_t*>&datagram.agent[1])
-    else:
+    elif datagram.agent[0] == 2:
         put_ip6(out, <const uint8_t*>&datagram.agent[1])
+    else:
+        put_char(out, b"-")
     end(out)
     named(out, b"packetSequenceNo", datagram.sequence)
     named(out, b"sysUpTime", datagram.uptime)
@@ -319,11 +324,15 @@ cdef class Printer:
     cdef Buffer out
     cdef Form form
     cdef Packets packets
+    cdef uint8_t* upgraded                          # an older datagram, as version 5
     cdef readonly uint64_t samples
 
     def __cinit__(self, str form):
         memset(&self.out, 0, sizeof(Buffer))
         memset(&self.packets, 0, sizeof(Packets))
+        self.upgraded = <uint8_t*>malloc(UPGRADED_BYTES)
+        if self.upgraded == NULL:
+            raise MemoryError
         self.form = {"text": TEXT, "json": JSON, "csv": LINES, "pcap": PCAP}[form]
         self.out.json = self.form == JSON
         if self.form == PCAP:
@@ -331,6 +340,7 @@ cdef class Printer:
 
     def __dealloc__(self):
         free(self.out.start)
+        free(self.upgraded)
 
     @property
     def faults(self) -> int:
@@ -342,18 +352,22 @@ cdef class Printer:
 
     def feed(self, const uint8_t[::1] datagram, double now, str source, str local, bint recorded=True,
              bytes agent=None) -> bool | None:
-        """Append one datagram that arrived at `now` (epoch seconds) from `source`; None when it is no sFlow v5.
+        """Append one datagram that arrived at `now` (epoch seconds) from `source`; None when it is no sFlow.
 
         `local` is the local time as it shall be printed. With `agent` (a packed address) other agents' datagrams are
         left out: False.
         """
         cdef Datagram head
         cdef Arrival arrival
-        cdef size_t length = datagram.shape[0]
+        cdef size_t length = datagram.shape[0], upgraded
         cdef bytes source_text = source.encode(), local_text = local.encode()
-        if length == 0 or open_datagram(&head, &datagram[0], length) != ACCEPTED:
+        cdef Opened opened = open_datagram(&head, &datagram[0], length) if length else NOT_SFLOW
+        if opened == OTHER_VERSION:
+            upgraded = upgrade(&datagram[0], length, self.upgraded)
+            opened = open_datagram(&head, self.upgraded, upgraded) if upgraded else NOT_SFLOW
+        if opened != ACCEPTED:
             return None
-        if agent is not None and agent != (<const char*>&head.agent[1])[:4 if head.agent[0] == 1 else 16]:
+        if agent is not None and agent != (<const char*>&head.agent[1])[:(0, 4, 16)[head.agent[0]]]:
             return False
         if not 0 <= now < LATEST:
             now = 0
@@ -361,6 +375,7 @@ cdef class Printer:
         arrival.microseconds = <uint32_t>((now - <double>arrival.seconds) * 1e6 + 0.5)
         if arrival.microseconds > 999999:
             arrival.seconds, arrival.microseconds = arrival.seconds + 1, 0
+        arrival.version = be32(&datagram[0])
         arrival.recorded, arrival.source, arrival.local = recorded, source_text, local_text
         with nogil:
             self.samples += head.samples

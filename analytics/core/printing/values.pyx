@@ -18,6 +18,10 @@ from analytics.core.wire.rows cimport (
 )
 from analytics.core.wire.xdr cimport Window, be16, be32, be64, left
 
+cdef enum:
+    LANE_BYTES = 40
+
+
 cdef const char** LANE_NAMES = [
     "index", "tx_bias_current_uA", "tx_power_uW", "tx_power_min_uW", "tx_power_max_uW", "tx_wavelength_nM",
     "rx_power_uW", "rx_power_min_uW", "rx_power_max_uW", "rx_wavelength_nM",
@@ -233,9 +237,10 @@ cdef void put_compound(Buffer* out, const ShownRow* shown, Window value) noexcep
 
 
 cdef void show_lanes(Buffer* out, Window lanes) noexcept nogil:
-    """Optical lanes: in text sfp_lane_NAME.N, in JSON an array of objects with short and long names."""
+    """How many optical lanes, then each: in text sfp_lane_NAME.N, in JSON an object with short and long names."""
     cdef int lane = 0, i
     cdef char name[64]
+    named(out, b"sfp_module_active_lanes", left(&lanes) // LANE_BYTES)
     if out.json:
         say(out, b',"sfp_lanes":[')
     while left(&lanes):
@@ -249,7 +254,7 @@ cdef void show_lanes(Buffer* out, Window lanes) noexcept nogil:
             end(out)
         if out.json:
             put_char(out, b"}")
-        lanes.at += 40
+        lanes.at += LANE_BYTES
         lane += 1
     if out.json:
         put_char(out, b"]")

@@ -25,7 +25,7 @@ cdef struct Record:
     Window body                                     # never empty
 
 cdef struct Datagram:
-    uint64_t agent[3]                               # address type, 16 bytes of address: a key
+    uint64_t agent[3]                               # address type (0: it says none), 16 bytes of address: a key
     uint32_t sub_agent
     uint32_t sequence
     uint32_t uptime                                 # ms

@@ -6,7 +6,7 @@
 
 Each sample and each record is read inside its own window, so one that lies about itself is one counted fault and its
 neighbours survive. Structures we do not read are skipped by their length. A datagram that is no sFlow v5 is refused
-whole.
+whole; those of versions 2 and 4 are rewritten first (older.pyx).
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -31,9 +31,9 @@ cdef Opened open_datagram(Datagram* datagram, const uint8_t* at, size_t length) 
         return NOT_SFLOW
     if version != 5:
         return OTHER_VERSION if version in (1, 2, 4) else NOT_SFLOW
-    if not take32(&window, &kind) or kind not in (1, 2):
+    if not take32(&window, &kind) or kind > 2:
         return NOT_SFLOW
-    size = 4 if kind == 1 else 16
+    size = 0 if kind == 0 else 4 if kind == 1 else 16
     if left(&window) < size + 16:
         return NOT_SFLOW
     datagram.agent[0] = kind
@@ -302,7 +302,7 @@ def decode(const uint8_t[::1] datagram) -> dict | None:
     cdef SampleKind kind
     if datagram.shape[0] == 0 or open_datagram(&head, &datagram[0], datagram.shape[0]) != ACCEPTED:
         return None
-    result = {"agent": (<const char*>&head.agent[1])[:4 if head.agent[0] == 1 else 16], "sub_agent": head.sub_agent,
+    result = {"agent": (<const char*>&head.agent[1])[:(0, 4, 16)[head.agent[0]]], "sub_agent": head.sub_agent,
               "sequence": head.sequence, "uptime": head.uptime, "samples": [], "skipped": 0}
     while True:
         kind = next_sample(&head, &flow, &counters)

@@ -16,7 +16,7 @@ from analytics.metrics.metrics import Cell, Quartiles, Statistic
 from analytics.metrics.numbers import AgentNumbers, EngineNumbers, MemoryNumbers, ReceivingNumbers, SampleTally, Tally
 
 NOW = 1000.0
-TOP = (TopFlow("a,b", 2.5), TopFlow("c,d", 1.0))
+TOP = (TopFlow("a,b", 2.5, 1000.0), TopFlow("c,d", 1.0, 999.5))
 CELL = Cell("10.0.0.1", "5", "pair", 2.5, NOW - 1.5, TOP)
 DEFAULTS = '"n":5,"t":2,"fs":",","log":false,"flowStart":false,"activeTimeout":60,"dropped":false,"value":"bytes"'
 
@@ -40,7 +40,7 @@ DEFAULTS = '"n":5,"t":2,"fs":",","log":false,"flowStart":false,"activeTimeout":6
         (
             answers.metric(CELL, NOW),
             '{"agent":"10.0.0.1","dataSource":"5","lastUpdate":1500,"metricName":"pair","metricValue":2.5,'
-            '"topKeys":[{"key":"a,b","value":2.5},{"key":"c,d","value":1.0}]}',
+            '"topKeys":[{"key":"a,b","value":2.5,"lastUpdate":0},{"key":"c,d","value":1.0,"lastUpdate":500}]}',
         ),
         (
             answers.metric(Cell("10.0.0.1", "5", "ifname", None, NOW), NOW),
@@ -50,7 +50,7 @@ DEFAULTS = '"n":5,"t":2,"fs":",","log":false,"flowStart":false,"activeTimeout":6
         (
             answers.statistic(Statistic("max:m", 2, 2.5, NOW - 1, NOW - 3, chosen=CELL, top=TOP[:1]), NOW),
             '{"metricName":"max:m","metricN":2,"lastUpdateMin":1000,"lastUpdateMax":3000,"agent":"10.0.0.1",'
-            '"dataSource":"5","lastUpdate":1500,"metricValue":2.5,"topKeys":[{"key":"a,b","value":2.5}]}',
+            '"dataSource":"5","lastUpdate":1500,"metricValue":2.5,"topKeys":[{"key":"a,b","value":2.5,"lastUpdate":0}]}',
         ),
         (
             answers.statistic(Statistic("q1:m", 4, 2, NOW, NOW, quartiles=Quartiles(1, 2, 3, 4, 5)), NOW),
@@ -156,15 +156,17 @@ def test_the_engine():
         "flowsLost": 0,
         "sFlowKernelDrops": 0,
         "sFlowSourcesRefused": 0,
+        "sFlowDatagramsShed": 0,
         "faults": {},
     }
     assert answers.analyzer(plain, NOW) == found
-    receiving = ReceivingNumbers(kernel_drops=20, refused=30, sockets=2, buffer_bytes=4096)
+    receiving = ReceivingNumbers(kernel_drops=20, refused=30, shed=40, sockets=2, buffer_bytes=4096)
     live = replace(plain, receiving=receiving, faults={"tick": 3}, started=NOW - 2)
     assert answers.analyzer(live, NOW) == found | {
-        "sFlowDatagramsDiscarded": 86,
+        "sFlowDatagramsDiscarded": 126,
         "sFlowKernelDrops": 20,
         "sFlowSourcesRefused": 30,
+        "sFlowDatagramsShed": 40,
         "sFlowSockets": 2,
         "sFlowReceiveBuffer": 4096,
         "uptime": 2000,

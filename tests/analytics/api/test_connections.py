@@ -16,6 +16,7 @@ import pytest
 
 from analytics import server
 from analytics.api import connections, rest
+from analytics.api.topologies import MAX_TOPOLOGY
 from analytics.engine import Engine
 from tests.patience import PATIENCE_S
 
@@ -273,8 +274,11 @@ def test_many_bodies_at_once_take_the_memory_of_few(serve, opened, eventually):
 
 def test_a_refused_body_is_read_so_that_the_client_sees_why(serve):
     serving = serve()
-    refusal = httpx.put(f"{serving.base}/topology/json", content=b" " * (rest.MAX_TOPOLOGY + 1), timeout=PATIENCE_S)
-    assert (refusal.status_code, refusal.text) == (413, f"topology: the body has more than {rest.MAX_TOPOLOGY} bytes")
+    refusal = httpx.put(f"{serving.base}/topology/json", content=b" " * (MAX_TOPOLOGY + 1), timeout=PATIENCE_S)
+    assert (refusal.status_code, refusal.text) == (
+        413,
+        f"topology: the body has more than {MAX_TOPOLOGY} bytes",
+    )
 
 
 def test_requests_behind_another_are_few_and_end_with_their_connection(serve, opened, eventually):

@@ -12,6 +12,7 @@ from schemathesis.specs.openapi import checks
 
 from analytics.api import rest
 from analytics.engine import Engine
+from analytics.topology import parse
 from documents.httpguard import Access
 from tests.analytics.examples import wire
 
@@ -25,6 +26,12 @@ TRAFFIC = wire.datagram(
     wire.counter_sample(wire.if_counters(4), source=(0, 4)),
     agent=AGENT,
 )
+
+TOPOLOGY = {
+    "nodes": {"s1": {"agent": AGENT, "ports": {"p1": {"ifindex": "4"}}}},
+    "links": {"s1-s2": {"node1": "s1", "port1": "p1", "node2": "s2", "port2": "p1"}},
+    "hosts": {"h1": {"node": "s1", "port": "p1", "mac": "00:04:00:00:01:01", "ipv4": "10.0.1.1"}},
+}
 
 engine = Engine()
 ACCESS = Access(hosts=("testserver",))  # as Starlette's test client calls it
@@ -43,6 +50,9 @@ schema = schemathesis.openapi.from_asgi("/openapi.yaml", app)
 def test_answers_are_as_described(case):
     engine.set_flow("known", {"value": "bytes"})
     engine.set_threshold("known", {"metric": "known", "value": 1})
+    engine.set_group("known", {"all": ["0.0.0.0/0"]})
+    engine.set_map("known", {"web": ["80"]})
+    engine.set_topology(parse(TOPOLOGY))
     engine.feed([TRAFFIC], NOW)
     name_what_exists(case)
     if case.path == "/events/json":
@@ -62,11 +72,17 @@ def name_what_exists(case):
     """In half of the cases, so that the answers are not all 404."""
     exists = {
         "agent": AGENT,
-        "name": "4.known" if case.path.startswith("/flowvalue/") else "known",
+        "group": "known",
+        "name": {"/flowvalue/{agent}/{name}/json": "4.known", "/app/{name}/status": "topology"}.get(case.path, "known"),
         "metric": "known,max:ifspeed,ifinoctets",
+        "key": "",
+        "node": "s1",
+        "from": "s1",
+        "to": "s2",
+        "link": "s1-s2",
+        "ifindex": "4",
+        "address": "h1",
     }
-    for parameter, value in case.path_parameters.items():
-        if len(str(value)) % 2:
-            case.path_parameters[parameter] = exists[parameter]
-            if "key" in case.query:
-                case.query["key"] = ""
+    if sum(len(str(value)) for value in case.path_parameters.values()) % 2 or len(str(case.query)) % 2:
+        for parameters in (case.path_parameters, case.query):
+            parameters.update({name: exists[name] for name in parameters if name in exists})

@@ -1,6 +1,7 @@
-"""analytics.api.rest on the real engine: datagrams built here go in, HTTP answers come out; time stands still at NOW.
+"""analytics.api.rest on the real engine (application.py): the published clients, and what all of it promises.
 
-Requests go through the application in this process (no socket); test_server.py starts the real program.
+Metrics, the topology, what is passed on and the pages have test files of their own. test_server.py starts the real
+program.
 """
 
 import asyncio
@@ -12,89 +13,22 @@ import warnings
 import httpx
 import pytest
 
-from analytics.api import rest
+from analytics.api import rest, serving, topologies
 from analytics.api.parameters import MAX_SPEC
-from analytics.engine import Engine
 from analytics.events import watches
 from analytics.memory import LEAST, Budget
-from documents.httpguard import LOCAL, Access
+from documents.httpguard import Access
+from tests.analytics.api.application import (
+    AGENT,
+    FIVE_TUPLE,
+    NOW,
+    ONE_SAMPLE,
+    TOPOLOGY,
+    Client,
+    counter_sample,
+    flow_sample,
+)
 from tests.analytics.examples import wire
-
-NOW = 1_700_000_000.0
-AGENT = "192.168.1.9"
-RATE = 100  # 1-in-N of all samples here
-LENGTH = 1500  # bytes of all sampled frames
-T = 2  # default smoothing: one sample is worth LENGTH * RATE / T bytes/s at the moment it arrives
-ONE_SAMPLE = LENGTH * RATE / T
-
-TOPOLOGY = {  # as Mininet's sflow.py writes it
-    "nodes": {
-        "s1": {"agent": AGENT, "ports": {"s1-eth1": {"ifindex": "4"}, "s1-eth2": {"ifindex": "5"}}},
-        "s2": {"agent": AGENT, "ports": {"s2-eth1": {"ifindex": "6"}, "s2-eth2": {"ifindex": "7"}}},
-    },
-    "links": {"s1-s2": {"node1": "s1", "port1": "s1-eth2", "node2": "s2", "port2": "s2-eth1"}},
-}
-FIVE_TUPLE = "ipsource,ipdestination,tcpsourceport,tcpdestinationport"
-
-
-def flow_sample(port, source="10.0.0.1", destination="10.0.0.3", sport=40000, dport=5001):
-    """A TCP segment that came in on `port`."""
-    frame = wire.ethernet(wire.ipv4(wire.tcp(sport, dport), 6, source, destination))
-    return wire.flow_sample(wire.sampled_header(frame, LENGTH), source=(0, port), rate=RATE, ports=(port, 9))
-
-
-def counter_sample(port, in_octets=0, speed=10_000_000, sequence=1):
-    """Counters and name of `port`."""
-    name = wire.record(1005, wire.opaque(f"s1-eth{port}".encode()))
-    counters = wire.if_counters(port, speed, octets=(in_octets, 0))
-    return wire.counter_sample(counters, name, sequence=sequence, source=(0, port))
-
-
-# The application, asked as a client asks
-
-
-class Client:
-    """The application around a fresh engine; `feed` is what the network does, the rest is HTTP."""
-
-    def __init__(self, access=LOCAL):
-        self.engine = Engine()
-        self.now = NOW
-        self.sequence = 0
-        self.app = rest.build(self.engine, version="0.1.0 (core test)", access=access, clock=lambda: self.now)
-
-    def feed(self, *samples):
-        self.sequence += 1
-        self.engine.feed([wire.datagram(*samples, agent=AGENT, sequence=self.sequence)], self.now)
-
-    def request(self, method, path, **options):
-        async def exchange():
-            transport = httpx.ASGITransport(app=self.app)
-            async with (
-                self.app.router.lifespan_context(self.app),
-                httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8008") as client,
-            ):
-                return await client.request(method, path, **options)
-
-        return asyncio.run(exchange())
-
-    def get(self, path):
-        answer = self.request("GET", path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def text(self, path):
-        answer = self.request("GET", path)
-        assert answer.status_code == 200, answer.text
-        return answer.text
-
-    def put(self, path, body, **options):
-        answer = self.request("PUT", path, content=body if isinstance(body, str) else json.dumps(body), **options)
-        assert (answer.status_code, answer.content) == (204, b""), answer.text
-
-    def refusal(self, method, path, **options):
-        answer = self.request(method, path, **options)
-        assert answer.text.count("\n") == 0
-        return answer.status_code, answer.text
 
 
 @pytest.fixture
@@ -221,8 +155,10 @@ def test_prometheus_scrapes(client):
     client.feed(counter_sample(4, in_octets=50_000, sequence=2), counter_sample(5))
     lines = client.text("/prometheus/metrics/ALL/ifinoctets,ifspeed,ifname/txt").splitlines()
     assert lines == [
+        "# HELP sflow_ifinoctets ifinoctets per second",
         "# TYPE sflow_ifinoctets gauge",
         f'sflow_ifinoctets{{agent="{AGENT}",datasource="4",ifname="s1-eth4"}} 5000.0',
+        "# HELP sflow_ifspeed ifspeed",
         "# TYPE sflow_ifspeed gauge",
         f'sflow_ifspeed{{agent="{AGENT}",datasource="4",ifname="s1-eth4"}} 10000000',
         f'sflow_ifspeed{{agent="{AGENT}",datasource="5",ifname="s1-eth5"}} 10000000',
@@ -420,7 +356,7 @@ def test_the_engines_refusals_become_400(client, path, body, word):
 @pytest.mark.parametrize(
     ("path", "most", "what"),
     [
-        ("/topology/json", rest.MAX_TOPOLOGY, "topology"),
+        ("/topology/json", topologies.MAX_TOPOLOGY, "topology"),
         ("/flow/f/json", MAX_SPEC, "flow 'f'"),
         ("/threshold/t/json", MAX_SPEC, "threshold 't'"),
     ],
@@ -477,7 +413,7 @@ def test_the_absurd_is_refused_in_a_short_line(client, method, path, body, said)
     status, line = client.refusal(method, path, content=body)
     assert status == (404 if said.startswith("no flow") else 400)
     assert said in line
-    assert len(line) <= rest.MAX_REFUSAL + len("...")
+    assert len(line) <= serving.MAX_REFUSAL + len("...")
     for known in ("/flow/json", "/threshold/json", "/topology/json"):
         client.get(known)
 
@@ -501,9 +437,13 @@ def test_flows_are_bounded_in_number(client):
 
 def test_a_topology_full_of_mistakes_writes_few_lines(client, caplog):
     link = {"node1": "x", "port1": "p", "node2": "y", "port2": "p"}
-    client.put("/topology/json", {"links": {f"l{n}": link for n in range(1000)}})
-    assert len(caplog.records) == rest.MAX_NOTES + 1
-    assert "1990 more like these" in caplog.text
+    ports = {f"p{n}": {"ifindex": "4"} for n in range(2000)}
+    client.put("/topology/json", {"nodes": {"x": {"agent": AGENT, "ports": ports}}})
+    assert len(caplog.records) == topologies.MAX_NOTES + 1
+    assert "1989 more like these" in caplog.text
+    answer = client.request("PUT", "/topology/json", json={"links": {f"l{n}": link for n in range(1000)}})
+    assert answer.status_code == 200
+    assert answer.text.endswith(", and 1999 more; GET shows all")
 
 
 @pytest.mark.parametrize(
@@ -600,7 +540,7 @@ def test_a_long_answer_is_the_same_in_pieces(client, monkeypatch):
     for path in ("/activeflows/ALL/f/json?maxFlows=1000", f"/metric/{AGENT}/json", "/dump/ALL/ALL/json"):
         whole = client.text(path)
         with monkeypatch.context() as changed:
-            changed.setattr(rest, "PIECE", 1)
+            changed.setattr(serving, "PIECE", 1)
             assert client.text(path) == whole
 
 

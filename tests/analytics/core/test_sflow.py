@@ -137,7 +137,6 @@ def test_counter_sample_of_open_vswitch(expanded):
         bytes(3),
         words(4) + bytes(40),
         words(6) + bytes(40),
-        words(5, 0) + bytes(40),
         words(5, 3) + bytes(40),
         b"GET / HTTP",
     ],

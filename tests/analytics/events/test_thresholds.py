@@ -34,7 +34,10 @@ def test_the_filter_is_kept():
     [
         ({}, "'metric' is missing"),
         ({"metric": "f"}, "'value' is missing"),
-        ({"metric": "f", "value": "5x"}, "'value' is not a number: '5x'"),
+        ({"metric": "f", "value": "five"}, "'value' is not a number: 'five'"),
+        ({"metric": "f", "value": "nan"}, "'value' is not a number: 'nan'"),
+        ({"metric": "sum:f", "value": 5}, "metric 'sum:f': a threshold watches every data source by itself"),
+        ({"metric": "max:5.f", "value": 5}, "metric 'max:5.f': a threshold watches every data source by itself"),
         ({"metric": "f", "value": True}, "not a number: True"),
         ({"metric": "f", "value": float("inf")}, "not a number: inf"),
         ({"metric": "f", "value": 10**400}, "not a number: 1000"),

@@ -73,7 +73,7 @@ COUNTERS: dict[tuple[int, int], Example] = {
     (0, 10): (
         struct.pack(">IIIi", 1, 4, 3300, -5000) + words(2) + words(*range(1, 11)) + words(*range(11, 21)),
         {"sfp_module_id": "1", "sfp_module_total_lanes": "4", "sfp_module_supply_voltage": "3300",
-         "sfp_module_temperature": "-5000", "sfp_lanes": [
+         "sfp_module_temperature": "-5000", "sfp_module_active_lanes": "2", "sfp_lanes": [
              {name: str(base + index) for index, short in enumerate((
                  "index", "tx_bias_current_uA", "tx_power_uW", "tx_power_min_uW", "tx_power_max_uW",
                  "tx_wavelength_nM", "rx_power_uW", "rx_power_min_uW", "rx_power_max_uW", "rx_wavelength_nM"))

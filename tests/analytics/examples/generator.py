@@ -117,13 +117,40 @@ class Generator:
         return words(tag[0] << 12 | tag[1], self.count(len(body))) + body + bytes(-len(body) % 4)
 
     def datagram(self) -> bytes:
-        """One datagram of one of a few agents."""
+        """One datagram of one of a few agents, now and then of an older version."""
         self.sequence += 1
+        if self.chance.random() < 0.03:
+            return self.older()
         samples = self.some(lambda: self.record(SAMPLES), 4)
         agent = words(1) + bytes([10, 0, 0, self.chance.randrange(8)])
         if self.chance.random() < 0.1:
             agent = words(2) + bytes(15) + bytes([self.chance.randrange(8)])
         return words(5) + agent + words(self.chance.randrange(3), self.sequence, self.sequence * 10) + samples
+
+    def older(self) -> bytes:
+        """A datagram of version 2 or 4 (core/wire/older.pyx)."""
+        version = self.chance.choice([2, 4])
+        agent = words(1) + bytes([10, 0, 1, self.chance.randrange(8)])
+        samples = self.some(lambda: self.older_sample(version))
+        return words(version) + agent + words(self.sequence, self.sequence * 10) + samples
+
+    def older_sample(self, version: int) -> bytes:
+        rest = self.chance.randbytes
+        if self.chance.random() < 0.3:
+            kind = self.chance.randint(1, 7)
+            more = (0, 52, 72, 0, 80, 0)[kind - 1] if kind < 7 else 28 - 88
+            return words(2) + rest(12) + words(self.count(kind)) + rest(88 + more)
+        kind = self.chance.randint(1, 3)
+        packet = words(1, self.number()) + self.header() if kind == 1 else rest(32 if kind == 2 else 56)
+        extended = self.some(lambda: self.older_record(version))
+        return words(1) + rest(28) + words(self.count(kind)) + packet + extended
+
+    def older_record(self, version: int) -> bytes:
+        segments = self.some(self.word) if version == 2 else self.make["as_path"]() + self.some(self.word) + self.word()
+        kind = self.chance.randint(1, 5)
+        bodies = (self.chance.randbytes(16), words(1) + self.chance.randbytes(12), self.chance.randbytes(12) + segments,
+                  self.text() + self.text(), self.word() + self.text())  # fmt: skip
+        return words(self.count(kind)) + bodies[kind - 1]
 
     # -- packets --
 

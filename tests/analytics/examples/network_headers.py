@@ -138,7 +138,7 @@ NETWORK_HEADERS: dict[str, Crafted] = {
         DEEP | {"gresequence": "1", "pppprotocol": "33"},
     ),
     "WCCP": (1, over_gre(0, 0x883E, bytes(4) + TCP), "eth.ip.gre.wccp.ip.tcp", DEEP),
-    "ERSPAN I": (1, over_gre(0, 0x88BE, FRAME), "eth.ip.gre.eth.ip.tcp", BRIDGED),
+    "ERSPAN I": (1, over_gre(0, 0x88BE, FRAME), "eth.ip.gre.erspan.eth.ip.tcp", BRIDGED),
     "ERSPAN II": (
         1,
         over_gre(0x1000, 0x88BE, struct.pack(">IHHI", 9, 0x1064, 0x0801, 3) + FRAME),
@@ -156,6 +156,18 @@ NETWORK_HEADERS: dict[str, Crafted] = {
         over_gre(0x1000, 0x22EB, struct.pack(">IHHIHH", 9, 0x2064, 0x0802, 3, 0, 2 << 10) + TCP),
         "eth.ip.gre.erspan.ip.tcp",
         DEEP,
+    ),
+    "EoIP": (
+        1,
+        over_gre(0x2001, 0x6400, struct.pack(">H", len(FRAME)) + struct.pack("<H", 77) + FRAME + bytes(2)),
+        "eth.ip.gre.eth.ip.tcp",
+        BRIDGED | {"greprotocol": "25600"},
+    ),
+    "EoIP keep-alive": (
+        1,
+        over_gre(0x2001, 0x6400, bytes(2) + struct.pack("<H", 77) + FRAME),
+        "eth.ip.gre",
+        {"greprotocol": "25600"},
     ),
     "EtherIP": (1, ethernet(ipv4(b"\x30\x00" + FRAME, 97)), "eth.ip.etherip.eth.ip.tcp", BRIDGED),
 }

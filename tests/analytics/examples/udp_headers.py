@@ -30,6 +30,12 @@ from tests.analytics.examples.link_headers import (
 )
 from tests.analytics.examples.wire import ethernet, ipv4, ipv6, udp
 
+
+def swapped(frame: bytes) -> bytes:
+    """A frame of 802.11 with the two bytes of its frame control the wrong way round."""
+    return bytes((frame[1], frame[0])) + frame[2:]
+
+
 UDP_HEADERS: dict[str, Crafted] = {
     "VXLAN": (1, over_udp(4789, vxlan(5001) + FRAME), "eth.ip.udp.vxlan.eth.ip.tcp", BRIDGED | VNI),
     "VXLAN, old port": (1, over_udp(8472, vxlan(1) + FRAME), "eth.ip.udp.vxlan.eth.ip.tcp", BRIDGED | {"vni": "1"}),
@@ -168,6 +174,44 @@ UDP_HEADERS: dict[str, Crafted] = {
         "eth.ip.udp.capwap.wlan.llc.ip.tcp",
         DEEP | {"macsource": "000000000001", "macsource.1": CLIENT.upper(), "macdestination.1": SERVER.upper()},
     ),
+    "CAPWAP with 802.11, frame control swapped": (
+        1,
+        over_udp(
+            5247,
+            struct.pack(">IHH", 2 << 19 | 1 << 9 | 0x100, 0, 0)
+            + swapped(wifi(1, True, POINT, CLIENT, SERVER))
+            + SNAP
+            + TCP,
+        ),
+        "eth.ip.udp.capwap.wlan.llc.ip.tcp",
+        DEEP | {"macsource.1": CLIENT.upper(), "macdestination.1": SERVER.upper()},
+    ),
+    "CAPWAP with 802.11 from the point, swapped": (
+        1,
+        over_udp(
+            5247,
+            struct.pack(">IHH", 2 << 19 | 1 << 9 | 0x100, 0, 0)
+            + swapped(wifi(2, False, CLIENT, POINT, SERVER))
+            + SNAP
+            + TCP,
+        ),
+        "eth.ip.udp.capwap.wlan.llc.ip.tcp",
+        DEEP | {"macsource.1": SERVER.upper(), "macdestination.1": CLIENT.upper()},
+    ),
+    "ESP in UDP": (
+        1,
+        over_udp(4500, struct.pack(">II", 0xABCD, 1) + bytes(24)),
+        "eth.ip.udp.esp",
+        {"espspi": "43981", "udpdestinationport": "4500"},
+    ),
+    "ESP in UDP, the answer": (
+        1,
+        ethernet(ipv4(udp(4500, 50000, struct.pack(">II", 0xABCE, 1) + bytes(24)), 17)),
+        "eth.ip.udp.esp",
+        {"espspi": "43982"},
+    ),
+    "IKE in UDP 4500": (1, over_udp(4500, bytes(4) + bytes(range(1, 29))), "eth.ip.udp", {}),
+    "NAT keep-alive": (1, over_udp(4500, b"\xff"), "eth.ip.udp", {}),
     "CAPWAP, a later fragment": (
         1,
         over_udp(5247, struct.pack(">IHH", 2 << 19 | 1 << 9 | 0x80, 5, 100 << 3) + FRAME),

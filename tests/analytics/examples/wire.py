@@ -90,6 +90,16 @@ def if_counters(
     )
 
 
+def host_descr(name: str) -> bytes:
+    """host_descr 0:2000 of a Linux machine."""
+    return record(2000, opaque(name.encode()) + bytes(16) + words(3, 2) + opaque(b"6.1"))
+
+
+def host_cpu(load_one: float) -> bytes:
+    """host_cpu 0:2003; all but the load of the last minute is made up."""
+    return record(2003, struct.pack(">fff", load_one, 0.5, 0.25) + words(1, 100, 4, 2000, 3600, *range(12)))
+
+
 def datagram(
     *samples: bytes, agent: str = "10.0.0.1", sub_agent: int = 0, sequence: int = 1, uptime: int = 1000
 ) -> bytes:

@@ -9,6 +9,7 @@ import select
 import socket
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from analytics.inputs.capture import MalformedCapture
 from analytics.inputs.collector import Collector
 from analytics.inputs.replay import replay
 from analytics.inputs.settings import CollectorSettings
+from analytics.topology import Topology
 from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
 
 CAPTURES = Path(__file__).parents[1] / "examples/captures"
@@ -304,12 +306,9 @@ def test_an_event_wakes_its_waiters(engine, collector):
 def test_a_bug_in_computing_keys_is_counted_logged_once_and_the_stream_goes_on(engine, collector, eventually, caplog):
     engine.set_flow("linked", {"keys": "link:inputifindex", "value": "frames"})
 
-    class Faulty:
+    class Faulty(Topology):
         def link_name(self, agent, port):
             raise ZeroDivisionError("a bug")
-
-        def speed(self, agent, port):
-            return None
 
     engine.set_topology(Faulty())
     sent = stream(5)
@@ -320,11 +319,33 @@ def test_a_bug_in_computing_keys_is_counted_logged_once_and_the_stream_goes_on(e
     assert caplog.text.count("Traceback") == caplog.text.count("sflow batch: a bug") == 1
 
 
+def test_of_an_agent_that_sends_too_much_datagrams_are_shed_and_counted(engine, collector, eventually):
+    """The lock is held again and again, so that full batches follow each other for longer than a tenth of a second."""
+    loud, quiet = count(1), count(1)
+
+    def flood() -> bool:
+        made = [datagram(agent="10.9.9.9", sequence=next(loud)) for _ in range(250)]
+        send(collector.address, *made, datagram(agent="10.0.0.1", sequence=next(quiet)))
+        for _ in range(4):
+            with engine.pipeline:
+                time.sleep(0.11)
+        return collector.numbers.shed > 0
+
+    eventually(flood)
+    last = next(loud)
+    sent = last + next(quiet) - 2
+    eventually(lambda: collector.numbers.datagrams + collector.numbers.shed == sent)
+    send(collector.address, datagram(agent="10.9.9.9", sequence=last))
+    eventually(lambda: collector.numbers.datagrams + collector.numbers.shed == sent + 1)
+    assert engine.agents()["10.9.9.9"].datagrams.lost == collector.numbers.shed
+    assert engine.agents()["10.0.0.1"].datagrams.lost == 0
+
+
 def test_a_socket_that_fails_is_counted_logged_once_and_tried_again(engine, eventually, caplog, monkeypatch):
     class Failing:
         """A receiver whose socket fails three times, then it receives until `stop`."""
 
-        tried = batches = datagrams = dropped = refused = 0
+        tried = batches = datagrams = dropped = refused = shed = 0
 
         def __init__(self, pipeline, senders):
             pass

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from analytics.core.wire.rows import decode_record
 from analytics.engine import Engine, EngineSettings
 from analytics.metrics.countertable import METRICS, WRAPPED_SPEEDS
-from analytics.metrics.directory import NoTopology
+from analytics.topology import parse
 from tests.analytics.examples.senders import ADDRESS, Agent, made
 from tests.analytics.examples.wire import (
     UNKNOWN_COUNTER,
@@ -25,14 +25,9 @@ from tests.analytics.examples.wire import (
 )
 
 
-class Speeds(NoTopology):
+def with_speed(bits):
     """A topology that knows how fast one port is."""
-
-    def __init__(self, speed: int) -> None:
-        self.known = speed
-
-    def speed(self, agent: str, ifindex: str) -> int | None:
-        return self.known if (agent, ifindex) == (ADDRESS, "5") else None
+    return parse({"nodes": {"s1": {"agent": ADDRESS, "ports": {"p": {"ifindex": "5", "speed": bits}}}}})
 
 
 def test_the_first_sample_gives_no_rates():
@@ -63,7 +58,7 @@ def test_rates_and_utilization():
 
 def test_the_speed_of_the_topology_wins():
     agent = Agent()
-    agent.engine.set_topology(Speeds(5_000_000))
+    agent.engine.set_topology(with_speed(5_000_000))
     agent.engine.feed([datagram(flow_sample(source=(0, 5)))], 1000)
     assert agent.values(1000) == {"ifspeed": 5_000_000}
     agent.send(1000, if_counters(speed=1_410_065_408))
@@ -72,7 +67,7 @@ def test_the_speed_of_the_topology_wins():
     assert (found["ifspeed"], found["ifinutilization"]) == (5_000_000, 10)
     [speed] = agent.engine.dump(["ALL"], ["ifspeed"], {}, 1002)
     assert (speed.value, speed.updated) == (5_000_000, 1001)
-    agent.engine.set_topology(Speeds(1_000_000))
+    agent.engine.set_topology(with_speed(1_000_000))
     found = agent.values(1001)
     assert (found["ifspeed"], found["ifinutilization"]) == (1_000_000, 50)
 

@@ -82,12 +82,12 @@ def test_texts_are_left_out_of_sums_but_can_be_asked_for():
 
 
 def test_top_keys_are_merged():
-    one = (TopFlow("a", 5.0), TopFlow("b", 3.0))
-    two = (TopFlow("b", 4.0), TopFlow("c", 1.0))
+    one = (TopFlow("a", 5.0, NOW - 3), TopFlow("b", 3.0, NOW - 2))
+    two = (TopFlow("b", 4.0, NOW - 1), TopFlow("c", 1.0, NOW))
     cells = [Cell("x", "1", "f", 5.0, NOW, one), Cell("y", "1", "f", 4.0, NOW, two)]
     assert summarise(parse_name("max:f"), cells).top == one
-    assert summarise(parse_name("sum:f"), cells).top == (TopFlow("b", 7.0), TopFlow("a", 5.0))
-    assert summarise(parse_name("avg:f"), cells).top == (TopFlow("a", 5.0), TopFlow("b", 4.0))
+    assert summarise(parse_name("sum:f"), cells).top == (TopFlow("b", 7.0, NOW - 1), TopFlow("a", 5.0, NOW - 3))
+    assert summarise(parse_name("avg:f"), cells).top == (TopFlow("a", 5.0, NOW - 3), TopFlow("b", 4.0, NOW - 1))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,10 @@ def rows(*names: str) -> list[list[object]]:
         return None if value is None else Cell(agent, source, metric, value, NOW)
 
     columns, order = parse_columns(names)
-    made = ordered(table_rows(columns, [("a", "1"), ("a", "2"), ("b", "1")], cell, NOW), order)
+    ports = [number for number, column in enumerate(columns) if column.metric.startswith("if") and not column.source]
+    firsts = {agent: ports[0] for agent in "ab"} if ports else {}
+    sources = [("a", "1"), ("a", "2"), ("b", "1"), ("a", "2.1")]
+    made = ordered(table_rows(columns, sources, firsts, cell, NOW), order)
     return [[each.value for each in row] for row in made]
 
 
@@ -145,6 +148,13 @@ def test_tables():
     assert rows("ifname", "sort:ifinoctets:-2") == [["eth1", None], ["eth2", 9.0]]
     assert rows("sort:ifinoctets:-1", "ifname") == [[9.0, "eth2"]]
     assert rows("sort:ifinoctets", "ifname") == [[5.0, "eth1"], [9.0, "eth2"]]
-    assert rows("2.ifinoctets") == [[9.0], [9.0]]
+    assert rows("sort:ifinoctets:-", "ifname") == [[9.0, "eth2"], [5.0, "eth1"]]
+    assert rows("sort:ifinoctets:1", "ifname") == [[5.0, "eth1"]]
+    assert rows("sort:ifinoctets:", "ifname") == [[5.0, "eth1"], [9.0, "eth2"]]
+    assert rows("2.ifinoctets") == [[9.0], [9.0], [9.0]]
+    assert rows("host_name", "ifname") == [["alpha", "eth1"], ["alpha", "eth2"], [None, "eth1"]]
+    assert rows("host_name") == [["alpha"]]
+    with pytest.raises(InvalidQuery, match="'sum:ifname': values are listed one by one"):
+        rows("ifname", "sum:ifname")
     with pytest.raises(InvalidQuery, match="'many'"):
         rows("sort:ifname:many")

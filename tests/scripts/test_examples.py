@@ -1,0 +1,185 @@
+"""Each of scripts/examples as it is, beside a real analytics that hears made-up sFlow over real UDP."""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from tests.analytics.examples import wire
+from tests.analytics.program import Program
+from tests.client.process import ROOT, Process
+from tests.switch import AGENT, Switch
+
+EXAMPLES = ROOT / "scripts" / "examples"
+TESTED = {"top_flows", "tail_flows", "mark_large_flows", "cluster_load", "alerts_to_syslog", "missed_keys"}
+
+
+@pytest.fixture
+def program():
+    made = Program()
+    yield made
+    if made.process.poll() is None:
+        made.end()
+
+
+@pytest.fixture
+def switch(program):
+    return Switch(program.source)
+
+
+@pytest.fixture
+def run(program):
+    """Starts an example beside `program`."""
+    running = []
+
+    def starter(name, **environment):
+        running.append(Process(EXAMPLES / f"{name}.py", f"http://127.0.0.1:{program.port}", **environment))
+        return running[-1]
+
+    yield starter
+    for process in running:
+        process.close()
+
+
+@pytest.fixture
+def defined(program, eventually):
+    """Waits until a definition is there, or gone."""
+
+    def wait(path, name, is_there=True):
+        eventually(lambda: (name in program.http.get(path).json()) == is_there)
+
+    return wait
+
+
+def test_every_example_is_tested():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} - {"__init__"} == TESTED
+
+
+def test_top_flows(run, switch, defined, eventually):
+    script = run("top_flows")
+    defined("/flow/json", "top_flows")
+    switch.segment("10.0.1.1", rate=10_000)  # 1500 * 10,000 / 2 s * 8 = 60 Mb/s as it arrives
+    switch.segment("10.0.1.2", rate=1000)
+    largest, other = "10.0.1.1,10.0.2.2,40000,5001", "10.0.1.2,10.0.2.2,40000,5001"
+
+    def shown():
+        at = next(place for place, line in enumerate(script.lines) if line.endswith(largest))
+        assert script.lines[at + 1].endswith(other)
+        return float(script.lines[at].split()[0]), float(script.lines[at + 1].split()[0])
+
+    eventually(lambda: any(line.endswith(other) for line in script.lines))
+    first, second = shown()
+    assert 0 < first <= 60
+    assert first == pytest.approx(10 * second, rel=0.02, abs=0.1)  # both decay alike, shown to 0.01
+    assert script.end(signal.SIGINT) == 0
+    defined("/flow/json", "top_flows", False)
+    assert not any("Traceback" in line for line in script.lines)
+
+
+def test_mark_large_flows(program, run, switch, defined, eventually):
+    topology = {"nodes": {"leaf1": {"agent": AGENT, "ports": {"swp10": {"ifindex": "15"}}}}, "links": {}}
+    assert program.http.put("/topology/json", content=json.dumps(topology)).status_code == 204
+    script = run("mark_large_flows")
+    defined("/threshold/json", "mark_large_flows")
+    switch.segment("10.0.1.1", rate=10)  # 30 kB/s, not large
+    switch.segment("10.0.1.2", rate=1000)
+    line = eventually(lambda: next((line for line in script.lines if "ovs-ofctl" in line), None))
+    rule = line.split(" add-flow BRIDGE ")[1]
+    assert rule == (
+        "priority=500,idle_timeout=2,tcp,nw_src=10.0.1.2,nw_dst=10.0.2.2,tp_src=40000,tp_dst=5001,"
+        "actions=set_field:1->ip_dscp,normal"
+    )
+    assert script.end() == 0
+    assert sum("ovs-ofctl" in line for line in script.lines) == 1
+    defined("/threshold/json", "mark_large_flows", False)
+    if shutil.which("ovs-ofctl"):
+        command = ["ovs-ofctl", "-O", "OpenFlow15", "parse-flow", rule]
+        read = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert read.returncode == 0, read.stderr
+
+
+class Pushed(BaseHTTPRequestHandler):
+    """A web server that takes JSON."""
+
+    def do_POST(self):
+        length = int(self.headers["Content-Length"])
+        self.server.bodies.append(json.loads(self.rfile.read(length)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def web_server():
+    server = HTTPServer(("127.0.0.1", 0), Pushed)
+    server.bodies = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_cluster_load(program, run, web_server, eventually):
+    for number, load in enumerate((5, 1, 4, 2, 3)):
+        Switch(program.source, agent=f"10.0.0.{number}").host(f"h{number}", load)
+    script = run("cluster_load", LOAD_URL=f"http://127.0.0.1:{web_server.server_port}/load", LOAD_S="0.5")
+    body = eventually(lambda: next((body for body in web_server.bodies if body["hosts"] == 5), None))
+    assert body.pop("time") > 1_700_000_000
+    assert body == {"hosts": 5, "min": 1, "q1": 2, "med": 3, "q3": 4, "max": 5}
+    assert script.end() == 0
+
+
+def test_alerts_to_syslog(run, switch, defined, eventually):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.setblocking(False)
+        script = run("alerts_to_syslog", SYSLOG_PORT=str(collector.getsockname()[1]))
+        defined("/threshold/json", "busy_in")
+        octets = 0
+
+        def received():
+            nonlocal octets
+            octets += 10**11  # far beyond 80 % of 10 Gb/s whatever the time between two polls
+            switch.port("swp10", 15, octets=octets)
+            switch.port("swp11", 16, octets=0)
+            try:
+                return collector.recv(4096)
+            except BlockingIOError:
+                return None
+
+        text = eventually(received).decode()
+    head = re.fullmatch(r"<132>1 (\S+) (\S+) alerts_to_syslog (\d+) - - (\{.*\})", text)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", head[1])
+    assert int(head[3]) == script.process.pid
+    alert = json.loads(head[4])
+    assert alert.pop("percent") > 80
+    assert alert == {"alert": "busy_in", "agent": AGENT, "port": "swp10"}
+    assert script.end() == 0
+
+
+def test_missed_keys(run, switch, defined, eventually):
+    script = run("missed_keys", MISSED_S="0.5")
+    defined("/flow/json", "missed_keys")
+
+    def operation(key, status):
+        memcache = wire.words(1, 7) + wire.opaque(key) + wire.words(1, 0, 30, status)  # ascii, GET
+        switch.send(wire.flow_sample(wire.record(2200, memcache), source=(3, 1), rate=400, ports=(0, 0)))
+
+    operation(b"user:1", 1)  # OK
+    operation(b"user:2", 8)  # NOT_FOUND
+    line = eventually(lambda: next((line for line in script.lines if "user:" in line), None))
+    assert script.end() == 0
+    value, key = line.split()
+    assert key == "user:2"
+    assert 0 < float(value) <= 400 / 10
+    assert not any("user:1" in line for line in script.lines)
