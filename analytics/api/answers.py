@@ -197,6 +197,7 @@ class EventAnswer(Struct):
     agent: str
     dataSource: str
     flowKey: str | UnsetType = UNSET
+    values: tuple[float | None, ...] | UnsetType = UNSET
 
 
 def event(known: Event) -> EventAnswer:
@@ -210,6 +211,7 @@ def event(known: Event) -> EventAnswer:
         agent=known.agent,
         dataSource=known.source,
         flowKey=UNSET if known.key is None else known.key,
+        values=known.values or UNSET,
     )
 
 
