@@ -43,6 +43,9 @@ def analytics(
         typer.Option(help="Play it so many times as fast, or `max`.", show_default=str(Settings.replay_speed)),
     ] = None,
     loop: Annotated[bool | None, typer.Option("--loop", help="Play it again and again.", show_default="once")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Directory to keep definitions and topology in.", show_default="nothing is kept")
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(envvar="HOWDAH_ANALYTICS_TOKEN", help="What writing needs. All users see a command line."),
@@ -73,6 +76,7 @@ def analytics(
             replay=replay,
             replay_speed=speed_of(speed),
             replay_loop=loop,
+            state=state,
             token=token,
             user=user,
         )

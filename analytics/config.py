@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from analytics.events.log import MAX_EVENTS
+from analytics.events.log import MAX_EVENTS, MAX_FLOWS
 from analytics.inputs.settings import CollectorSettings, prefix
 from analytics.memory import LEAST
 from documents import strict
@@ -40,6 +40,8 @@ class Settings:
     """Bytes asked of the kernel for each UDP socket; it may grant less (net.core.rmem_max)."""
     events: Annotated[int, Range(1, 1_000_000)] = MAX_EVENTS
     """Events kept for clients to ask for; older ones are forgotten."""
+    flow_records: Annotated[int, Range(1, 1_000_000)] = MAX_FLOWS
+    """Flow records kept for clients to ask for; older ones are forgotten."""
     memory: Annotated[int, Range(LEAST, 1 << 50)] | None = None
     """Bytes that the process may take, shared by all that it keeps; without it a quarter of the machine's memory, or of
     the limit of its control group."""
@@ -63,6 +65,9 @@ class Settings:
     """Seconds of the capture in one of ours; 0: as fast as can be. Rates stay those of the capture."""
     replay_loop: bool = False
     """Play it again and again."""
+    state: str | None = None
+    """Directory in which definitions, thresholds, groups, maps and topology are kept over restarts. Without it nothing
+    is."""
     user: str | None = None
     """Whom root becomes once all is open: without it howdah, or nobody where that user does not exist. root stays."""
 

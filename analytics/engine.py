@@ -13,12 +13,10 @@ for what is read from one. Only the time of an event leaves the engine as wall t
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, ip_address
@@ -26,15 +24,17 @@ from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.flows.flowkeys import FIELDS, slot_of
-from analytics.core.listener import Crossing, Metric
+from analytics.core.listener import Crossing, Metric, Recorded
 from analytics.core.pipeline import Pipeline
-from analytics.events.log import MAX_EVENTS, Event, EventLog
+from analytics.events.elephants import TURN, Change
+from analytics.events.log import MAX_EVENTS, MAX_FLOWS, Event
 from analytics.events.thresholds import Threshold, parse_threshold
 from analytics.events.watches import Watches
 from analytics.flows.definitions import FlowDefinition, Program, check_name, compile_flow
 from analytics.flows.functions import HOSTS, NAMES, TOPOLOGY, group_table, map_table
 from analytics.flows.groups import Group, Map, Spec, check_size, parse_group, parse_map
 from analytics.flows.keys import InvalidDefinition
+from analytics.flows.records import FlowRecord
 from analytics.lookups import Sources, Tables
 from analytics.memory import EVENT_BYTES, STATE_BYTES, Budget
 from analytics.metrics.cells import Cells
@@ -44,9 +44,10 @@ from analytics.metrics.directory import AGENT_WIDE, Directory
 from analytics.metrics.hosts import INDEX_S, Hosts
 from analytics.metrics.names import Wanted
 from analytics.metrics.numbers import EngineNumbers, MemoryNumbers, Receiving, elapsed_ms, engine_numbers
+from analytics.news import Cursor, News, Piece, Topic
 from analytics.queries import Queries
 from analytics.topology import InvalidTopology, Topology
-from analytics.turns import Grace, Turns, at_once, finished
+from analytics.turns import Grace, Turns, at_once, finished, pieces
 from documents.faults import Faults
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ NAMES_S = 5.0  # between two look-ups of the topology's names,
 NAMES_EACH_S = 0.001  # or so much per data source: 2 % of the time
 NAMES_MOST_S = 600.0
 SWEEP_S = 15.0  # between two sweeps of what goes when it was not used for some of them
+UPDATE_S = 5.0  # between two updates of an elephant
 AT_ONCE = 2000  # data sources passed through filters, or forgotten, in one turn of the lock
 
 
@@ -68,6 +70,7 @@ class EngineSettings:
     max_entries: int = 1 << 20
     max_counter_bytes: int = 1 << 29
     max_events: int = MAX_EVENTS
+    max_flows: int = MAX_FLOWS
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,13 @@ class Engine(Queries):
         """`wall`: the epoch seconds of a `now`; a capture's times are so already. `sources`: what key functions look
         up."""
         self._settings = settings
-        self._wall = wall
         self.budget = budget = Budget(settings.memory)
-        if settings.max_events * EVENT_BYTES > budget.part("events"):
-            raise ValueError(f"{settings.max_events} events take more than their part of memory {settings.memory}")
+        kept = 2 * settings.max_events + settings.max_flows  # elephants change about as often as events come
+        if kept * EVENT_BYTES > budget.part("events"):
+            raise ValueError(
+                f"{settings.max_events} events and {settings.max_flows} flow records take more than their part "
+                f"of memory {settings.memory}"
+            )
         self._pipeline = Pipeline(
             hash("howdah") & ((1 << 64) - 1),  # str hashes differ per process
             budget.agents,
@@ -114,14 +120,14 @@ class Engine(Queries):
         self._counters = Counters(self._pipeline.counters, self._directory, self._speed, most_bytes)
         self._hosts = Hosts(self._counters)
         self._lookups = Tables(self._hosts, sources or Sources(), self._topology)
-        self._log = EventLog(settings.max_events)
-        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.news = News(settings.max_events, settings.max_flows, wall)
         self._cells = Cells(self._pipeline, self._directory, self._counters, self._caches)
         most_states = min(200_000, most_bytes // STATE_BYTES)
-        self._watches = Watches(self._directory, self._cells, self._emit, most_states)
+        self._watches = Watches(self._directory, self._cells, self.news.emit, self.news.tell, wall, most_states)
         self._grace = Grace()
         self._leaving: deque[Leaving] = deque()
-        self._sweep_due = self._hosts_due = 0.0
+        self._sweep_due = self._update_due = self._hosts_due = 0.0
+        self.streams = 0  # who reads elephants' updates as they come; set by api/stream.py
         self._ticking = threading.Lock()
         self._headers: dict[int, float] = {}
         self._started: float | None = None
@@ -135,10 +141,8 @@ class Engine(Queries):
         return self._pipeline
 
     def close(self) -> None:
-        """Release the descriptor of `wait_fd`."""
-        if self._event_fd >= 0:
-            os.close(self._event_fd)
-            self._event_fd = -1
+        """Release the descriptors of the news."""
+        self.news.close()
 
     # -- input --
 
@@ -168,14 +172,28 @@ class Engine(Queries):
         with self._pipeline:
             self._note_headers(now)
             self._pipeline.classifier.allow()
+        with self._pipeline:
+            named = (len(self._pipeline.ledger.gone_agents), len(self._pipeline.ledger.gone_sources))
         self._walk(partial(self._expire_senders, now=now))
         with self._pipeline:
             senders = (len(self._pipeline.ledger.gone_agents), len(self._pipeline.ledger.gone_sources))
             caches = list(self._caches.values())  # one made later takes no sample of those
         for cache in caches:
-            self._walk(partial(cache.expire, now=now))
+            self._walk(partial(self._reported, partial(cache.expire, now=now)))
             for limit in range(cache.limits_used):
-                self._walk(partial(cache.expire_clears, limit, now=now))
+                self._walk(partial(self._reported, partial(cache.expire_clears, limit, now=now)))
+        ledger = self._pipeline.ledger
+        for drop, gone, first, last in (
+            (self._directory.drop, ledger.gone_sources, named[1], senders[1]),
+            (self._directory.drop_agent, ledger.gone_agents, named[0], senders[0]),
+        ):
+            for some in pieces(gone[first:last], AT_ONCE):
+                with self._pipeline:
+                    for index in some:
+                        drop(index)  # the name, now that all flow records of it are told
+        if self.streams and not 0 <= now - self._update_due < UPDATE_S:
+            self._update_due = now
+            self._update_elephants(now)
         self._walk(partial(self._pipeline.counters.expire, now=now))
         if now >= self._sweep_due or now < self._sweep_due - SWEEP_S:
             self._sweep_due = now + SWEEP_S
@@ -207,17 +225,27 @@ class Engine(Queries):
             if not position:
                 break
 
+    def _reported(self, step: Callable[[int], int], position: int) -> int:
+        """One step of a walk that ends flow records and elephants, which are told at once."""
+        position = step(position)
+        self._pipeline.classifier.report(self)
+        return position
+
+    def _update_elephants(self, now: float) -> None:
+        for some in pieces(finished(self._grace.during(self._elephants_on_sources(now))), TURN):
+            with self._pipeline:
+                for found in some:
+                    self.news.tell(Change("update", found.threshold, found))
+
     def _expire_senders(self, position: int, now: float) -> int:
-        """One step of the ledger's walk. Whose index is gone has no name any more."""
+        """One step of the ledger's walk."""
         ledger = self._pipeline.ledger
-        agents, sources = len(ledger.gone_agents), len(ledger.gone_sources)
+        sources = len(ledger.gone_sources)
         position = ledger.expire(position, now)
         for source in ledger.gone_sources[sources:]:
-            data_source = self._directory.drop(source)
+            data_source = self._directory.sources[source]
             self._counters.drop(data_source)
             self._watches.counters.forget(data_source)
-        for agent in ledger.gone_agents[agents:]:
-            self._directory.drop_agent(agent)
         return position
 
     def _reuse(self, senders: tuple[int, int], caches: Sequence[FlowCache]) -> None:
@@ -282,10 +310,13 @@ class Engine(Queries):
         """Limits of flows that were crossed."""
         self._watches.crossed(crossings)
 
-    def _emit(self, event: Event) -> None:
-        self._log.add(replace(event, time=self._wall(event.time)))
-        with contextlib.suppress(BlockingIOError):  # readable already, 2^64 - 2 events ago
-            os.eventfd_write(self._event_fd, 1)
+    def on_elephants_ended(self, ended: list[Crossing]) -> None:
+        """Flows that are no elephants any more."""
+        self._watches.ended(ended)
+
+    def on_flows_recorded(self, recorded: list[Recorded]) -> None:
+        """Flow records."""
+        self.news.record(recorded, self._directory.sources)
 
     def _watch_counters(self) -> None:
         """Have the pipeline report the counter records that the thresholds need, and no others."""
@@ -388,11 +419,24 @@ class Engine(Queries):
     def events(self, after: int | None, max_events: int, threshold: str | None = None) -> list[Event]:
         """Events newer than id `after` (None: the newest kept), newest first, of one threshold if it is named."""
         with self._pipeline:
-            return self._log.after(after, max_events, threshold)
+            wanted = None if threshold is None else lambda event: event.threshold == threshold
+            return self.news.events.after(after, max_events, wanted)
 
-    def wait_fd(self) -> int:
-        """An eventfd that is readable whenever there may be new events; its reader empties it."""
-        return self._event_fd
+    def flow_records(self, after: int | None, max_flows: int, name: str | None = None) -> list[FlowRecord]:
+        """Flow records newer than id `after` (None: the newest kept), newest first, of one flow if it is named."""
+        with self._pipeline:
+            wanted = None if name is None else lambda record: record.name == name
+            return self.news.flows.after(after, max_flows, wanted)
+
+    def newest(self) -> Cursor:
+        """The cursor of one who wants only the news to come."""
+        with self._pipeline:
+            return self.news.newest()
+
+    def news_since(self, cursor: Cursor, topics: Collection[Topic], most: int) -> Piece:
+        """Events, flow records and elephants after a cursor, at most `most` of each."""
+        with self._pipeline:
+            return self.news.since(cursor, topics, most)
 
     # -- topology --
 
@@ -512,7 +556,9 @@ class Engine(Queries):
                 self._pipeline.numbers(),
                 caches,
                 agents=self._pipeline.ledger.counts[0],
-                events=self._log.generated,
+                events=self.news.events.newest,
+                records=self.news.flows.newest,
+                records_lost=self.news.records_lost,
                 metrics_refused=self._counters.refused,
                 states_refused=self._watches.counters.refused,
                 receiving=self.receiving,
@@ -528,7 +574,7 @@ class Engine(Queries):
             "senders": self._pipeline.ledger.bytes + self._directory.bytes,
             "counters": self._pipeline.counters.bytes,
             "metrics": self._counters.bytes + self._watches.counters.states * STATE_BYTES,
-            "events": len(self._log) * EVENT_BYTES,
+            "events": len(self.news) * EVENT_BYTES,
             "topology": self._topology_bytes,
             "names": self._lookups.bytes,
         }

@@ -19,19 +19,19 @@ TEXT_BYTES = 420  # of a computed key, without its characters
 NAMED_BYTES = 500  # of a metric of a named data source, with its part of what there is once per data source
 READ_BYTES = 5000  # of the metrics of a data source, remembered
 STATE_BYTES = 300  # of a threshold over counters at a data source
-EVENT_BYTES = 1000
+EVENT_BYTES = 1000  # of an event, a flow record, an elephant's change
 TOPOLOGY_FACTOR = 24  # a parsed document, indexed and found by name, takes at most so many times its length
 
 SHARES: Mapping[str, float] = {
-    "flows": 0.40,  # entries and computed keys of all definitions
-    "texts": 0.12,  # of computed keys
+    "flows": 0.39,  # entries and computed keys of all definitions
+    "texts": 0.10,  # of computed keys
     "senders": 0.18,  # agents, data sources, sequence numbers
     "counters": 0.10,  # newest records
     "metrics": 0.04,  # metrics made of them, and thresholds over them
-    "events": 0.02,
+    "events": 0.05,  # and flow records
     "topology": 0.06,
     "names": 0.02,  # groups and maps
-    "answers": 0.06,  # under way
+    "answers": 0.06,  # that their clients have not taken yet (api/connections.py)
 }
 
 

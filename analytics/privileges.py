@@ -50,6 +50,13 @@ def drop(user: str | None) -> None:
         raise OSError(ctypes.get_errno(), f"no_new_privs: {os.strerror(ctypes.get_errno())}")
 
 
+def give(descriptor: int, user: str | None) -> None:
+    """Have a file or directory that root made belong to the user whom `drop` becomes, with the errors of `drop`."""
+    if os.geteuid() == 0:
+        account = _account(user)
+        os.fchown(descriptor, account.pw_uid, account.pw_gid)
+
+
 def _become(account: pwd.struct_passwd) -> None:
     if account.pw_uid == 0:
         log.warning("stays root, because 'user' says so")

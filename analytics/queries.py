@@ -14,6 +14,9 @@ from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.pipeline import Pipeline
+from analytics.events import elephants
+from analytics.events.elephants import MOST_LISTED, Elephant, Seen
+from analytics.events.watches import Watches
 from analytics.flows import flowquery
 from analytics.flows.definitions import Mode
 from analytics.flows.flowquery import ActiveFlow, FlowLocation
@@ -37,7 +40,7 @@ from analytics.metrics.metrics import (
 from analytics.metrics.names import SAID, Names, Wanted
 from analytics.metrics.numbers import AgentNumbers, agent_numbers
 from analytics.topology import Topology
-from analytics.turns import Grace, Turns, at_once, pieces
+from analytics.turns import Grace, Turns, at_once, batched, in_order, pieces
 
 AGENT_TURN = 100  # agents whose numbers are read in one turn
 NAME_TURN = 5000  # names of data sources that are looked at in one
@@ -52,6 +55,7 @@ class Queries:
     _counters: Counters
     _cells: Cells
     _topology: Topology
+    _watches: Watches
     _grace: Grace
 
     # -- flows --
@@ -85,9 +89,12 @@ class Queries:
         cache = self._caches[name]
         mode = mode or cache.program.definition.mode
         wanted = yield from self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
-        most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
-        found = yield from flowquery.largest(self._pipeline, cache, wanted, most, min_value, now)
-        merged = yield from flowquery.merge(found, cache.program, mode)
+        if mode in (Mode.MAX, Mode.CORE) and pattern is None and not cache.program.statistics:
+            merged = yield from flowquery.leaders(self._pipeline, cache, wanted, max_flows, min_value, now)
+        else:
+            most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
+            found = yield from flowquery.largest(self._pipeline, cache, wanted, most, min_value, now)
+            merged = yield from flowquery.merge(found, cache.program, mode)
         answer: list[ActiveFlow] = []
         for number, (value, (key_id, carried), count, source, values) in enumerate(merged):
             if len(answer) >= max_flows:
@@ -119,7 +126,7 @@ class Queries:
                 if data_source is not GONE and cache.program.text(key_id, carried) == key:
                     locations.append(FlowLocation(*data_source, rate))
             yield
-        return sorted(locations, key=lambda location: -location.value)
+        return (yield from in_order(locations, lambda location: location.value, descending=True))
 
     def flow_value_in_turns(
         self, agents: Sequence[str], data_source: str, name: str, key: str, now: float
@@ -183,6 +190,43 @@ class Queries:
         wants, topology = self._directory.wants, self._topology
         return wants(agents, topology, agent, source) and (also is None or wants([also], topology, agent, source))
 
+    # -- elephants --
+
+    def elephants_in_turns(
+        self, now: float, threshold: str | None = None, most: int = MOST_LISTED
+    ) -> Turns[list[Seen]]:
+        """Flows above a threshold with byFlow (one, if it is named), the largest rate first."""
+        return self._grace.during(self._elephants(now, threshold, most))
+
+    elephants = at_once(elephants_in_turns)
+
+    def _elephants(self, now: float, threshold: str | None, most: int) -> Turns[list[Seen]]:
+        found = yield from self._elephants_on_sources(now, threshold)
+        return (yield from elephants.merge(found, most))
+
+    def _elephants_on_sources(self, now: float, name: str | None = None) -> Turns[list[Elephant]]:
+        """Each on each data source that sees it; of a threshold no more than about MOST_LISTED."""
+        with self._pipeline:
+            limits = [limit for limit in self._watches.by_flow() if name in (None, limit[0].name)]
+        found: list[Elephant] = []
+        for threshold, cache, index in limits:
+            position, most = 0, len(found) + MOST_LISTED
+            while True:
+                with self._pipeline:
+                    if not self._watches.is_at_work(threshold, cache, index):
+                        break
+                    position, packed = cache.elephants(index, position, now)
+                for some in batched(elephants.unpack(packed, cache.carried_bytes), elephants.TURN):
+                    for source, key_id, carried, rate, peak, first, span in some:
+                        key, data_source = cache.program.text(key_id, carried), self._directory.sources[source]
+                        if key is not None and data_source is not GONE:
+                            found.append(self._watches.elephant(threshold, key, data_source, rate, peak, first, span))
+                    yield
+                yield
+                if not position or len(found) >= most:
+                    break
+        return found
+
     # -- metrics --
 
     def metric_in_turns(
@@ -200,8 +244,7 @@ class Queries:
         found = []
         for name in map(parse_name, names):
             cells = yield from self._cells.of(name, sources, now)
-            found.append(summarise(name, cells))
-            yield
+            found.append((yield from summarise(name, cells)))
         return found
 
     def table_in_turns(
@@ -231,7 +274,7 @@ class Queries:
         for some in pieces(sources, TURN):
             rows += table_rows(columns, some, firsts, lambda *cell: cells.get(cell), now)
             yield
-        return ordered(rows, order)
+        return (yield from ordered(rows, order))
 
     def dump_in_turns(
         self, agents: Sequence[str], names: Sequence[str], filters: Mapping[str, Sequence[str]], now: float

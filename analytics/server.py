@@ -39,6 +39,7 @@ from analytics.inputs.settings import CollectorSettings
 from analytics.lookups import Sources
 from analytics.memory import LEAST
 from analytics.resolver import Resolver
+from analytics.state import Document, State, open_folder
 from documents.faults import Faults
 from documents.files import open_regular
 from documents.printable import guard_logs, say
@@ -89,7 +90,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        self._polls = app.state.polls
+        self._feeds = app.state.feeds
         self._listener, self._connections = listener, connections
         self._on_ready = on_ready
         self._beside: asyncio.Future[Any] | None = None
@@ -111,7 +112,7 @@ class HttpServer(uvicorn.Server):
             self._beside.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beside
-        self._polls.close()
+        self._feeds.close()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # requests cut off are no error
         await super().shutdown(sockets)
 
@@ -132,13 +133,18 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         played = None if settings.replay is None else PlayedClock(settings.replay_speed)
         clock, wall = (played, played.wall) if played else (time.monotonic, wall_time)
         resolver = Resolver() if settings.dns else None
-        engine = Engine(EngineSettings(memory=memory, max_events=settings.events), wall, looked_up(settings, resolver))
+        engine = Engine(
+            EngineSettings(memory=memory, max_events=settings.events, max_flows=settings.flow_records),
+            wall,
+            looked_up(settings, resolver),
+        )
         closing.callback(engine.close)
         for name, spec in FLOWS.items():
             engine.set_flow(name, spec)
         http = closing.enter_context(listen(settings.host, settings.port))
+        access, keep = settings.access(socket.gethostname()), keeping(settings)
+        app = rest.build(engine, version=version(), access=access, clock=clock, keep=keep)
         tick_s = TICK_S / max(1.0, settings.replay_speed or MAX_TICKS) if played else TICK_S
-        app = rest.build(engine, version=version(), access=settings.access(socket.gethostname()), clock=clock)
         tasks: list[Task] = [functools.partial(tick, engine, app.state.api, tick_s)]
         ready = f"howdah analytics {version()} ready: http://{shown(http.getsockname())} "
         if played is None:
@@ -158,9 +164,19 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         if resolver is not None:
             resolver.start()
             closing.callback(resolver.stop)
-        connections = Connections(engine.faults)
+        if app.state.kept:
+            app.state.kept.restore()
+        connections = Connections(engine.faults, engine.budget.part("answers"))
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
+
+
+def keeping(settings: Settings) -> Callable[[Sequence[Document]], State] | None:
+    """What keeps documents over restarts, in the directory that is opened now; None: nothing is kept."""
+    if settings.state is None:
+        return None
+    folder = open_folder(settings.state, functools.partial(privileges.give, user=settings.user))
+    return functools.partial(State, folder, settings.state)
 
 
 def allow_files(most: int) -> None:

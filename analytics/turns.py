@@ -10,15 +10,17 @@ then, so that nobody gets them before it has ended.
 from __future__ import annotations
 
 import functools
+import heapq
 import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 T = TypeVar("T")
 S = TypeVar("S")
 P = ParamSpec("P")
 
 Turns = Generator[None, None, T]
+SORT_TURN = 2000  # items that are sorted, or merged, in one turn: about 1 ms
 
 
 def finished(turns: Turns[T]) -> T:
@@ -43,6 +45,29 @@ def at_once(method: Callable[Concatenate[S, P], Turns[T]]) -> Callable[Concatena
 def pieces(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """A sequence in pieces of `size`."""
     return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """What comes, in lists of `size`."""
+    iterator = iter(items)
+    while some := list(itertools.islice(iterator, size)):
+        yield some
+
+
+def in_order(items: Sequence[T], key: Callable[[T], Any], *, descending: bool = False) -> Turns[list[T]]:
+    """What `sorted` makes of items, which is one step of the interpreter: many are sorted in pieces and merged."""
+    runs = []
+    for some in pieces(items, SORT_TURN):
+        runs.append(sorted(some, key=key, reverse=descending))
+        yield
+    if len(runs) < 2:
+        return runs[0] if runs else []
+    merged: list[T] = []
+    for item in heapq.merge(*runs, key=key, reverse=descending):
+        merged.append(item)
+        if len(merged) % SORT_TURN == 0:
+            yield
+    return merged
 
 
 class Grace:

@@ -18,7 +18,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +52,7 @@ class Crew:
 
     def __init__(self, scripts: Sequence[Path], url: str | None, options: Sequence[str]) -> None:
         self._url = url
-        self._scripts = [Member(name, [sys.executable, "-u", str(path)]) for name, path in _named(scripts)]
+        self._scripts = [Member(name, programs.script(path)) for name, path in _named(scripts)]
         self._analytics = (
             None if url else Member(ANALYTICS, programs.command("analytics", "--parent-pid", os.getpid(), *options))
         )

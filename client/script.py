@@ -24,13 +24,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from client import hosts
 from client.connection import Refused, Unavailable, WrongAnswer, part
 from client.questions import NOT_FOUND, Questions
 from client.requesthandler import BadRequest, Handler, NotFound, Request, Server
@@ -45,19 +46,9 @@ RETRY_S = 1.0
 KEEP_S = 1.0
 MOST_WAITING = 10_000  # events and records between the polls and the handlers
 AT_ONCE = 1000  # of one answer
+MOST_TRIGGERED = MOST_HOSTS = 10_000
 
-HOSTS = "script_hosts"
-HOST_KEYS = ("mac", "vlan", "ipaddress", "ip6address")
-HOST_FLOW = {  # who sends into the network at its edge
-    "keys": "macsource,null:vlan:-,null:ipsource:-,null:ip6source:-",
-    "value": "frames",
-    "filter": "direction=ingress&link:inputifindex=null",
-    "n": 20,
-    "t": 600,
-    "fs": "_SEP_",
-}
-
-Record = Mapping[str, Any]
+Place = tuple[str, str, str, str | None]  # threshold, agent, data source, flow key
 OnRecord = TypeVar("OnRecord", bound=Callable[[dict[str, Any]], object])
 OnTime = TypeVar("OnTime", bound=Callable[[float], object])
 OnRequest = TypeVar("OnRequest", bound=Handler)
@@ -91,13 +82,11 @@ class Script(Questions):
         super().__init__(
             url or os.environ.get("HOWDAH_ANALYTICS_URL") or URL, token or os.environ.get("HOWDAH_ANALYTICS_TOKEN")
         )
-        self.store = Store(directory() / f"{name or Path(sys.argv[0]).stem or 'script'}.json")
+        self._name = name or Path(sys.argv[0]).stem or "script"
         self._http_port = http_port
         self._server: Server | None = None
         self._defined: dict[str, object] = {}  # path -> body, in the order in which they were set
-        self._triggered: dict[
-            tuple[str, str, str, str | None], float
-        ] = {}  # when a value was last beyond its threshold
+        self._triggered: dict[Place, float] = {}  # when a value was last beyond its limit
         self._on_record: dict[Log, list[tuple[Collection[str], Callable[[dict[str, Any]], object]]]] = {}
         self._every: list[tuple[float, Callable[[float], object]]] = []
         self._on_request: Handler | None = None
@@ -105,6 +94,11 @@ class Script(Questions):
         self._work: queue.Queue[Callable[[], object]] = queue.Queue(MOST_WAITING)
         self._ended = threading.Event()
         self._is_lost = False
+
+    @cached_property
+    def store(self) -> Store:
+        """What the script remembers over its restarts (store.py)."""
+        return Store(directory() / f"{self._name}.json")
 
     # -- definitions --
 
@@ -143,10 +137,11 @@ class Script(Questions):
     def _define(self, path: str, body: object) -> None:
         """Now, or as soon as the engine answers. Refused: it does not take the definition."""
         if not self._defined:
-            atexit.register(self._clean_up)
-        self._note_cursors()
+            atexit.register(self.close)
         self._defined.pop(path, None)
         try:
+            with contextlib.suppress(Refused):  # no log of that name there, and so no handler
+                self._note_cursors((EVENTS, FLOWS))
             self.put(path, body)
         except Unavailable as fault:
             self._lost(fault)
@@ -211,7 +206,7 @@ class Script(Questions):
                 if self._server is not None:
                     self._server.shutdown()
                     self._server.server_close()
-                self._clean_up()
+                self.close()
 
     def end(self) -> None:
         """End `run` after the handler that is running; from any thread."""
@@ -268,19 +263,23 @@ class Script(Questions):
 
     def _follow(self, which: Log) -> None:
         """Poll a log until the script ends, and have the loop handle its records, oldest first."""
+        said, answered = "", time.monotonic()
         while not self._ended.is_set():
             try:
-                if which not in self._cursors:
-                    self._cursors[which] = self._newest(which)
+                self._note_cursors([which])
                 cursor = self._cursors[which]
                 query = {which.cursor: cursor, which.most: AT_ONCE, "timeout": POLL_S}
                 records = self.get(which.path, query, wait=POLL_S)
             except (Unavailable, Refused, WrongAnswer) as fault:
-                if isinstance(fault, Refused):
-                    log.warning("%s", fault)
+                if isinstance(fault, Unavailable):
+                    self._lost(fault)
+                elif str(fault) != said:
+                    said = str(fault)
+                    log.warning("%s", said)
                 self._ended.wait(RETRY_S)
-                self._rewind(which)
+                self._rewind(which, answered)
                 continue
+            answered = time.monotonic()
             if records:
                 self._cursors[which] = records[0][which.cursor]
             for record in reversed(records):
@@ -289,26 +288,22 @@ class Script(Questions):
     def _dispatch(self, which: Log, record: dict[str, Any]) -> None:
         if which is EVENTS:
             place = (record["thresholdID"], record["agent"], record["dataSource"], record.get("flowKey"))
-            self._triggered[place] = time.monotonic()
+            self._note_triggered(place)
         for names, handler in self._on_record[which]:
             if not names or record[which.name] in names:
                 self._handle(handler, record)
 
-    def _note_cursors(self) -> None:
+    def _note_cursors(self, logs: Iterable[Log]) -> None:
         """What is older than the script's first definition is not the script's."""
-        for which in (EVENTS, FLOWS):
+        for which in logs:
             if which not in self._cursors:
-                with contextlib.suppress(Unavailable, Refused, WrongAnswer):
-                    self._cursors[which] = self._newest(which)
+                newest = self.get(which.path, {which.cursor: -1, which.most: 1})
+                self._cursors[which] = newest[0][which.cursor] if newest else -1
 
-    def _newest(self, which: Log) -> int:
-        newest = self.get(which.path, {which.cursor: -1, which.most: 1})
-        return int(newest[0][which.cursor]) if newest else -1
-
-    def _rewind(self, which: Log) -> None:
-        """After an outage: an engine that was started again counts from the beginning."""
+    def _rewind(self, which: Log, answered: float) -> None:
+        """An engine that was started after it last answered counts from the beginning."""
         with contextlib.suppress(Unavailable, Refused, WrongAnswer):
-            if self._newest(which) < self._cursors.get(which, -1):
+            if self.analyzer().get("uptime", 0) / 1000 < time.monotonic() - answered:
                 self._cursors[which] = -1
 
     # -- keeping what is defined --
@@ -318,7 +313,10 @@ class Script(Questions):
         if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
             raise Ended
         try:
+            self._note_cursors(self._on_record)
             kinds = dict.fromkeys(path.split("/")[1] for path in self._defined)
+            if self._is_lost:
+                self.version()
             there = {kind: {part(name) for name in self.get(f"/{kind}/json")} for kind in kinds}
             for path, body in list(self._defined.items()):
                 kind, name = path.split("/")[1:3]
@@ -337,8 +335,8 @@ class Script(Questions):
             self._is_lost = True
             log.warning("%s; waiting for it", fault)
 
-    def _clean_up(self) -> None:
-        """Remove what was defined, the newest first."""
+    def close(self) -> None:
+        """Remove what was defined, the newest first; `run` and the end of the program do."""
         while self._defined:
             path, _ = self._defined.popitem()
             try:
@@ -359,32 +357,28 @@ class Script(Questions):
         else:
             value = self.flow_value(agent, data_source, spec["metric"], flow_key)
         place = (threshold, agent, data_source, flow_key)
-        now = time.monotonic()
         if isinstance(value, (int, float)) and value > spec["value"]:
-            self._triggered[place] = now
-        if now - self._triggered.get(place, float("-inf")) <= spec.get("timeout", 0):
+            self._note_triggered(place)
+            return True
+        if time.monotonic() - self._triggered.get(place, float("-inf")) <= spec.get("timeout", 0):
             return True
         self._triggered.pop(place, None)
         return False
 
-    def locate(self, address: str | None = None) -> list[dict[str, str | None]]:
+    def _note_triggered(self, place: Place) -> None:
+        self._triggered.pop(place, None)
+        self._triggered[place] = time.monotonic()
+        if len(self._triggered) > MOST_TRIGGERED:
+            del self._triggered[next(iter(self._triggered))]  # what is not asked about goes in the end
+
+    def locate(self, address: str | None = None) -> list[hosts.Host]:
         """Where hosts are: node, port, agent, ifindex, mac, vlan, ipaddress, ip6address of those with this MAC (12 hex
         digits), IPv4 or IPv6 address, or of all. Needs a topology. The first call begins to look, so it finds nothing
         yet; a host stays for some minutes after its last packet."""
-        if f"/flow/{HOSTS}/json" not in self._defined:
-            self.set_flow(HOSTS, **HOST_FLOW)
-        topology = self.topology()
-        hosts = []
-        for flow in self.active_flows("EDGE", HOSTS, max_flows=AT_ONCE):
-            seen = flow if "dataSource" in flow else self.flow_locations("EDGE", HOSTS, flow["key"])[0]
-            words = [None if word == "-" else word for word in flow["key"].split("_SEP_")]
-            known = dict(zip(HOST_KEYS, words, strict=True))
-            agent, ifindex = seen["agent"], seen["dataSource"]
-            if address is None or address in (known["mac"], known["ipaddress"], known["ip6address"]):
-                port = topology.port_at(agent, ifindex)
-                place = {"node": port and port.node, "port": port and port.port, "agent": agent, "ifindex": ifindex}
-                hosts.append(place | known)
-        return hosts
+        if f"/flow/{hosts.FLOW}/json" not in self._defined:
+            self.set_flow(hosts.FLOW, **hosts.SPEC)
+        flows = self.active_flows("EDGE", hosts.FLOW, max_flows=MOST_HOSTS)
+        return list(hosts.located(flows, self.topology(), address))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -34,7 +35,9 @@ def analytics(command: str, url: str) -> Iterator[Connection]:
     except (Unavailable, Refused, WrongAnswer, ValueError) as fault:
         complain(f"howdah {command}: {' '.join(str(fault).split())}")
         raise typer.Exit(1) from None
-    except (KeyError, TypeError, AttributeError):
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at exit must not fail
+    except (LookupError, TypeError, AttributeError, OverflowError, OSError, RecursionError):
         complain(f"howdah {command}: {url} answers, but not as analytics does")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

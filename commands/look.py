@@ -135,7 +135,7 @@ def metrics(
         if as_json:
             show_json(found)
         elif isinstance(found, dict):
-            table = Table("metric", "value")
+            table = Table("metric", "updated ms ago" if agent == "ALL" else "value")
             for name, value in sorted(found.items()):
                 table.add_row(str(name), _short(value))
             PlainConsole().print(table)

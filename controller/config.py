@@ -7,7 +7,7 @@ hold. HOWDAH_TOPOLOGY names a topology file without any configuration file (the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +31,7 @@ THIS_MACHINE = ("127.0.0.0/8", "::1")
 @dataclass(frozen=True)
 class Analytics:
     """Where analytics is. Without `url` the controller starts one of its own on these addresses, with this token, which
-    takes sFlow from `sflow_sources` alone (addresses and prefixes; empty means any).
+    takes sFlow from `sflow_sources` alone (addresses and prefixes; empty means any). With it `token` is the other's.
     """
 
     url: str | None = None
@@ -46,6 +46,11 @@ class Analytics:
         check(self)
         for source in self.sflow_sources:
             _network("analytics.sflow_sources", source)
+        for own in fields(self):
+            if self.url is not None and own.name not in ("url", "token") and getattr(self, own.name) != own.default:
+                raise ValueError(
+                    f"analytics.{own.name} is of an analytics that the controller starts; with 'url' it starts none"
+                )
 
     @property
     def base(self) -> str:
@@ -176,7 +181,7 @@ def load(environment: Mapping[str, str]) -> Settings:
 def _known_senders(settings: Settings) -> Analytics:
     """Who may speak OpenFlow is who sends sFlow, if it can come from elsewhere and nothing else is said."""
     wanted, peers = settings.analytics, settings.openflow.peers
-    if wanted.sflow_host in LOOPBACK or wanted.sflow_sources or not peers:
+    if wanted.url or wanted.sflow_host in LOOPBACK or wanted.sflow_sources or not peers:
         return wanted
     return replace(wanted, sflow_sources=(*peers, *THIS_MACHINE))
 

@@ -14,12 +14,12 @@ from typing import BinaryIO
 MAX_TEXT = 16 << 20  # bytes; the topology document of 1,000 switches has about 5 MB
 
 
-def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
-    """The file, open for reading; without `follow` a symbolic link is refused. OSError: it cannot be opened, or it is
-    something else than a file. Never waits."""
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True, folder: int | None = None) -> BinaryIO:
+    """The file, open for reading; without `follow` a symbolic link is refused. `folder`: the open directory in which it
+    is. OSError: it cannot be opened, or it is something else than a file. Never waits."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, flags, dir_fd=folder)
     except OSError as fault:
         if fault.errno == errno.ELOOP and not follow:
             raise OSError(fault.errno, "is a symbolic link", os.fspath(path)) from None

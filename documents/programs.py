@@ -15,3 +15,9 @@ import sys
 def command(module: str, *words: object) -> list[str]:
     """The command line of a module of ours, which must be installed in this interpreter's environment."""
     return [sys.executable, "-I", "-m", module, *map(str, words)]
+
+
+def script(path: object) -> list[str]:
+    """The command line of a user's script, whose output is not buffered. It is not isolated: the modules beside it are
+    the user's too."""
+    return [sys.executable, "-u", str(path)]

@@ -21,7 +21,7 @@ from tests.ryu_manager import BIN, Controller
 from topologies import traffic
 
 ROOT = Path(__file__).parents[1]
-OURS = ("analytics", "controller", "documents", "ovs_rules", "scripts", "topologies")
+OURS = ("analytics", "client", "controller", "documents", "ovs_rules", "scripts", "topologies")
 STANDARD = (
     "argparse", "asyncio", "collections", "contextlib", "copy", "ctypes", "dataclasses", "enum", "functools", "inspect",
     "ipaddress", "json", "logging", "pathlib", "random", "re", "select", "signal", "socket", "ssl", "string", "struct",

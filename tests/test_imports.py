@@ -39,18 +39,19 @@ WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "s
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
 ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "geo", "graph",
-                   "inputs", "lookups", "machine", "memory", "metrics", "privileges", "queries", "resolver", "server",
+                   "inputs", "lookups", "machine", "memory", "metrics", "news", "privileges", "queries", "resolver",
+                   "server", "state",
                    "topology", "turns", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = (
     "analytics/server.py",
-    *modules("analytics/api", "connections middleware parameters rest serving topologies"),
+    *modules("analytics/api", "connections feeds middleware parameters rest serving stream topologies"),
 )
 ANALYTICS_SHELL = (
-    *modules("analytics", "decode engine machine privileges resolver server"),
-    *modules("analytics/api", "connections longpoll middleware parameters rest serving topologies vitals"),
+    *modules("analytics", "decode engine machine news privileges resolver server state"),
+    *modules("analytics/api", "connections longpoll middleware parameters rest serving stream topologies vitals"),
     *modules("analytics/inputs", "collector playback"),
-    *modules("analytics/bench", "client contestants decode ingest load"),
+    *modules("analytics/bench", "client contestants decode ingest latency load questions"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
 CONTROLLER_SHELL = modules("controller", "acceptor app cli listener openflow supervisor")

@@ -58,10 +58,12 @@ class Refused(Exception):
 
 
 class Connections:
-    """All connections. `serve` accepts them, `watch` ends those that take too long."""
+    """All connections. `serve` accepts them, `watch` ends those that take too long. `most_answers`: bytes of answers
+    not taken, where that is less than MAX_ANSWERS."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, most_answers: float = math.inf) -> None:
         self._faults = faults
+        self._most_answers = min(MAX_ANSWERS, most_answers)
         self._most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         # Each connection is in one of these, the longest there first.
         self._asking: dict[Connection, None] = {}  # no whole request yet
@@ -111,7 +113,7 @@ class Connections:
                 stuck.append((since, connection))
         unsent = sum(connection.unsent() for _, connection in stuck)
         for since, connection in sorted(stuck, key=lambda row: row[0]):
-            if now - since > ANSWER_S or (unsent > MAX_ANSWERS and since < now):
+            if now - since > ANSWER_S or (unsent > self._most_answers and since < now):
                 unsent -= connection.unsent()
                 self.end(connection, "http time-out", TimeoutError(f"{connection.peer}: does not take its answer"))
 

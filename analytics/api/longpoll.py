@@ -39,15 +39,24 @@ class Poll:
         if not self.wake_up.done():
             self.wake_up.set_result(None)
 
+    def end(self) -> None:
+        """It is answered now, with whatever there is."""
+        self.is_over = True
+        self.wake()
+
 
 class LongPolls:
     """Wakes the waiting requests when `fd` becomes readable. Inert until `start`, which needs a running loop."""
 
-    def __init__(self, fd: int, most: int = MAX_POLLS) -> None:
+    def __init__(self, fd: int, most: int = MAX_POLLS, pace: float = 0.0) -> None:
+        """`pace`: least seconds between two wake-ups, so that what happens all the time wakes nobody all the time."""
         self._fd = fd
         self._most = most
+        self._pace = pace
+        self._next = 0.0
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._paced: asyncio.TimerHandle | None = None
         self._polls: dict[Poll, None] = {}  # that wait, longest first
         self._to_wake: dict[Poll, None] = {}
 
@@ -62,41 +71,56 @@ class LongPolls:
             return
         self._closed = True
         self._loop.remove_reader(self._fd)
+        if self._paced is not None:
+            self._paced.cancel()
         self._wake()
 
     async def wait(self, ask: Callable[[], list[T]], timeout: float, gone: Awaitable[object]) -> list[T]:
         """What `ask` answers, as soon as that is something; empty after `timeout` seconds or once `gone` is done."""
         if self._loop is None:
             raise RuntimeError("start was not called")
-        deadline = self._loop.time() + timeout
         left = asyncio.ensure_future(gone)
         poll = Poll(self._loop.create_future())
+        poll.is_over = timeout <= 0
         self._make_room()
         self._polls[poll] = None
+        left.add_done_callback(lambda _: poll.end())
+        time_out = self._loop.call_later(timeout, poll.end)
         try:
             while True:
                 poll.wake_up = self._loop.create_future()
                 if self._closed:
                     raise ShuttingDown
                 found = ask()
-                remaining = deadline - self._loop.time()
-                if found or remaining <= 0 or poll.is_over or left.done():
+                if found or poll.is_over:
                     return found
-                await asyncio.wait((poll.wake_up, left), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+                await poll.wake_up
         finally:
             del self._polls[poll]
             self._to_wake.pop(poll, None)
+            time_out.cancel()
             left.cancel()
 
     def _make_room(self) -> None:
         """For one more. One that is over may still be here until its next turn."""
         over = len(self._polls) - self._most + 1
         for poll in itertools.islice(self._polls, max(0, over)):
-            poll.is_over = True
-            poll.wake()
+            poll.end()
 
     def _on_readable(self) -> None:
+        assert self._loop is not None
         os.read(self._fd, 4096)  # an eventfd is emptied by this, a pipe stays readable while bytes are left
+        now = self._loop.time()
+        if now >= self._next:
+            self._next = now + self._pace
+            self._wake()
+        elif self._paced is None:
+            self._paced = self._loop.call_at(self._next, self._wake_paced)
+
+    def _wake_paced(self) -> None:
+        assert self._loop is not None
+        self._paced = None
+        self._next = self._loop.time() + self._pace
         self._wake()
 
     def _wake(self) -> None:

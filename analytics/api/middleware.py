@@ -1,8 +1,11 @@
-"""What stands around the application: who may ask (documents.httpguard), and what becomes of a bug in a handler."""
+"""What stands around the application: who may ask (documents.httpguard), what becomes of a bug in a handler, and that
+what a request changed is on disk before it is answered."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,3 +66,25 @@ def noted(app: ASGIApp, faults: Faults) -> ASGIApp:
                 await PlainTextResponse("internal error", status_code=500)(scope, receive, send)
 
     return noting
+
+
+def kept(app: ASGIApp, save: Callable[[], None], faults: Faults) -> ASGIApp:
+    """The same application; a request that may have changed something is answered after `save`, which runs in a thread.
+    Where that fails, the change is in force and a fault says that it is not kept."""
+
+    async def keeping(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 300:
+                try:
+                    await asyncio.to_thread(save)
+                except OSError as fault:
+                    faults.note("state", fault, time.monotonic())
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return keeping

@@ -65,12 +65,15 @@ def number(request: Request, parameter: str, default: Number, *, least: float = 
 def choice(request: Request, parameter: str, default: Choice) -> Choice:
     """The member of the default's Enum whose value is the parameter."""
     text = request.query_params.get(parameter)
-    if text is None:
-        return default
+    return default if text is None else choice_of(parameter, text, type(default))
+
+
+def choice_of(parameter: str, text: str, kind: type[Choice]) -> Choice:
+    """The member of an Enum whose value a parameter has."""
     try:
-        return type(default)(text)
+        return kind(text)
     except ValueError:
-        known = ", ".join(each.value for each in type(default))
+        known = ", ".join(each.value for each in kind)
         raise HTTPException(400, f"{parameter} '{shortened(text)}' is none of {known}") from None
 
 

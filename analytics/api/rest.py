@@ -1,7 +1,7 @@
 """The HTTP interface: sFlow-RT's URLs on one side, the engine's values on the other.
 
 Each handler is a few lines: read the path and query (parameters.py), ask the engine, answer in JSON (answers.py), what
-may take long in turns (serving.py). Only /events/json waits (longpoll.py). Topology and its graph, what is passed on
+may take long in turns (serving.py). What happens (feeds.py), topology and its graph, what is passed on
 to others and the pages have files of their own.
 
 Errors are one line of text that quotes the offending word: 400 for a wrong request, 404 for a name that does not exist,
@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,13 +26,13 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from analytics.api import answers, prometheus, relaxed_json, scraped
-from analytics.api.longpoll import LongPolls, ShuttingDown
-from analytics.api.middleware import guarded, noted
+from analytics.api.feeds import Feeds
+from analytics.api.kept import documents
+from analytics.api.longpoll import ShuttingDown
+from analytics.api.middleware import guarded, kept, noted
 from analytics.api.parameters import (
     LARGEST,
     MAX_LABELS,
-    MAX_SPEC,
-    body_of,
     choice,
     flag,
     number,
@@ -43,6 +43,7 @@ from analytics.api.parameters import (
     words,
 )
 from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
+from analytics.api.stream import BadCursor
 from analytics.api.topologies import Topologies
 from analytics.api.vitals import Vitals
 from analytics.engine import Engine
@@ -51,6 +52,7 @@ from analytics.flows.definitions import FlowDefinition, Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.directory import UnknownAgent
 from analytics.metrics.metrics import InvalidQuery, parse_name
+from analytics.state import Document, State
 from analytics.topology import InvalidTopology
 from documents.httpguard import LOCAL, Access
 
@@ -75,7 +77,7 @@ class Api(Serving):
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float]) -> None:
         super().__init__(engine, clock)
         self.version = version
-        self.polls = LongPolls(engine.wait_fd())
+        self.feeds = Feeds(self)
         self.vitals = Vitals()
         self._received = (clock(), 0, 0.0)
         self.topologies = Topologies(self)
@@ -340,15 +342,6 @@ class Api(Serving):
             raise HTTPException(404, f"no threshold '{name}'")
         return threshold
 
-    async def get_events(self, request: Request) -> Response:
-        after = number(request, "eventID", -1, least=-1, most=MAX_EVENT_ID)
-        count = number(request, "maxEvents", MAX_COUNT, most=MAX_COUNT)
-        timeout = number(request, "timeout", 0.0, most=MAX_POLL_S)
-        only = request.query_params.get("thresholdID")
-        await body_of(request, "events", MAX_SPEC)  # what is received after the body is the disconnection
-        events = await self.polls.wait(lambda: self.engine.events(after, count, only), timeout, request.receive())
-        return answer([answers.event(event) for event in events])
-
 
 def exposition(text: str) -> Response:
     return PlainTextResponse(text, media_type=prometheus.MEDIA_TYPE)
@@ -409,16 +402,23 @@ def page(path: Path, media_type: str) -> Callable[[Request], Any]:
 
 
 def build(
-    engine: Engine, *, version: str, access: Access = LOCAL, clock: Callable[[], float] = time.monotonic
+    engine: Engine,
+    *,
+    version: str,
+    access: Access = LOCAL,
+    clock: Callable[[], float] = time.monotonic,
+    keep: Callable[[Sequence[Document]], State] | None = None,
 ) -> Starlette:
-    """The application. Its `state.polls` must be closed before the server waits for running requests to end."""
+    """The application. Its `state.feeds` must be closed before the server waits for running requests to end. With
+    `keep`, what is kept over restarts has to be restored first: `state.kept`."""
     api = Api(engine, version, clock)
+    state = keep(documents(engine, api.scraped.names)) if keep else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        api.polls.start()
+        api.feeds.start()
         yield
-        api.polls.close()
+        api.feeds.close()
 
     app = Starlette(
         routes=routes(api),
@@ -426,12 +426,14 @@ def build(
         middleware=[
             Middleware(api.vitals.counted),
             Middleware(guarded, access, f"{SCRAPED}/flows/"),
+            *([Middleware(kept, state.save, engine.faults)] if state else []),
             Middleware(noted, engine.faults),
         ],
         exception_handlers={
             HTTPException: refused,
             InvalidDefinition: bad_request,
             InvalidQuery: bad_request,
+            BadCursor: bad_request,
             UnknownAgent: unknown,
             InvalidTopology: bad_request,
             relaxed_json.NotJson: bad_request,
@@ -440,7 +442,7 @@ def build(
             scraped.TooManyScraped: busy,
         },
     )
-    app.state.polls, app.state.api = api.polls, api
+    app.state.feeds, app.state.api, app.state.kept = api.feeds, api, state
     return app
 
 
@@ -475,7 +477,7 @@ def routes(api: Api) -> list[Route]:
         "/dump/{agent}/{metric}/json": {"GET": api.get_dump},
         "/threshold/json": {"GET": api.get_thresholds},
         "/threshold/{name}/json": {"GET": api.get_threshold, "PUT": api.put_threshold, "DELETE": api.delete_threshold},
-        "/events/json": {"GET": api.get_events},
+        **api.feeds.routes(),
         **api.topologies.routes(),
         "/prometheus/analyzer/txt": {"GET": api.get_analyzer_text},
         "/prometheus/metrics/{agent}/{metric}/txt": {"GET": api.get_metrics_text},

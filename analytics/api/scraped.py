@@ -103,6 +103,10 @@ class Scraped:
                 raise
         return name
 
+    def names(self) -> frozenset[str]:
+        """Of the definitions that are there."""
+        return frozenset(self._names.values())
+
     def expire(self, now: float) -> None:
         """Remove what nobody has scraped for KEPT_S; call now and then."""
         for spec in [spec for spec, then in self._scraped.items() if now - then > KEPT_S]:

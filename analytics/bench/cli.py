@@ -6,6 +6,8 @@ import typer
 
 from analytics.bench.decode import decode
 from analytics.bench.ingest import ingest
+from analytics.bench.latency import latency
+from analytics.bench.questions import questions
 
 
 def register(app: typer.Typer) -> None:
@@ -13,4 +15,6 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(help="Benchmarks, side by side with other programs.", no_args_is_help=True)
     bench.command()(decode)
     bench.command()(ingest)
+    bench.command()(latency)
+    bench.command()(questions)
     app.add_typer(bench, name="bench")

@@ -2,7 +2,7 @@
 
 So whoever sends few datagrams waits for the batch before, never for what somebody else sent in the same one. And when
 batches stay full for STANDING_S, more comes than can be taken: then no agent has more than `share` datagrams of a full
-batch, half as many with each STANDING_S that it goes on, one more again with each RECOVERY_S after its end. What is
+batch, half as many with each STANDING_S that it goes on, twice as many with each RECOVERY_S after its end. What is
 shed so is counted by the caller, and missing in the sequence numbers of the agent that sent too much; the kernel, whose
 queue knows no agents, would have dropped everybody's.
 

@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from analytics.core.pipeline cimport Slice
 from analytics.core.wire.xdr cimport be32
 
-cdef double STANDING_S = 0.1
+cdef double STANDING_S = 0.25                       # long for a burst, short for the socket's buffer
 cdef double RECOVERY_S = 0.1
 cdef enum:
     FEW = 8                                         # datagrams that are taken as they came: nobody waits long
@@ -53,7 +53,7 @@ cdef class FairQueue:
         elif is_full and now - self.since >= STANDING_S:
             self.share, self.since = max(1, self.share // 2), now
         elif not is_full and self.share < MOST and now - self.since >= RECOVERY_S:
-            self.share, self.since = self.share + 1, now
+            self.share, self.since = min(MOST, 2 * self.share), now
 
     cdef uint32_t arrange(self, Slice* slices, uint32_t count, bint is_full, double now) noexcept nogil:
         """Put a batch that arrived at `now` in order; answers how many of it are taken, the first ones.

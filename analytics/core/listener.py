@@ -13,9 +13,15 @@ from analytics.core.flows.flowcache import FlowCache
 Metric = tuple[str, str, int | float | str]
 """Of an rtmetric sample: (name, one of wire.sflow.RTMETRIC_TYPES, value)"""
 
-Crossing = tuple[FlowCache, int, int, int, bytes, float, float, tuple[float | None, ...]]
-"""(cache, index of its limit, data source, key id, carried bytes, value, time, other values of the definition) of a
-limit that was crossed"""
+Span = tuple[float, float, float, int]
+"""Samples added up: (time of the first, time of the last, sum, how many)"""
+
+Crossing = tuple[FlowCache, int, int, int, bytes, float, float, Span, tuple[float | None, ...]]
+"""(cache, index of its limit, data source, key id, carried bytes, rate, what the first sample added, samples, other
+values of the definition) of a limit that was crossed, and of an elephant that ended: then with its peak rate"""
+
+Recorded = tuple[FlowCache, int, int, bytes, Span]
+"""(cache, data source, key id, carried bytes, samples) of a flow record"""
 
 
 class Listener(Protocol):
@@ -33,6 +39,12 @@ class Listener(Protocol):
     def compute_key(self, cache: FlowCache, agent: int, raw: bytes) -> int | None:
         """The key id of raw fields, as flows/flowkeys.pyx lays them out, never seen before; 0: not counted, None:
         refused, ask again."""
+
+    def on_elephants_ended(self, ended: list[Crossing]) -> None:
+        """Flows that were above a limit and have been below it for its timeout; called before on_limits_crossed."""
+
+    def on_flows_recorded(self, recorded: list[Recorded]) -> None:
+        """Flow records that ended (or, with flow_start, began), in that order."""
 
     def on_limits_crossed(self, crossings: list[Crossing]) -> None:
         """Rates that crossed a limit, in the order in which they did."""

@@ -18,6 +18,7 @@ from analytics.core.counterstore cimport MOST_CHANGED, CounterStore
 from analytics.core.dissect.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
 from analytics.core.dissect.records cimport describe_records
 from analytics.core.dissect.walk cimport dissect
+from analytics.core.flows.flowcache cimport CROSSED, RECORDED
 from analytics.core.flows.classifier cimport Classifier, UnderWay
 from analytics.core.table cimport fetch
 from analytics.core.ledger cimport (
@@ -147,7 +148,8 @@ cdef class Pipeline:
             first += some
 
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil:
-        """Take a batch; the lock is held. Settles with the GIL only if something needs it."""
+        """Take a batch; the lock is held. Settles with the GIL only if something needs it; when that comes up in the
+        middle, it was much, and whoever waits for the lock has it before the rest is taken."""
         cdef uint32_t i
         self.classifier.sum_generations()
         for i in range(count):
@@ -160,8 +162,11 @@ cdef class Pipeline:
                 self.classifier.finish(now)
                 with gil:
                     self.settle(now)
+                self.release()
+                self.acquire()
+                self.classifier.sum_generations()
         self.classifier.finish(now)
-        if (self.classifier.deferred_count or self.classifier.crossings.count or self.counters.changed_count
+        if (self.classifier.deferred_count or self.classifier.notices.count or self.counters.changed_count
                 or self.rtmetric_count or self.ledger.fresh_count):
             with gil:
                 self.settle(now)
@@ -322,5 +327,6 @@ cdef class Pipeline:
         return {"bytes": self.bytes, "datagrams": self.datagrams, "not_sflow": self.not_sflow,
                 "other_version": self.other_version, "overflow": self.overflow,
                 "agents_refused": self.ledger.agents_refused, "sources_refused": self.ledger.sources_refused,
-                "events_lost": self.classifier.crossings.lost, "by_microflow": self.classifier.by_microflow,
+                "events_lost": self.classifier.notices.lost[<int>CROSSED],
+                "records_lost": self.classifier.notices.lost[<int>RECORDED], "by_microflow": self.classifier.by_microflow,
                 "counter_records": self.counters.records, "counter_refused": self.counters.refused}

@@ -14,8 +14,9 @@ from functools import partial
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
-from analytics.core.listener import Crossing
+from analytics.core.listener import Crossing, Span
 from analytics.events.counterwatches import CounterWatches
+from analytics.events.elephants import Change, Elephant, mean_rate
 from analytics.events.log import Event
 from analytics.events.thresholds import Threshold
 from analytics.flows.keys import InvalidDefinition
@@ -41,12 +42,23 @@ class _Watch:
 
 
 class Watches:
-    """All thresholds. `emit` takes the events, which have no id yet."""
+    """All thresholds. `emit` takes the events, which have no id yet, `tell` what becomes of elephants;
+    `wall` gives the epoch seconds of a time."""
 
-    def __init__(self, directory: Directory, cells: Cells, emit: Callable[[Event], None], most_states: int) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        cells: Cells,
+        emit: Callable[[Event], None],
+        tell: Callable[[Change], None],
+        wall: Callable[[float], float],
+        most_states: int,
+    ) -> None:
         self._directory = directory
         self._cells = cells
         self._emit = emit
+        self._tell = tell
+        self._wall = wall
         self._watches: dict[str, _Watch] = {}
         self._limits: dict[tuple[FlowCache, int], _Watch] = {}
         self.counters = CounterWatches(partial(cells.attribute, None), most_states)
@@ -77,8 +89,16 @@ class Watches:
         self.counters.drop(watch.threshold)
         if watch.cache is not None:
             watch.cache.drop_limit(watch.index)
-            del self._limits[watch.cache, watch.index]
+            self._detach(watch)
         return True
+
+    def _detach(self, watch: _Watch) -> None:
+        """Its flow, or the threshold itself, is gone."""
+        assert watch.cache is not None
+        del self._limits[watch.cache, watch.index]
+        watch.cache = None
+        if watch.threshold.by_flow:
+            self._tell(Change("dropped", watch.threshold.name))
 
     def flow_set(self, name: str, cache: FlowCache) -> bool:
         """A flow begins: its thresholds watch it. Answers as `set` does."""
@@ -91,8 +111,7 @@ class Watches:
     def flow_cleared(self, cache: FlowCache) -> None:
         """A flow ends, and its limits with it."""
         for watch in [watch for limit, watch in self._limits.items() if limit[0] is cache]:
-            del self._limits[cache, watch.index]
-            watch.cache = None
+            self._detach(watch)
             self.counters.add(watch.threshold)
 
     def _attach(self, watch: _Watch, cache: FlowCache) -> None:
@@ -134,10 +153,49 @@ class Watches:
 
     def crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed in the core."""
-        for cache, index, source, key_id, carried, value, now, values in crossings:
+        for cache, index, source, key_id, carried, value, first, span, values in crossings:
             key = cache.program.text(key_id, carried)
             threshold = self._limits[cache, index].threshold
-            self._emit(_event(threshold, value, self._directory.sources[source], now, key, values))
+            data_source = self._directory.sources[source]
+            self._emit(_event(threshold, value, data_source, span[0], key, values))
+            if threshold.by_flow and key is not None:
+                found = self.elephant(threshold, key, data_source, value, value, first, span)
+                self._tell(Change("start", threshold.name, found))
+
+    def ended(self, ended: list[Crossing]) -> None:
+        """Elephants that were below their limit for its timeout."""
+        for cache, index, source, key_id, carried, peak, first, span, _ in ended:
+            key = cache.program.text(key_id, carried)
+            watch = self._limits.get((cache, index))
+            if watch is not None and key is not None:
+                data_source = self._directory.sources[source]
+                found = self.elephant(watch.threshold, key, data_source, 0.0, peak, first, span)
+                self._tell(Change("end", watch.threshold.name, found))
+
+    def elephant(
+        self,
+        threshold: Threshold,
+        key: str,
+        data_source: DataSource,
+        rate: float,
+        peak: float,
+        first: float,
+        span: Span,
+    ) -> Elephant:
+        """What the core knows of an elephant, with its names."""
+        start, last, total, samples = span
+        times = self._wall(start), self._wall(last)
+        mean = mean_rate(first, span, peak)
+        return Elephant(threshold.name, threshold.metric, key, *data_source, *times, total, rate, peak, mean, samples)
+
+    def is_at_work(self, threshold: Threshold, cache: FlowCache, index: int) -> bool:
+        """Whether limit `index` of `cache` is still the threshold's."""
+        watch = self._limits.get((cache, index))
+        return watch is not None and watch.threshold is threshold
+
+    def by_flow(self) -> list[tuple[Threshold, FlowCache, int]]:
+        """The thresholds that may have elephants: (threshold, its flow, the index of the limit)."""
+        return [(watch.threshold, *limit) for limit, watch in self._limits.items() if watch.threshold.by_flow]
 
 
 def _event(

@@ -41,10 +41,12 @@ from analytics.memory import TEXT_BYTES
 
 N_RANGE = (5, 20)
 T_RANGE = (0.2, 600.0)
+ACTIVE_TIMEOUT_RANGE = (1.0, 86400.0)
 MAX_NAME = 128  # characters of a flow's or a threshold's name
 MOST_KEY_IDS = (1 << 32) - 1
 NAME_FORBIDS = frozenset("/,;: \t\n?#%")
-LATER = {"ipfixCollectors": "flows are not exported as IPFIX: an exporter will serve it"}  # the answer says so
+DEPTHS = ("", ".1", ".2")  # of a field's name, by occurrence
+IPFIX = "ipfixCollectors: flows are not exported as IPFIX: an exporter will serve it"
 AMOUNTS = frozenset({"requests", "stripped"})  # values that are added up, and all that are named after bytes
 FRAMES = "frames"
 DERIVED_KINDS = frozenset(kind for _, _, kind in DERIVED)
@@ -75,7 +77,7 @@ class Aggregation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FlowDefinition:
-    """A checked definition with its defaults; `t` and `active_timeout` in seconds. `notes`: what is not served."""
+    """A checked definition with its defaults; `t` and `active_timeout` in seconds."""
 
     name: str
     value: str
@@ -90,7 +92,12 @@ class FlowDefinition:
     active_timeout: float = 60
     dropped: bool = False
     aggregation: Aggregation | None = None
-    notes: tuple[str, ...] = ()
+    ipfix_collectors: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of it is taken and not served."""
+        return (IPFIX,) if self.ipfix_collectors else ()
 
     @property
     def mode(self) -> Mode:
@@ -120,6 +127,10 @@ class Program:
     n: int
     fs: str
     dropped: bool = False  # counts discarded packets (0:5) instead of samples
+    log: bool = False
+    flow_start: bool = False
+    active_timeout: float = 60
+    connection: str | None = None  # the field with the TCP flags of the connection that the keys identify, if it logs
     tables: frozenset[str] = frozenset()  # what keys and filter look up (keys.Function)
     slices: tuple[slice, ...] = ()  # where each carried part's bytes are
     key_ids: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -180,8 +191,10 @@ class Program:
     def text(self, key_id: int, carried: bytes) -> str | None:
         """The key as users see it; None: the flow has ended, and its texts are forgotten."""
         texts = self.texts.get(key_id)
-        if texts is None:
-            return None
+        return None if texts is None else self.joined(texts, carried)
+
+    def joined(self, texts: tuple[str, ...], carried: bytes) -> str:
+        """The texts of the computed keys and the carried ones, in order."""
         computed = iter(texts)
         return self.fs.join(
             next(computed) if part is None else self._carried_text(part, carried) for part in self.parts
@@ -228,6 +241,10 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
         n=definition.n,
         fs=definition.fs,
         dropped=definition.dropped,
+        log=definition.log,
+        flow_start=definition.flow_start,
+        active_timeout=definition.active_timeout,
+        connection=_connection(keys) if definition.log else None,
         tables=frozenset().union(*(each.tables for each in (*keys, filter_) if each is not None)),
     )
     program.slices = _slices(program)
@@ -241,6 +258,17 @@ def _carriage(key: Expression) -> tuple[tuple[str, ...], bool] | None:
         return key.choice, False
     if kinds == {"ip", "ip6"}:  # their texts differ, so the tag splits no key
         return key.choice, True
+    return None
+
+
+def _connection(keys: Iterable[Expression]) -> str | None:
+    """The TCP flags of the connection that keys identify: both addresses and ports are plain keys, or in an `or:`."""
+    plain = {name for key in keys for name in key.choice}
+    names = {name.partition(".")[0] for name in plain}
+    if names & {"ipsource", "ip6source"} and names & {"ipdestination", "ip6destination"}:
+        for depth in DEPTHS:
+            if {f"tcpsourceport{depth}", f"tcpdestinationport{depth}"} <= plain:
+                return f"tcpflags{depth}"
     return None
 
 
@@ -303,6 +331,8 @@ def _values(definition: FlowDefinition, derived: bool) -> tuple[str | None, Stat
         raise InvalidDefinition(f"flow {definition.name!r}: more than {MAX_VALUES} values")
     statistics = tuple(map(_statistic, (*texts, *others)))
     [statistic, names], *more = statistics
+    if definition.log and statistic != "rate":
+        raise texts[0].fail(f"flow {definition.name!r}: attribute 'log' adds values up, but {statistic} is no amount,")
     if statistic == "rate" and len(names) <= 1 and not (more or derived or definition.aggregation is Aggregation.AGENT):
         return (names[0] if names else None), ()
     return None, statistics
@@ -349,9 +379,9 @@ def parse_definition(name: str, spec: dict[str, Any]) -> FlowDefinition:
         raise InvalidDefinition(f"flow {name!r}: a definition is a JSON object, not {spec!r}")
     given = {word: value for word, value in spec.items() if value is not None}
     for word in spec:
-        if word not in ATTRIBUTES and word not in LATER:
+        if word not in ATTRIBUTES:
             raise InvalidDefinition(f"flow {name!r}: unknown attribute {word!r}")
-    fields: dict[str, Any] = {"notes": tuple(f"{word}: {why}" for word, why in LATER.items() if given.pop(word, None))}
+    fields: dict[str, Any] = {}
     for word, value in given.items():
         field_name, read = ATTRIBUTES[word]
         fields[field_name] = read(f"flow {name!r}: attribute {word!r}", value)
@@ -384,6 +414,12 @@ def _keys(what: str, value: object) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     return _text(what, value).strip()
+
+
+def _texts(what: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidDefinition(f"{what} is not a list of texts: {str(value)[:60]!r}")
+    return tuple(value)
 
 
 def number_of(what: str, value: object) -> float:
@@ -429,9 +465,13 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[str, object], Any]]] = {
     "n": ("n", lambda what, value: int(min(max(number_of(what, value), N_RANGE[0]), N_RANGE[1]))),
     "t": ("t", lambda what, value: min(max(number_of(what, value), T_RANGE[0]), T_RANGE[1])),
     "fs": ("fs", _text),
-    "log": ("log", lambda what, value: bool(value)),
-    "flowStart": ("flow_start", lambda what, value: bool(value)),
-    "activeTimeout": ("active_timeout", number_of),
+    "log": ("log", truth_of),
+    "flowStart": ("flow_start", truth_of),
+    "activeTimeout": (
+        "active_timeout",
+        lambda what, value: min(max(number_of(what, value), ACTIVE_TIMEOUT_RANGE[0]), ACTIVE_TIMEOUT_RANGE[1]),
+    ),
     "dropped": ("dropped", truth_of),
+    "ipfixCollectors": ("ipfix_collectors", _texts),
 }
 """The words of a definition: field of FlowDefinition, and how its value is checked and read."""

@@ -6,15 +6,15 @@ texts are made of the result only. All of it in turns (turns.py): there may be a
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
+from analytics.core.flows.leaders import Leaders
 from analytics.core.flows.ranking import Ranking
 from analytics.core.pipeline import Pipeline
 from analytics.flows.definitions import Mode, Program
-from analytics.turns import Turns, pieces
+from analytics.turns import Turns, in_order, pieces
 
 MANY = 10_000  # flows per data source that are read when a query selects by key
 MOST_RAW = 100_000  # of one answer, over all data sources: 20 MB
@@ -82,6 +82,30 @@ def largest(
     return found
 
 
+def leaders(
+    pipeline: Pipeline, cache: FlowCache, wanted: bytearray | None, most: int, minimum: float, now: float
+) -> Turns[list[MergedFlow]]:
+    """The `most` keys with the largest values at any one of the wanted data sources (by index; None: all), largest
+    first; values decayed to `now`, none below `minimum`. Exact, of any number of flows."""
+    with pipeline:
+        found = Leaders(cache, wanted, most, minimum, now)
+    for step in (found.scan, found.count):
+        position = 0
+        while True:
+            with pipeline:
+                position = step(position)
+            if found.size > 2 * most or not position:
+                found.prune()
+            if not position:
+                break
+            yield
+    flows: list[MergedFlow] = []
+    while some := found.flows(RAW_TURN):
+        flows += [(*flow, ()) for flow in some]
+        yield
+    return (yield from in_order(flows, _value, descending=True))
+
+
 def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[MergedFlow]]:
     """One flow per key, largest first."""
     if program.statistics:
@@ -101,7 +125,7 @@ def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[Merg
             value = total if mode in (Mode.SUM, Mode.EDGE) else total / count if mode is Mode.AVG else highest
             flows.append((value, raw, count, source, ()))
         yield
-    return (yield from descending(flows))
+    return (yield from in_order(flows, _value, descending=True))
 
 
 def _merge_statistics(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[MergedFlow]]:
@@ -117,7 +141,7 @@ def _merge_statistics(found: list[RawFlow], program: Program, mode: Mode) -> Tur
     flows: list[MergedFlow] = []
     for part in pieces(list(merged.items()), RAW_TURN // 4):
         for raw, observed in part:
-            chosen = best(observed, key=_value)
+            chosen = best(observed, key=_observed)
             if mode in (Mode.MAX, Mode.CORE):
                 values = tuple(None if figure is None else figure[0] for figure in chosen[5])
             else:
@@ -129,10 +153,14 @@ def _merge_statistics(found: list[RawFlow], program: Program, mode: Mode) -> Tur
             first = chosen[3] if values[0] is None or mode in (Mode.MAX, Mode.CORE) else values[0]
             flows.append((first, raw, len(observed), chosen[0], values[1:]))
         yield
-    return (yield from descending(flows))
+    return (yield from in_order(flows, _value, descending=True))
 
 
-def _value(flow: RawFlow) -> float:
+def _value(flow: MergedFlow) -> float:
+    return flow[0]
+
+
+def _observed(flow: RawFlow) -> float:
     return flow[3]
 
 
@@ -147,24 +175,6 @@ def _together(statistic: str, figures: list[tuple[float, float]], mode: Mode) ->
         return sum(value * weight for value, weight in figures) / weights if weights else None
     total = sum(value for value, _ in figures)
     return total / len(figures) if mode is Mode.AVG else total
-
-
-def descending(flows: list[MergedFlow]) -> Turns[list[MergedFlow]]:
-    """Sorted, largest first. A sort is one step of the interpreter: many flows are sorted in pieces and merged."""
-    runs = []
-    for some in pieces(flows, RAW_TURN):
-        runs.append(sorted(some, key=_descending))
-        yield
-    ordered: list[MergedFlow] = []
-    for flow in heapq.merge(*runs, key=_descending):
-        ordered.append(flow)
-        if len(ordered) % RAW_TURN == 0:
-            yield
-    return ordered
-
-
-def _descending(flow: MergedFlow) -> float:
-    return -flow[0]
 
 
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:

@@ -6,6 +6,7 @@ A query works on Cells, one per (agent, data source, metric); cells.py makes the
 from __future__ import annotations
 
 import fnmatch
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ from typing import Any, NamedTuple
 
 from analytics.flows.flowquery import TopFlow
 from analytics.metrics.directory import AGENT_WIDE
+from analytics.turns import Turns, in_order, pieces
 
 STATISTICS = frozenset({"max", "min", "sum", "avg", "var", "sdev", "med", "q1", "q2", "q3", "iqr", "any"})
 QUARTILES = frozenset({"med", "q1", "q2", "q3", "iqr"})
+SPREADS = frozenset({"var", "sdev", "iqr"})  # numbers even of one value
+CELL_TURN = 2000  # cells that are looked at in one turn: about 1 ms
 
 Filters = Mapping[str, tuple[str, ...]]
 Order = tuple[int, bool, int | None] | None  # the column to sort by, whether descending, how many rows
@@ -127,28 +131,41 @@ def matches(filters: Filters, attribute: Callable[[str], object]) -> bool:
     return True
 
 
-def summarise(name: Name, cells: Sequence[Cell]) -> Statistic:
+def summarise(name: Name, cells: Sequence[Cell]) -> Turns[Statistic]:
     """The statistic that `name` asks for over its cells; texts count only where no arithmetic is needed."""
-    numeric = [cell for cell in cells if isinstance(cell.value, (int, float))]
-    usable = list(cells) if name.statistic == "any" or len(cells) == 1 else numeric
+    usable: list[Cell] = []
+    for some in pieces(cells, CELL_TURN):
+        usable += [cell for cell in some if name.statistic == "any" or isinstance(cell.value, (int, float))]
+        yield
+    if len(cells) == 1 and name.statistic not in SPREADS:
+        usable = list(cells)
     if not usable:
         return Statistic(name.text, 0)
-    chosen = _chosen(name.statistic, usable)
+    newest, oldest = usable[0].updated, usable[0].updated
+    chosen = _chosen(name.statistic, usable[:1], len(usable))
+    for some in pieces(usable, CELL_TURN):
+        newest = max(newest, *(cell.updated for cell in some))
+        oldest = min(oldest, *(cell.updated for cell in some))
+        if chosen is not None:
+            chosen = _chosen(name.statistic, [chosen, *some], len(usable))
+        yield
+    values = [cell.value for cell in usable if isinstance(cell.value, (int, float))]
+    quartiles = (yield from _quartiles(values)) if name.statistic in QUARTILES and values else None
     return Statistic(
         name.text,
         len(usable),
-        value=chosen.value if chosen is not None else _summary(name.statistic, [cell.value for cell in usable]),
-        newest=max(cell.updated for cell in usable),
-        oldest=min(cell.updated for cell in usable),
+        value=chosen.value if chosen is not None else (yield from _summary(name.statistic, values, quartiles)),
+        newest=newest,
+        oldest=oldest,
         chosen=chosen,
-        quartiles=_quartiles([cell.value for cell in numeric]) if name.statistic in QUARTILES and numeric else None,
-        top=_top(name.statistic, chosen, usable),
+        quartiles=quartiles,
+        top=(yield from _top(name.statistic, chosen, usable)),
     )
 
 
-def _chosen(statistic: str, cells: list[Cell]) -> Cell | None:
-    """The one cell an answer is about, if it is about one."""
-    if len(cells) == 1 and statistic not in ("var", "sdev", "iqr"):
+def _chosen(statistic: str, cells: Sequence[Cell], of: int) -> Cell | None:
+    """The one of some cells that an answer over `of` cells is about, if it is about one."""
+    if of == 1 and statistic not in SPREADS:
         return cells[0]
     if statistic == "max":
         return max(cells, key=lambda cell: cell.value)
@@ -159,38 +176,51 @@ def _chosen(statistic: str, cells: list[Cell]) -> Cell | None:
     return None
 
 
-def _summary(statistic: str, values: list[float]) -> float:
+def _summary(statistic: str, values: Sequence[float], quartiles: Quartiles | None) -> Turns[float]:
+    """One number for all values."""
+    if quartiles is not None:
+        _, q1, median, q3, _ = quartiles
+        return {"q1": q1, "med": median, "q2": median, "q3": q3, "iqr": q3 - q1}[statistic]
+    total: float = 0
+    for some in pieces(values, CELL_TURN):
+        total = sum(some, total)
+        yield
     if statistic == "sum":
-        return sum(values)
+        return total
+    mean = total / len(values)
     if statistic == "avg":
-        return statistics.fmean(values)
-    if statistic == "var":
-        return statistics.pvariance(values)
-    if statistic == "sdev":
-        return statistics.pstdev(values)
-    _, q1, median, q3, _ = _quartiles(values)
-    return {"q1": q1, "med": median, "q2": median, "q3": q3, "iqr": q3 - q1}[statistic]
+        return mean
+    squares = 0.0
+    for some in pieces(values, CELL_TURN):
+        squares += math.fsum((value - mean) ** 2 for value in some)
+        yield
+    variance = squares / len(values)
+    return variance if statistic == "var" else math.sqrt(variance)
 
 
-def _quartiles(values: list[float]) -> Quartiles:
-    q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
-    return Quartiles(min(values), q1, median, q3, max(values))
+def _quartiles(values: list[float]) -> Turns[Quartiles]:
+    ranked = yield from in_order(values, lambda value: value)
+    q1, median, q3 = statistics.quantiles(ranked, n=4, method="inclusive") if len(ranked) > 1 else ranked * 3
+    return Quartiles(ranked[0], q1, median, q3, ranked[-1])
 
 
-def _top(statistic: str, chosen: Cell | None, cells: list[Cell]) -> tuple[TopFlow, ...] | None:
+def _top(statistic: str, chosen: Cell | None, cells: list[Cell]) -> Turns[tuple[TopFlow, ...] | None]:
     """The chosen cell's flows, or for summaries the flows of all: largest observation per key, added up for `sum`."""
     if chosen is not None:
         return chosen.top
-    if all(cell.top is None for cell in cells):
-        return None
     merged: dict[str, TopFlow] = {}
-    for cell in cells:
-        for flow in cell.top or ():
-            before = merged.get(flow.key, TopFlow(flow.key, 0.0, flow.updated))
-            value = before.value + flow.value if statistic == "sum" else max(before.value, flow.value)
-            merged[flow.key] = TopFlow(flow.key, value, max(before.updated, flow.updated))
-    longest = max(len(cell.top or ()) for cell in cells)
-    return tuple(sorted(merged.values(), key=lambda flow: -flow.value)[:longest])
+    longest = -1
+    for some in pieces(cells, CELL_TURN):
+        for cell in some:
+            longest = max(longest, -1 if cell.top is None else len(cell.top))
+            for flow in cell.top or ():
+                before = merged.get(flow.key, TopFlow(flow.key, 0.0, flow.updated))
+                value = before.value + flow.value if statistic == "sum" else max(before.value, flow.value)
+                merged[flow.key] = TopFlow(flow.key, value, max(before.updated, flow.updated))
+        yield
+    if longest < 0:
+        return None
+    return tuple((yield from in_order(list(merged.values()), lambda flow: flow.value, descending=True))[:longest])
 
 
 def table_rows(
@@ -234,7 +264,7 @@ def parse_columns(names: Sequence[str]) -> tuple[list[Name], Order]:
     return columns, order
 
 
-def ordered(rows: list[list[Cell]], order: Order) -> list[list[Cell]]:
+def ordered(rows: list[list[Cell]], order: Order) -> Turns[list[list[Cell]]]:
     """Sorted and cut as the columns say."""
     if order is None:
         return rows
@@ -246,4 +276,4 @@ def ordered(rows: list[list[Cell]], order: Order) -> list[list[Cell]]:
             return False, value, ""
         return True, 0.0, "" if value is None else str(value)
 
-    return sorted(rows, key=rank, reverse=is_descending)[:most]
+    return (yield from in_order(rows, rank, descending=is_descending))[:most]

@@ -101,6 +101,8 @@ class EngineNumbers:
     sources_refused: int
     events: int
     events_lost: int
+    records: int
+    records_lost: int
     flow_entries: int
     flow_entries_refused: int
     flow_entries_displaced: int
@@ -150,6 +152,8 @@ def engine_numbers(
     *,
     agents: int,
     events: int,
+    records: int,
+    records_lost: int,
     metrics_refused: int,
     states_refused: int,
     memory: MemoryNumbers,
@@ -170,6 +174,8 @@ def engine_numbers(
         sources_refused=numbers["sources_refused"],
         events=events,
         events_lost=numbers["events_lost"],
+        records=records,
+        records_lost=records_lost + numbers["records_lost"],
         flow_entries=sum(cache["entries"] for cache in each),
         flow_entries_refused=sum(cache["refused"] for cache in each),
         flow_entries_displaced=sum(cache["displaced"] for cache in each),

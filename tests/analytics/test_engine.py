@@ -16,6 +16,7 @@ from analytics.flows.keys import InvalidDefinition
 from analytics.flows.patterns import Pattern
 from analytics.metrics.metrics import Statistic
 from analytics.metrics.numbers import ReceivingNumbers
+from analytics.news import Topic
 from analytics.topology import parse
 from tests.analytics.examples.wire import (
     counter_sample,
@@ -243,7 +244,7 @@ def test_an_event_says_everything(engine):
             id=1,
         )
     ]
-    assert os.read(engine.wait_fd(), 8)
+    assert os.read(engine.news.fd(Topic.THRESHOLDS), 8)
     for step in range(50):
         switch.samples(tcp_frame(), now=1000.5 + step / 10)  # above all the time: no second event
     assert engine.events(1, 10) == []

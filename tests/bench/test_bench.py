@@ -41,6 +41,14 @@ def measured(*words: object) -> dict:
     return json.loads(done.stdout)
 
 
+def test_latency_is_measured_of_every_event():
+    done = run("--events", 5, "--json", command="latency")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["requests"] == 5
+    assert 0 < report["p50_ms"] <= report["p99_ms"] <= report["max_ms"]
+
+
 def test_the_capture_is_repeated_and_both_programs_read_it(tmp_path):
     done = run(capture(tmp_path / "x.pcap"), "--samples", 1000, "--json")
     assert done.returncode == 0, done.stderr

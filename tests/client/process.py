@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """`lines` is all that it has printed, with its standard error."""
 
-    def __init__(self, path, url, **environment):
+    def __init__(self, path, url, *words, **environment):
         self.lines = []
         self.process = subprocess.Popen(
-            [sys.executable, "-u", str(path)],
+            [sys.executable, "-u", str(path), *words],
             env=os.environ | {"PYTHONPATH": str(ROOT), "HOWDAH_ANALYTICS_URL": url} | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

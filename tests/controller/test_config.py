@@ -39,6 +39,11 @@ def test_file_names_are_relative_to_the_configuration(tmp_path):
         ("controller: {elephants: {idle_timeout: 0}}", "idle_timeout 0"),
         ("controller: {elephants: {cap: -1}}", "cap -1"),
         ("controller: {analytics: {prt: 1}}", "did you mean 'port'"),
+        (
+            "controller: {analytics: {url: 'http://a:8008', sflow_port: 6344}}",
+            "analytics.sflow_port is of an analytics",
+        ),
+        ("controller: {analytics: {sflow_sources: [10.0.0.1], url: 'http://a'}}", "analytics.sflow_sources is of"),
         ("controler: {}", "controler"),
         ("controller: {token_for_reading: true}", "token_for_reading needs a token"),
         ("controller: {token: ''}", "token is empty"),
@@ -65,8 +70,9 @@ def test_a_bad_setting_is_one_line_that_names_it(tmp_path, text, named):
          ("192.0.2.9",)),
         ("controller: {openflow: {peers: [192.0.2.1]}, analytics: {sflow_host: 0.0.0.0}}\n"
          "analytics: {sflow_sources: [192.0.2.9]}", ()),
+        ("controller: {openflow: {peers: [192.0.2.1]}, analytics: {url: 'http://a', token: t}}", ()),
     ],
-    ids=["peers", "loopback", "no peers", "said here", "said to analytics"],
+    ids=["peers", "loopback", "no peers", "said here", "said to analytics", "analytics elsewhere"],
 )  # fmt: skip
 def test_sflow_is_taken_from_the_switches_that_may_connect(tmp_path, text, sources):
     (tmp_path / "howdah.yaml").write_text(text)

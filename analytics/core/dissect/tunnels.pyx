@@ -59,7 +59,7 @@ cdef Protocol generic(Walk* walk) noexcept nogil:
     if kind == 0x88BE and flags & 0x1000:
         return P_ERSPAN2
     if kind == 0x88BE:                              # ERSPAN type I has no header of its own
-        push(walk.fields, P_ERSPAN1)
+        push(walk.fields, P_ERSPAN2)
         return P_ETH
     if kind == 0x22EB:
         return P_ERSPAN3
@@ -99,7 +99,7 @@ cdef Protocol mirrored(Walk* walk, size_t length) noexcept nogil:
     cdef const uint8_t* at = walk.at
     cdef uint32_t frame
     claim(walk.fields, ERSPAN, at, walk.end)
-    push(walk.fields, P_ERSPAN2 if length == 8 else P_ERSPAN3)
+    push(walk.fields, P_ERSPAN2)                    # one name for all types: the stack is a key
     if not step(walk, length) or at[0] >> 4 != (1 if length == 8 else 2):
         return END
     if length == 8:
@@ -325,7 +325,7 @@ cdef Protocol walk_tunnel(Protocol next_header, Walk* walk) noexcept nogil:
     elif next_header == P_L2TP:
         return layer2(walk)
     elif next_header == P_L2TP3:
-        push(walk.fields, next_header)
+        push(walk.fields, P_L2TP)
         return pseudowire(walk)
     elif next_header == P_LISP:
         return located(walk)

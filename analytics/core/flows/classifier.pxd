@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, Fields
-from analytics.core.flows.flowcache cimport MOST_FLOWS, Crossings, FlowCache
+from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache, Notice, Notices
 from analytics.core.flows.flowkeys cimport KEY_WORDS
 from analytics.core.flows.microflows cimport MOST_AMOUNTS, MOST_KEY_WORDS, MicroflowCache, PendingUpdate
 from analytics.core.flows.statistics cimport Observation
@@ -46,6 +46,7 @@ cdef struct UnderWay:                               # a sample whose microflow i
 
 cdef struct Deferred:                               # a sample whose computed key has no key id yet
     uint32_t slot, source, agent
+    bint is_last                                    # of its TCP connection
     double amount
     Observation seen                                # in place of the amount, if the definition has statistics
     uint64_t computed[KEY_WORDS]
@@ -63,7 +64,7 @@ cdef class Classifier:
     cdef PendingUpdate pending
     cdef uint64_t reused                            # how often data sources got the indexes of others
     cdef uint64_t generation                        # the sum of that and of the tables' generations
-    cdef Crossings crossings
+    cdef Notices notices
     cdef Staged staged[STAGES]
     cdef uint32_t staged_head                       # running numbers, modulo STAGES the index: of the next free one,
     cdef uint32_t staged_next                       # of the first without a digest,
@@ -92,9 +93,9 @@ cdef class Classifier:
     cdef void observe(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
     cdef void flush(self, double now) noexcept nogil
     cdef void finish(self, double now) noexcept nogil
-    cdef Deferred* defer(self, FlowCache cache, uint32_t agent, uint32_t source, double amount,
-                         const uint64_t* computed, const uint64_t* carried) noexcept nogil
+    cdef Deferred* defer(self, FlowCache cache, const UnderWay* it, uint32_t source, const uint64_t* computed,
+                         const uint64_t* carried) noexcept nogil
     cdef int settle(self, listener, double now) except -1
+    cdef tuple others_of(self, FlowCache cache, const Notice* it)
     cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil
     cdef int settle_deferred(self, listener, double now) except -1
-    cdef int report_crossings(self, listener) except -1

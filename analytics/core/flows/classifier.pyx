@@ -5,8 +5,8 @@
          -> found: pending -> [a sample later] add up;  else per definition: stage -> [STAGES later] update
 
 The steps are apart so that the memory can bring what the next one reads: a microflow, an entry, a cell. `finish` ends
-all of them; nothing is under way outside of a batch. Computed keys without a key id, and limits that were crossed, wait
-for `settle`, which has the GIL. What a microflow is: microflows.pxd.
+all of them; nothing is under way outside of a batch. Computed keys without a key id, and notices (limits that were
+crossed, flow records), wait for `settle`, which has the GIL. What a microflow is: microflows.pxd.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -14,8 +14,10 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, prepare
-from analytics.core.flows.flowcache cimport MOST_FLOWS, Crossing, FlowCache, KeyId, Value, add_up
-from analytics.core.flows.flowkeys cimport KEY_WORDS, gather_carried, gather_computed, gather_derived, gather_value
+from analytics.core.flows.flowcache cimport CLEARED, CROSSED, MOST_FLOWS, FlowCache, KeyId, Notice, Value, add_up
+from analytics.core.flows.flowkeys cimport (
+    KEY_WORDS, gather_carried, gather_computed, gather_derived, gather_value, is_last_of_connection,
+)
 from analytics.core.flows.microflows cimport (
     Microflow, entries_of, fetch_pair, find_amounts, free_place, is_worth_it, lookup, make_key, microflows_close,
     microflows_open,
@@ -27,10 +29,11 @@ from analytics.core.table cimport digest, digest_of, fetch, fetch_cell, find
 from analytics.core.staticassert cimport static_assert
 
 cdef enum:
-    MOST_DEFERRED = 4096                            # deferred samples before the GIL is taken in mid-batch (at half)
-    MOST_CROSSINGS = 4096
+    MOST_DEFERRED = 4096                            # deferred samples: those beyond are refused
+    MANY_DEFERRED = 256                             # with so many the GIL is taken in mid-batch
+    MOST_NOTICES = 4096
     MOST_COMPUTED = 20000                           # keys that Python computes between two calls of `allow`,
-    MOST_COMPUTED_AT_ONCE = 1000                    # and in one turn: about 10 ms
+    MOST_COMPUTED_AT_ONCE = 400                     # and in one turn: about 4 ms
 
 static_assert(UNDER_WAY & (UNDER_WAY - 1) == 0)     # running numbers wrap
 static_assert(STAGES & (STAGES - 1) == 0)
@@ -65,14 +68,14 @@ cdef class Classifier:
         for i in range(UNDER_WAY):
             prepare(&self.samples[i].fields)
         self.deferred = <Deferred*>malloc(MOST_DEFERRED * sizeof(Deferred))
-        self.crossings.items = <Crossing*>malloc(MOST_CROSSINGS * sizeof(Crossing))
-        self.crossings.capacity = MOST_CROSSINGS
-        if not (self.deferred and self.crossings.items):
+        self.notices.items = <Notice*>malloc(MOST_NOTICES * sizeof(Notice))
+        self.notices.capacity = MOST_NOTICES
+        if not (self.deferred and self.notices.items):
             raise MemoryError
 
     def __dealloc__(self):
         free(self.deferred)
-        free(self.crossings.items)
+        free(self.notices.items)
         microflows_close(&self.microflows)
 
     def add(self, program, uint64_t max_entries, uint64_t max_bytes) -> FlowCache:
@@ -80,6 +83,7 @@ cdef class Classifier:
         if self.slot_count == MOST_FLOWS:
             raise OverflowError(f"more than {MOST_FLOWS} flow definitions")
         cache = FlowCache(program, max_entries, max_bytes, self.ledger, self.seed)
+        (<FlowCache>cache).notices = &self.notices
         self.caches.append(cache)
         self.assign_slots()
         return cache
@@ -103,7 +107,7 @@ cdef class Classifier:
 
     cdef bint is_half_full(self) noexcept nogil:
         """It is time to `settle`."""
-        return self.deferred_count * 2 >= MOST_DEFERRED or self.crossings.count * 2 >= MOST_CROSSINGS
+        return self.deferred_count >= MANY_DEFERRED or self.notices.count * 2 >= MOST_NOTICES
 
     cdef UnderWay* free_slot(self) noexcept nogil:
         """Where the caller writes the next sample."""
@@ -184,7 +188,7 @@ cdef class Classifier:
         for slot in range(self.fed_count[SAMPLED]):
             if entries[slot] != NULL:
                 add_up(<FlowCache>self.fed[SAMPLED][slot], entries[slot], self.pending.source,
-                       self.pending.amounts[self.microflows.amount_of[slot]], now, &self.crossings)
+                       self.pending.amounts[self.microflows.amount_of[slot]], now)
         self.pending.microflow = NULL
 
     cdef void insert_microflow(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil:
@@ -220,6 +224,8 @@ cdef class Classifier:
         """Make the key of one definition, and stage the update of its entry or defer the sample."""
         cdef uint64_t[KEY_WORDS] computed
         cdef Staged* item
+        cdef Staged* last
+        cdef Deferred* deferred
         cdef KeyId* found
         cdef uint64_t key_id = 0                    # also: nothing is computed
         cdef bint known = 1
@@ -238,10 +244,13 @@ cdef class Classifier:
             return UNSURE
         item.amount *= it.rate
         if not known or not it.announced:
-            self.defer(cache, it.agent, it.source, item.amount, computed, item.key + 1)
+            deferred = self.defer(cache, it, it.source, computed, item.key + 1)
+            if deferred != NULL:
+                deferred.amount = item.amount
             return UNSURE
         item.key[0] = key_id << 32 | it.source
         item.cache, item.flows = <void*>cache, &cache.flows
+        last = item
         self.staged_head += 1
         if self.staged_head - self.staged_next > LAG:
             fetch_staged(&self.staged[self.staged_next % STAGES])
@@ -249,13 +258,18 @@ cdef class Classifier:
         if self.staged_head - self.staged_tail == STAGES:
             item = &self.staged[self.staged_tail % STAGES]
             self.staged_tail += 1
-            (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now, &self.crossings)
+            (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now)
+        if cache.plan.connected and is_last_of_connection(&it.fields, &cache.plan):
+            self.flush(now)
+            cache.end_connection(last.key, last.hash)
+            return UNSURE                           # the next of its kind shall end a record too
         return STAGED
 
     cdef void observe(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil:
         """The same for a definition with statistics, or of agents, without stages: its entries are larger and fewer."""
         cdef uint64_t[KEY_WORDS] computed
         cdef uint64_t[1 + KEY_WORDS] key
+        cdef uint64_t hash
         cdef Observation seen
         cdef KeyId* found
         cdef Deferred* deferred
@@ -283,9 +297,12 @@ cdef class Classifier:
                     return
                 key[0] |= <uint64_t>found.number << 32
         if announced:
-            cache.observe(key, digest(&cache.flows, key), &seen, now, &self.crossings)
+            hash = digest(&cache.flows, key)
+            cache.observe(key, hash, &seen, now)
+            if cache.plan.connected and is_last_of_connection(&it.fields, &cache.plan):
+                cache.end_connection(key, hash)
             return
-        deferred = self.defer(cache, it.agent, source, 0, computed, key + 1)
+        deferred = self.defer(cache, it, source, computed, key + 1)
         if deferred != NULL:
             deferred.seen = seen
 
@@ -298,7 +315,7 @@ cdef class Classifier:
         while self.staged_tail != self.staged_head:
             item = &self.staged[self.staged_tail % STAGES]
             self.staged_tail += 1
-            (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now, &self.crossings)
+            (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now)
 
     cdef void finish(self, double now) noexcept nogil:
         """Bring all samples under way to their entries."""
@@ -307,15 +324,16 @@ cdef class Classifier:
         self.apply_pending(now)
         self.flush(now)
 
-    cdef Deferred* defer(self, FlowCache cache, uint32_t agent, uint32_t source, double amount,
-                         const uint64_t* computed, const uint64_t* carried) noexcept nogil:
-        """Copy a sample for `settle`; overflow is counted, and NULL."""
+    cdef Deferred* defer(self, FlowCache cache, const UnderWay* it, uint32_t source, const uint64_t* computed,
+                         const uint64_t* carried) noexcept nogil:
+        """Copy a sample for `settle`, without what it adds; NULL: there are too many, which is counted."""
         cdef Deferred* item
         if self.deferred_count == MOST_DEFERRED:
             cache.refused += 1
             return NULL
         item = &self.deferred[self.deferred_count]
-        item.slot, item.source, item.agent, item.amount = cache.slot, source, agent, amount
+        item.slot, item.source, item.agent = cache.slot, source, it.agent
+        item.is_last = cache.plan.connected and is_last_of_connection(&it.fields, &cache.plan)
         memcpy(item.computed, computed, 8 * cache.plan.computed_words)
         memcpy(item.carried, carried, 8 * cache.plan.carried_words)
         self.deferred_count += 1
@@ -324,12 +342,12 @@ cdef class Classifier:
     # -- settling (lock and GIL held) --
 
     cdef int settle(self, listener, double now) except -1:
-        """Let the listener compute the keys of deferred samples, and report the limits that were crossed."""
+        """Let the listener compute the keys of deferred samples, and report the notices."""
         try:
             self.settle_deferred(listener, now)
-            self.report_crossings(listener)
+            self.report(listener)
         finally:
-            self.deferred_count = self.crossings.count = 0
+            self.deferred_count = self.notices.count = 0
             self.sum_generations()
         return 0
 
@@ -368,10 +386,13 @@ cdef class Classifier:
                     continue
             key[0] = key_id << 32 | item.source
             memcpy(key + 1, item.carried, 8 * cache.plan.carried_words)
+            hash = digest(&cache.flows, key)
             if cache.plan.value_count:
-                cache.observe(key, digest(&cache.flows, key), &item.seen, now, &self.crossings)
+                cache.observe(key, hash, &item.seen, now)
             else:
-                cache.update(key, digest(&cache.flows, key), item.amount, now, &self.crossings)
+                cache.update(key, hash, item.amount, now)
+            if item.is_last:
+                cache.end_connection(key, hash)
             cache.let_go(<uint32_t>key_id)          # told as unused if neither the entry nor the computed key was kept
         return 0
 
@@ -391,21 +412,38 @@ cdef class Classifier:
             cache.forget_sources(sources)
         self.reused += 1
 
-    cdef int report_crossings(self, listener) except -1:
+    def report(self, listener) -> None:
+        """Tell the listener which elephants ended, which limits were crossed, which flow records are ready."""
         cdef uint32_t i
-        cdef Crossing* item
+        cdef Notice* it
         cdef FlowCache cache
-        if self.crossings.count == 0:
-            return 0
-        crossings = []
-        for i in range(self.crossings.count):
-            item = &self.crossings.items[i]
-            cache = <FlowCache>self.slots[item.slot]
-            carried = (<const char*>item.key)[:8 * cache.plan.carried_words]
-            others = tuple([item.values[i] if item.others >> i & 1 else None for i in range(1, cache.plan.value_count)])
-            crossings.append((cache, item.limit, item.source, item.key_id, carried, item.value, item.now, others))
-        listener.on_limits_crossed(crossings)
-        return 0
+        if self.notices.count == 0:
+            return
+        cleared, crossed, recorded = [], [], []
+        for i in range(self.notices.count):
+            it = &self.notices.items[i]
+            cache = <FlowCache>it.cache
+            carried = (<const char*>it.key)[:8 * cache.plan.carried_words]
+            span = (it.span.start, it.span.last, it.span.total, it.span.samples)
+            others = self.others_of(cache, it)
+            if it.kind == CLEARED:
+                cleared.append((cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span, others))
+            elif it.kind == CROSSED:
+                crossed.append((cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span, others))
+            else:
+                recorded.append((cache, it.source, it.key_id, carried, span))
+        self.notices.count = 0
+        if cleared:
+            listener.on_elephants_ended(cleared)
+        if crossed:
+            listener.on_limits_crossed(crossed)
+        if recorded:
+            listener.on_flows_recorded(recorded)
+
+    cdef tuple others_of(self, FlowCache cache, const Notice* it):
+        """The values of a notice beside the first."""
+        cdef uint32_t i
+        return tuple([it.values[i] if it.others >> i & 1 else None for i in range(1, cache.plan.value_count)])
 
     def headers_seen(self) -> int:
         """A bit per slot (packet.pxd) that samples had since the last call."""

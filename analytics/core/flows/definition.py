@@ -39,5 +39,21 @@ class Definition(Protocol):
         """The time constant of the rates in seconds."""
 
     @property
+    def log(self) -> bool:
+        """Whether its flows are recorded,"""
+
+    @property
+    def flow_start(self) -> bool:
+        """told when they begin instead of when they end,"""
+
+    @property
+    def active_timeout(self) -> float:
+        """and after how many seconds of a flow that goes on."""
+
+    @property
+    def connection(self) -> str | None:
+        """The TCP flags field of the connection that the keys identify, when it is logged."""
+
+    @property
     def dropped(self) -> bool:
         """Whether it takes discarded packets instead of samples."""

@@ -1,4 +1,4 @@
-"""The live values of one flow definition, and the limits that are watched while they change."""
+"""The live values of one flow definition, the limits that are watched while they change, its flow records."""
 
 cimport cython
 from libc.math cimport exp
@@ -16,29 +16,48 @@ cdef enum:
 
 cdef struct Limit:
     double value, timeout
+    double floor                                    # no flow below it counts any more for what is above `value`
     bint by_flow
     uint8_t* accepts                                # per data source, NULL: all
-    HashTable clears                                # flow, or data source -> double, see flowcache.pyx
+    HashTable clears                                # flow -> Elephant, or data source -> double, see flowcache.pyx
 
-cdef struct Value:                                  # the payload of an entry, before its State if it has one
+cdef struct Value:                                  # the payload of an entry; Span and State follow, if it has them
     double rate, last
+
+cdef struct Span:                                   # samples that were added up, and when
+    double start, last, total
+    uint64_t samples                                # 0: of a flow record, none is open
+
+cdef struct Elephant:                               # the payload of `clears` by flow
+    double clear
+    double peak, first                              # rate; what the first sample added
+    Span span
 
 cdef struct KeyId:                                  # the payload of a computed key
     uint32_t number                                 # 0: rejected
     uint16_t names                                  # FlowCache.names when it was computed
     uint16_t unused                                 # sweeps since it was used
 
-cdef struct Crossing:
-    uint32_t slot, limit, source, key_id
-    double value, now
+cdef enum Kind:                                     # of a notice
+    CLEARED                                         # an elephant ended
+    CROSSED                                         # a limit
+    RECORDED                                        # a flow
+    KINDS
+
+cdef struct Notice:                                 # what Python is told
+    Kind kind
+    void* cache                                     # a FlowCache
+    uint32_t limit, source, key_id
+    double rate, first                              # the rate when it crossed, or the elephant's peak
+    Span span
     uint32_t others                                 # bit per value: it is known
     double values[MOST_VALUES]                      # of the definition, from the second on
     uint64_t key[KEY_WORDS]                         # carried bytes
 
-cdef struct Crossings:
-    Crossing* items
+cdef struct Notices:
+    Notice* items
     uint32_t count, capacity
-    uint64_t lost
+    uint64_t lost[KINDS]
 
 
 @cython.final                                       # so that its methods are called directly
@@ -56,33 +75,46 @@ cdef class FlowCache:
     cdef uint32_t limit_count, slot, source_capacity, agent_capacity
     cdef double t, gain                             # gain = 1/t
     cdef double fading                              # the same, 0 if values stay as they are when no sample comes
-    cdef double lowest                              # of the limits, infinite if there is none
+    cdef uint32_t state_at                          # where the State of an entry is, in bytes behind its Value
+    cdef double lowest                              # `watch` is called for rates above it: see note_lowest
+    cdef bint logs, flow_start
+    cdef double active_s
+    cdef Notices* notices                           # of the classifier
     cdef double* seen                               # per data source: time of the last sample that counted
     cdef uint32_t* held                             # per agent: entries
     cdef uint64_t refused, displaced
     cdef uint64_t refused_before                    # at the last sweep
     cdef readonly object program
 
-    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now,
-                     Crossings* crossings) noexcept nogil
+    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
     cdef Value* place(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
-    cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now,
-                      Crossings* crossings) noexcept nogil
-    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now,
-                    Crossings* crossings) noexcept nogil
+    cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now) noexcept nogil
+    cdef void note_others(self, const Value* value, Notice* notice) noexcept nogil
+    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
     cdef bint came_before(self, uint64_t hash) noexcept nogil
     cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
+    cdef bint release(self, uint64_t* cell) noexcept nogil
     cdef void note_left(self, const uint64_t* key) noexcept nogil
+    cdef Notice* notice(self, Kind kind, const uint64_t* key) noexcept nogil
+    cdef void log(self, const uint64_t* key, Span* record, double amount, double now) noexcept nogil
+    cdef bint end_record(self, const uint64_t* key, Span* record) noexcept nogil
+    cdef void end_connection(self, const uint64_t* key, uint64_t hash) noexcept nogil
+    cdef bint is_under_way(self, const uint64_t* key, uint64_t hash) noexcept nogil
     cdef void hold(self, uint32_t key_id) noexcept nogil
     cdef void let_go(self, uint32_t key_id) noexcept nogil
     cdef KeyId* computed_key(self, const uint64_t* computed, uint64_t hash) noexcept nogil
     cdef void remember(self, const uint64_t* computed, uint64_t hash, uint32_t key_id) noexcept nogil
-    cdef void watch(self, const uint64_t* key, const Value* value, double now, Crossings* crossings) noexcept nogil
-    cdef void note_others(self, const State* state, Crossing* crossing) noexcept nogil
+    cdef void watch(self, const uint64_t* key, Value* value, double amount, double now) noexcept nogil
     cdef void note_lowest(self) noexcept
     cdef bint reserve(self, uint32_t source) noexcept nogil
-    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double now,
-                    Crossings* crossings) noexcept nogil
+    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double amount,
+                    double now) noexcept nogil
+    cdef void note_cleared(self, uint32_t index, const uint64_t* key, const Elephant* elephant) noexcept nogil
+
+
+cdef inline State* state_of(FlowCache cache, const Value* value) noexcept nogil:
+    """What an entry of a definition with statistics keeps beside its value."""
+    return <State*>(<uint8_t*>value + cache.state_at)
 
 
 cdef inline double decay(double x) noexcept nogil:
@@ -93,8 +125,7 @@ cdef inline double decay(double x) noexcept nogil:
     return exp(-x)
 
 
-cdef inline void add_up(FlowCache cache, Value* value, uint32_t source, double amount, double now,
-                        Crossings* crossings) noexcept nogil:
+cdef inline void add_up(FlowCache cache, Value* value, uint32_t source, double amount, double now) noexcept nogil:
     """Add a sample to an entry of a data source."""
     if now > value.last:
         value.rate *= decay((now - value.last) * cache.gain)
@@ -102,4 +133,4 @@ cdef inline void add_up(FlowCache cache, Value* value, uint32_t source, double a
     value.rate += amount * cache.gain
     cache.seen[source] = now
     if value.rate > cache.lowest:
-        cache.watch(<uint64_t*>value - cache.flows.words, value, now, crossings)
+        cache.watch(<uint64_t*>value - cache.flows.words, value, amount, now)

@@ -1,16 +1,25 @@
-"""Accumulate, decay and watch the flows of one definition.
+"""Accumulate, decay, watch and log the flows of one definition.
 
 The value of an entry is a rate: it decays by exp(-dt/t), and a sample of x bytes at 1-in-N adds x*N/t, so a steady
 flow settles at its true rate and a flow that starts reaches 63 % of it after t (sflow-rt-api.md 2.2). An entry is
 only touched by its own samples; reading decays to the asked time, and `expire` drops what has been idle for long.
-Definitions with other values than one rate have a State behind each Value (statistics.pyx), of which the first is the
+Definitions with other values than one rate have a State in each entry (statistics.pyx), of which the first is the
 value; one that is no rate stays as it is until the next sample, or until the entry is dropped.
 
 Limits are checked in the same update, with one number per limit and entry that was above it, or per limit and data
 source when not by flow: `clear`, the time at which the value falls below the limit if no further sample comes:
 now + t*ln(value/limit). A sample that finds the value above the limit after `clear + timeout` has found it armed, which
 means it stayed below for `timeout` seconds: the limit is crossed. No scan, no timer, no state machine. By data source,
-`clear` is the latest of its flows.
+`clear` is the latest of its flows. By flow, what crossed is an *elephant* until `clear + timeout`, and its samples are
+added up beside `clear`: also those that find it below the limit for a while, but none that finds it below the limit's
+`floor`, value * exp(-timeout/t), because by then it has ended.
+
+A definition that logs keeps a *flow record* behind each value: first and last sample and their sum, undecayed. A record
+ends when its next sample would be `active_s` or more after its first or IDLE_S after its last one; at a look of `expire`
+that finds the same; with a FIN or RST, where keys identify the connection; and with the entry. The next sample begins
+another, so every sample is in exactly one record, and those of one entry do not overlap. The entry of an open record
+stays, however far its rate has decayed, unless memory is short. The rate of a definition that logs is always above
+`lowest`, so others do nothing for it. When Python cannot be told (the notices are full), a record goes on instead.
 
 Memory is bounded. When the entries' table is full, a key that was not seen before is refused. One that is seen again
 takes the place of the weakest entry near by that is of an agent with more entries than its own, or of one with as many
@@ -19,13 +28,14 @@ pushes out no flow of one with few. Computed keys go when they are not used; a k
 entries nor computed keys have it.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.math cimport INFINITY, exp, log
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from analytics.core.flows.flowkeys cimport RATE, compile_plan
-from analytics.core.flows.statistics cimport Observation, State, figure, take_in
+from analytics.core.flows.statistics cimport Observation, figure, take_in
 from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
     Segment, cell_near, cell_of, cell_with, digest, find, insert, payload_of, remove, replace, segment_at, shrink,
@@ -36,11 +46,19 @@ from analytics.core.ledger cimport LIVE, Ledger
 cdef double IDLE_CONSTANTS = 12.0                   # an entry idle for 12 t holds less than 1e-5 of its value
 cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, or if they never fade, they go after 3 t
 cdef double SHORTEST_IDLE_S = 2.0
+cdef double IDLE_S = 15.0                           # a flow record without samples ends: NetFlow's usual time-out
 cdef enum:
     NEAR_BY = 16                                    # entries that one of is displaced
     NEWCOMER_TAGS = 1 << 18
     UNUSED_SWEEPS = 4                               # after so many a computed key goes
     CLEARS_SHARE = 16                               # a limit's `clear` times take at most one of so many parts of bytes
+
+cdef packed struct PackedElephant:
+    uint32_t source, key_id
+    double rate, peak, first
+    Span span
+
+ELEPHANT = "=II6dQ"                                 # the same for Python's struct; a span is start, last, total, samples
 
 
 cdef class FlowCache:
@@ -53,10 +71,12 @@ cdef class FlowCache:
         self.ledger = ledger
         self.t = program.t
         self.gain = 1.0 / self.t
-        self.lowest = INFINITY
+        self.logs, self.flow_start, self.active_s = program.log, program.flow_start, program.active_timeout
+        self.note_lowest()
         compile_plan(&self.plan, program)
         self.fading = self.gain if self.plan.value_count == 0 or self.plan.values[0].statistic == RATE else 0.0
-        payload = sizeof(Value) + (8 * self.plan.state_words if self.plan.value_count else 0)
+        self.state_at = sizeof(Value) + self.logs * sizeof(Span)
+        payload = self.state_at + (8 * self.plan.state_words if self.plan.value_count else 0)
         if not (table_open(&self.key_ids, self.plan.computed_words, sizeof(KeyId), ~<uint64_t>0, max_bytes // 4, seed)
                 and table_open(&self.uses, 1, 8, ~<uint64_t>0, ~<uint64_t>0, seed)
                 and table_open(&self.flows, 1 + self.plan.carried_words, payload, max_entries, max_bytes, seed)):
@@ -106,8 +126,7 @@ cdef class FlowCache:
             self.agent_capacity = agents
         return 1
 
-    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now,
-                     Crossings* crossings) noexcept nogil:
+    cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """Add a sample to the entry `key`, given its digest; word 0 is source | key id << 32, then carried bytes.
 
         What is rare is done by others, called last, so that the common case needs few registers.
@@ -115,16 +134,15 @@ cdef class FlowCache:
         cdef uint32_t source = <uint32_t>key[0]
         cdef Value* value = <Value*>find(&self.flows, key, hash)
         if value == NULL or source >= self.source_capacity:
-            return self.enter(key, hash, amount, now, crossings)
-        add_up(self, value, source, amount, now, crossings)
+            return self.enter(key, hash, amount, now)
+        add_up(self, value, source, amount, now)
         return 1
 
-    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now,
-                    Crossings* crossings) noexcept nogil:
+    cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """The same for an entry, or a data source, that is not there yet; 0 when it is refused."""
         if self.place(key, hash, amount, now) == NULL:
             return 0
-        return self.update(key, hash, amount, now, crossings)
+        return self.update(key, hash, amount, now)
 
     cdef Value* place(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """The entry of a key, made if it is not there yet and has or can be given room; NULL when it is refused."""
@@ -145,22 +163,20 @@ cdef class FlowCache:
         self.hold(<uint32_t>(key[0] >> 32))
         return <Value*>payload
 
-    cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now,
-                      Crossings* crossings) noexcept nogil:
+    cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now) noexcept nogil:
         """What `update` does, in a definition with statistics."""
-        cdef double worth = seen.numbers[0] * (seen.weight if self.fading else self.t), faded = 1.0, weight
-        cdef Value* value = self.place(key, hash, worth, now)
-        cdef State* state = <State*>(value + 1)
+        cdef double amount = seen.numbers[0] * (seen.weight if self.fading else self.t), faded = 1.0, weight
+        cdef Value* value = self.place(key, hash, amount, now)
         if value == NULL:
             return 0
         if now > value.last:
             faded = exp((value.last - now) * self.gain)
             value.last = now
-        take_in(&self.plan, state, seen, faded, self.gain, now, self.t)
-        figure(&self.plan, state, 0, &value.rate, &weight)
+        take_in(&self.plan, state_of(self, value), seen, faded, self.gain, now, self.t)
+        figure(&self.plan, state_of(self, value), 0, &value.rate, &weight)
         self.seen[<uint32_t>key[0]] = now
         if value.rate > self.lowest:
-            self.watch(key, value, now, crossings)
+            self.watch(<uint64_t*>value - self.flows.words, value, amount, now)
         return 1
 
     cdef bint came_before(self, uint64_t hash) noexcept nogil:
@@ -185,16 +201,70 @@ cdef class FlowCache:
             rate = value.rate * exp(min(value.last - now, 0.0) * self.fading)
             if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
                 lowest, weakest = rate, cell
-        if weakest == NULL:
+        if weakest == NULL or not self.release(weakest):
             return NULL
         self.displaced += 1
-        self.note_left(weakest + 1)
         return replace(&self.flows, weakest, key, hash)
+
+    cdef bint release(self, uint64_t* cell) noexcept nogil:
+        """Let an entry go, with which its record ends; 0: not now."""
+        cdef Value* value = <Value*>payload_of(&self.flows, cell)
+        if self.is_under_way(cell + 1, cell[0]) or (self.logs and not self.end_record(cell + 1, <Span*>(value + 1))):
+            return 0
+        self.note_left(cell + 1)
+        return 1
 
     cdef void note_left(self, const uint64_t* key) noexcept nogil:
         """An entry goes."""
         self.held[self.ledger.sources[<uint32_t>key[0]].agent] -= 1
         self.let_go(<uint32_t>(key[0] >> 32))
+
+    cdef Notice* notice(self, Kind kind, const uint64_t* key) noexcept nogil:
+        """The next notice, about an entry; NULL: there are too many."""
+        cdef Notice* it
+        if self.notices.count == self.notices.capacity:
+            return NULL
+        it = &self.notices.items[self.notices.count]
+        self.notices.count += 1
+        it.kind, it.cache = kind, <void*>self
+        it.source, it.key_id = <uint32_t>key[0], <uint32_t>(key[0] >> 32)
+        memcpy(it.key, key + 1, 8 * self.plan.carried_words)
+        return it
+
+    # -- flow records --
+
+    cdef void log(self, const uint64_t* key, Span* record, double amount, double now) noexcept nogil:
+        """Add a sample to the record of an entry, or to a new one."""
+        cdef Notice* notice
+        if is_due(self, record, now):
+            self.end_record(key, record)
+        if record.samples:
+            extend(record, amount, now)
+            return
+        begin(record, amount, max(now, record.last))
+        if self.flow_start:
+            notice = self.notice(RECORDED, key)
+            if notice == NULL:
+                self.notices.lost[<int>RECORDED] += 1
+            else:
+                notice.span = record[0]
+
+    cdef bint end_record(self, const uint64_t* key, Span* record) noexcept nogil:
+        """End a record, if one is open; 0: there is no room to tell, it goes on."""
+        cdef Notice* notice
+        if record.samples and not self.flow_start:  # else it was told when it began
+            notice = self.notice(RECORDED, key)
+            if notice == NULL:
+                return 0
+            notice.span = record[0]
+        record.samples = 0
+        return 1
+
+    cdef void end_connection(self, const uint64_t* key, uint64_t hash) noexcept nogil:
+        """The last packet of a connection was seen."""
+        cdef Value* value = <Value*>find(&self.flows, key, hash)
+        if value != NULL:
+            self.end_record(key, <Span*>(value + 1))
 
     # -- computed keys --
 
@@ -297,16 +367,19 @@ cdef class FlowCache:
 
     # -- limits --
 
-    cdef void watch(self, const uint64_t* key, const Value* value, double now, Crossings* crossings) noexcept nogil:
-        """Check the limits of an entry that has just changed; `clear` times follow its value."""
+    cdef void watch(self, const uint64_t* key, Value* value, double amount, double now) noexcept nogil:
+        """Log a sample, and check the limits of the entry that has just changed; `clear` times follow its value."""
         cdef uint32_t i
+        if self.logs:
+            self.log(key, <Span*>(value + 1), amount, now)
         for i in range(self.limit_count):
-            if value.rate > self.limits[i].value:
-                self.above(i, key, value, now, crossings)
+            if value.rate > self.limits[i].floor:
+                self.above(i, key, value, amount, now)
 
-    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double now,
-                    Crossings* crossings) noexcept nogil:
-        """The value is above limit `index`: it is crossed if it was armed; note when it will have cleared."""
+    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double amount,
+                    double now) noexcept nogil:
+        """The value is above the floor of limit `index`. Above the limit itself: it is crossed if it was armed; note
+        when it will have cleared. By flow the sample counts for what is under way."""
         cdef Limit* limit = &self.limits[index]
         cdef uint32_t source = <uint32_t>key[0]
         cdef uint64_t of_source = source
@@ -314,27 +387,39 @@ cdef class FlowCache:
         cdef uint64_t hash
         cdef double* clear
         cdef double falls
-        cdef Crossing* crossing
+        cdef Notice* crossing
+        cdef Elephant* elephant
         if limit.accepts != NULL and not limit.accepts[source]:
             return
         hash = (key - 1)[0] if limit.by_flow else digest(&limit.clears, what)  # a cell begins with the hash of its key
         clear = <double*>find(&limit.clears, what, hash)
+        if value.rate <= limit.value:
+            if clear != NULL and now < clear[0] + limit.timeout:
+                extend(&(<Elephant*>clear).span, amount, now)
+            return
         if clear == NULL:
             clear = <double*>insert(&limit.clears, what, hash)
             if clear == NULL:
-                crossings.lost += 1
+                self.notices.lost[<int>CROSSED] += 1
                 return
             clear[0] = -INFINITY
-        if now >= clear[0] + limit.timeout:
-            if crossings.count < crossings.capacity:
-                crossing = &crossings.items[crossings.count]
-                crossing.slot, crossing.limit, crossing.source = self.slot, index, source
-                crossing.key_id, crossing.value, crossing.now = <uint32_t>(key[0] >> 32), value.rate, now
-                self.note_others(<const State*>(value + 1), crossing)
-                memcpy(crossing.key, key + 1, 8 * self.plan.carried_words)
-                crossings.count += 1
+        if limit.by_flow:
+            elephant = <Elephant*>clear
+            if now < clear[0] + limit.timeout:
+                extend(&elephant.span, amount, now)
+                elephant.peak = max(elephant.peak, value.rate)
             else:
-                crossings.lost += 1
+                self.note_cleared(index, key, elephant)
+                elephant.peak, elephant.first = value.rate, amount
+                begin(&elephant.span, amount, now)
+        if now >= clear[0] + limit.timeout:
+            crossing = self.notice(CROSSED, key)
+            if crossing == NULL:
+                self.notices.lost[<int>CROSSED] += 1
+            else:
+                crossing.limit, crossing.rate, crossing.first = index, value.rate, amount
+                begin(&crossing.span, amount, now)
+                self.note_others(value, crossing)
         if self.fading == 0:
             falls = now
         else:
@@ -342,14 +427,69 @@ cdef class FlowCache:
         if falls > clear[0]:
             clear[0] = falls
 
-    cdef void note_others(self, const State* state, Crossing* crossing) noexcept nogil:
+    cdef void note_others(self, const Value* value, Notice* notice) noexcept nogil:
         """The values of a flow beside the one that crossed a limit."""
         cdef double weight
         cdef uint32_t i
-        crossing.others = 0
+        notice.others = 0
         for i in range(1, self.plan.value_count):
-            if figure(&self.plan, state, i, &crossing.values[i], &weight):
-                crossing.others |= <uint32_t>1 << i
+            if figure(&self.plan, state_of(self, value), i, &notice.values[i], &weight):
+                notice.others |= <uint32_t>1 << i
+
+    cdef void note_cleared(self, uint32_t index, const uint64_t* key, const Elephant* elephant) noexcept nogil:
+        """An elephant has ended, if there was one."""
+        cdef Notice* notice
+        if elephant.span.samples == 0:
+            return
+        notice = self.notice(CLEARED, key)
+        if notice == NULL:
+            self.notices.lost[<int>CLEARED] += 1
+            return
+        notice.limit, notice.rate, notice.first, notice.span = index, elephant.peak, elephant.first, elephant.span
+        notice.others = 0
+
+    cdef bint is_under_way(self, const uint64_t* key, uint64_t hash) noexcept nogil:
+        """Whether an entry is an elephant whose end was not told yet."""
+        cdef uint32_t i
+        for i in range(self.limit_count):
+            if (self.limits[i].by_flow and self.limits[i].clears.segments != NULL
+                    and find(&self.limits[i].clears, key, hash) != NULL):
+                return 1
+        return 0
+
+    def elephants(self, uint32_t index, uint64_t position, double now) -> tuple[int, bytes]:
+        """Those of a limit by flow in one segment, packed: (where to go on, 0 when through; ELEPHANT and the carried
+        bytes of each)."""
+        cdef Limit* limit
+        cdef Segment segment
+        cdef uint64_t* cell
+        cdef uint64_t slot
+        cdef Elephant* it
+        cdef Value* value
+        cdef uint32_t carried = 8 * self.plan.carried_words, size = sizeof(PackedElephant) + carried
+        cdef uint8_t* out
+        cdef PackedElephant* row
+        if index >= self.limit_count or not self.limits[index].by_flow or self.limits[index].clears.segments == NULL:
+            return 0, b""
+        limit = &self.limits[index]
+        segment = segment_at(&limit.clears, position)
+        packed = PyBytes_FromStringAndSize(NULL, min(limit.clears.used, <uint64_t>limit.clears.cells) * size)
+        out = <uint8_t*>PyBytes_AS_STRING(packed)
+        with nogil:
+            for slot in range(limit.clears.cells):
+                cell = cell_of(&limit.clears, segment.start, slot)
+                it = <Elephant*>payload_of(&limit.clears, cell)
+                if (cell[0] == 0 or was_met(&segment, position, cell[0]) or it.clear + limit.timeout < now
+                        or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
+                    continue
+                value = <Value*>find(&self.flows, cell + 1, cell[0])
+                row = <PackedElephant*>out
+                row.source, row.key_id = <uint32_t>cell[1], <uint32_t>(cell[1] >> 32)
+                row.rate = 0.0 if value == NULL else value.rate * exp(min(value.last - now, 0.0) * self.fading)
+                row.peak, row.first, row.span = it.peak, it.first, it.span
+                memcpy(out + sizeof(PackedElephant), cell + 2, carried)
+                out += size
+        return segment.after, packed[:out - <uint8_t*>PyBytes_AS_STRING(packed)]
 
     def add_limit(self, double value, double timeout, bint by_flow, bint filtered) -> int:
         """Watch a limit, which rates above it cross; answers its index.
@@ -366,7 +506,9 @@ cdef class FlowCache:
         limit = &self.limits[index]
         memset(limit, 0, sizeof(Limit))
         limit.value, limit.timeout, limit.by_flow = value, timeout, by_flow
-        if not table_open(&limit.clears, self.flows.words if by_flow else 1, sizeof(double), ~<uint64_t>0,
+        limit.floor = value * exp(-timeout * self.gain) if by_flow and value > 0 and self.fading else value
+        if not table_open(&limit.clears, self.flows.words if by_flow else 1,
+                          sizeof(Elephant) if by_flow else sizeof(double), ~<uint64_t>0,
                           self.flows.max_bytes // CLEARS_SHARE, self.flows.seed):
             raise MemoryError
         if filtered:
@@ -396,14 +538,15 @@ cdef class FlowCache:
         free(limit.accepts)
         table_close(&limit.clears)
         memset(limit, 0, sizeof(Limit))
-        limit.value = INFINITY
+        limit.value = limit.floor = INFINITY
         self.note_lowest()
 
     cdef void note_lowest(self) noexcept:
+        """The lowest floor; infinite if there is no limit, and no rate is so low when all samples are logged."""
         cdef uint32_t i
-        self.lowest = INFINITY
+        self.lowest = -INFINITY if self.logs else INFINITY
         for i in range(self.limit_count):
-            self.lowest = min(self.lowest, self.limits[i].value)
+            self.lowest = min(self.lowest, self.limits[i].floor)
 
     # -- going: between batches --
 
@@ -412,47 +555,70 @@ cdef class FlowCache:
         return self.seen[source] if source < self.source_capacity else 0.0
 
     def expire(self, uint64_t position, double now) -> int:
-        """Drop from one segment the entries that are idle, and those of data sources that are gone; answers where to
-        go on, 0 when through."""
+        """Drop from one segment the entries that are idle, and those of data sources that are gone, and end the records
+        that are due; answers where to go on, 0 when through. Stops early to have the notices reported."""
         cdef Segment segment = segment_at(&self.flows, position)
-        cdef uint64_t slot = 0
+        cdef uint64_t after = segment.after, slot = 0
         cdef bint crowded = (self.flows.used * 8 >= self.flows.capacity * 7
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
         cdef double constants = CROWDED_CONSTANTS if crowded or self.fading == 0 else IDLE_CONSTANTS
         cdef double idle = max(constants * self.t, SHORTEST_IDLE_S)
         cdef uint64_t* cell
+        cdef Value* value
+        cdef Span* record
         with nogil:
             while slot < self.flows.cells:
                 cell = cell_of(&self.flows, segment.start, slot)
-                if cell[0] and (now - (<Value*>payload_of(&self.flows, cell)).last > idle
-                                or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
+                if cell[0] == 0:
+                    slot += 1
+                    continue
+                if self.notices.count * 2 >= self.notices.capacity:
+                    after = segment.first | 1       # the same segment: what was done there is not done again
+                    break
+                value = <Value*>payload_of(&self.flows, cell)
+                record = <Span*>(value + 1)
+                if self.ledger.sources[<uint32_t>cell[1]].life != LIVE:
+                    if self.logs:
+                        self.end_record(cell + 1, record)
                     self.note_left(cell + 1)
-                    remove(&self.flows, cell)       # may pull a neighbour into this slot: look again
+                    remove(&self.flows, cell)  # may pull a neighbour into this slot: look again
+                    continue
+                if self.logs and is_due(self, record, now):
+                    self.end_record(cell + 1, record)
+                if (now - value.last > idle and (crowded or not self.logs or record.samples == 0)
+                        and self.release(cell)):
+                    remove(&self.flows, cell)
                 else:
                     slot += 1
             shrink(&self.flows)
-        return segment.after
+        return after
 
     def expire_clears(self, uint32_t index, uint64_t position, double now) -> int:
-        """The same for the `clear` times of a limit that are armed again."""
+        """The same for the `clear` times of a limit that are armed again, which ends elephants."""
         cdef Limit* limit
         cdef Segment segment
         cdef uint64_t* cell
-        cdef uint64_t slot = 0
+        cdef uint64_t after, slot = 0
         if index >= self.limit_count or self.limits[index].clears.segments == NULL:
             return 0
         limit = &self.limits[index]
         segment = segment_at(&limit.clears, position)
+        after = segment.after
         with nogil:
             while slot < limit.clears.cells:
                 cell = cell_of(&limit.clears, segment.start, slot)
+                if self.notices.count * 2 >= self.notices.capacity:
+                    after = segment.first | 1
+                    break
                 if cell[0] and ((<double*>payload_of(&limit.clears, cell))[0] + limit.timeout < now
                                 or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
+                    if limit.by_flow:
+                        self.note_cleared(index, cell + 1, <Elephant*>payload_of(&limit.clears, cell))
                     remove(&limit.clears, cell)
                 else:
                     slot += 1
             shrink(&limit.clears)
-        return segment.after
+        return after
 
     def sweep(self, uint64_t position) -> int:
         """The same for the computed keys that were not used for some sweeps; call it some seconds apart."""
@@ -489,6 +655,11 @@ cdef class FlowCache:
                         self.limits[i].accepts[source] = 0
 
     @property
+    def carried_bytes(self) -> int:
+        """Of a key."""
+        return 8 * self.plan.carried_words
+
+    @property
     def limits_used(self) -> int:
         """One more than the highest index of a limit."""
         return self.limit_count
@@ -504,6 +675,24 @@ cdef class FlowCache:
                 "bytes": (self.flows.bytes + self.key_ids.bytes + self.uses.bytes + clears
                           + (2 * NEWCOMER_TAGS if self.newcomers.tags != NULL else 0)
                           + 8 * self.source_capacity + 4 * self.agent_capacity + 4 * self.idle_capacity)}
+
+
+cdef inline bint is_due(FlowCache cache, const Span* record, double now) noexcept nogil:
+    """Whether a record is open and a sample now would belong to the next one."""
+    return record.samples and (now - record.start >= cache.active_s or now - record.last >= IDLE_S)
+
+
+cdef inline void begin(Span* span, double amount, double now) noexcept nogil:
+    """The first sample."""
+    span.start = span.last = now
+    span.total, span.samples = amount, 1
+
+
+cdef inline void extend(Span* span, double amount, double now) noexcept nogil:
+    """One more sample."""
+    span.last = max(span.last, now)
+    span.total += amount
+    span.samples += 1
 
 
 cdef void move_down(uint32_t* items, uint32_t by, uint32_t count) noexcept nogil:

@@ -41,6 +41,10 @@ cdef enum Form:                                     # how a field's bytes become
     IP_OPTIONS                                      # what it has behind the fixed ones: their length, they, zeros
     TCP_OPTIONS
 
+cdef enum:                                          # TCP flags, RFC 9293 section 3.1
+    FIN = 1
+    RST = 4
+
 cdef struct Pick:                                   # one row of packet.ROWS at one depth
     uint8_t slot
     uint8_t offset                                  # of a derived field: the slot it is derived from
@@ -78,6 +82,8 @@ cdef struct KeyPlan:
     Carried parts[MOST_PICKS]
     uint32_t carried
     uint32_t carried_words
+    bint connected                                  # it logs, and its keys identify a TCP connection
+    Pick flags                                      # whose TCP flags these are
     bint valued                                     # a numeric field is added up, else 1 per sample
     Pick value
     Measured values[MOST_VALUES]                    # in its place, if there are any
@@ -194,6 +200,12 @@ cdef inline bint gather_carried(const Fields* fields, const KeyPlan* plan, uint6
         store(at, row, to)
         to += row.size
     return 1
+
+
+cdef inline bint is_last_of_connection(const Fields* fields, const KeyPlan* plan) noexcept nogil:
+    """Whether the packet ends its TCP connection, as far as its sender is concerned."""
+    cdef const uint8_t* at = field_at(fields, &plan.flags)
+    return at != NULL and narrow(at, &plan.flags) & (FIN | RST)
 
 
 cdef inline bint gather_value(const Fields* fields, const KeyPlan* plan, double* out) noexcept nogil:

@@ -152,6 +152,9 @@ cdef int compile_plan(KeyPlan* plan, object program) except -1:
     plan.carried_words = (width + 7) // 8
     if plan.carried_words >= KEY_WORDS or plan.computed_words > KEY_WORDS:
         raise ValueError("key too wide")
+    plan.connected = program.connection is not None
+    if plan.connected:
+        plan.flags = row_of(program.connection, FIELDS)
     plan.valued = program.value is not None
     if plan.valued:
         plan.value = row_of(program.value, FIELDS)

@@ -19,13 +19,16 @@ static_assert(SEEN_ONCE_TAGS & (SEEN_ONCE_TAGS - 1) == 0)
 def masked_loads(programs) -> list[tuple[int, int, int]]:
     """(slot, offset, size) of what the programs read for keys and filters, in order, in pieces of at most 8 bytes.
 
-    `programs`: definitions.Program, of which `computed` and `carried` are read.
+    `programs`: definitions.Program, of which `computed`, `carried` and `connection` are read.
     """
     read = set()
     for program in programs:
         for name in (*program.computed, *(name for names, _ in program.carried for name in names)):
             _, slot, offset, wire, *_ = flowkeys.FIELDS[name]
             read |= {(slot, offset + byte) for byte in range(wire)}
+        if program.connection is not None:          # so packets that end it are not alike to others (classifier.pyx)
+            _, slot, offset, wire, *_ = flowkeys.FIELDS[program.connection]
+            read.add((slot, offset + wire - 1))
     loads = []
     while read:
         slot, offset = min(read)

@@ -10,9 +10,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy
 
-from analytics.core.flows.flowcache cimport FlowCache, Value
+from analytics.core.flows.flowcache cimport FlowCache, Value, state_of
 from analytics.core.flows.flowkeys cimport RATE
-from analytics.core.flows.statistics cimport State, figure
+from analytics.core.flows.statistics cimport figure
 from analytics.core.table cimport Segment, cell_of, payload_of, segment_at, was_met
 from analytics.core.ledger cimport LIVE
 
@@ -50,7 +50,7 @@ cdef class Ranking:
             self.sources = min(self.sources, <uint32_t>self.wanted.shape[0])
         self.key_words = self.words = cache.flows.words
         if cache.plan.value_count:
-            self.words += sizeof(Value) // 8 + cache.plan.state_words
+            self.words += cache.state_at // 8 + cache.plan.state_words
         self.heaps = <Heap*>calloc(self.sources + 1, sizeof(Heap))
         if self.heaps == NULL:
             raise MemoryError
@@ -207,7 +207,7 @@ cdef class Ranking:
         cdef uint32_t i
         found = []
         for i in range(self.cache.plan.value_count):
-            if not figure(&self.cache.plan, <const State*>(value + 1), i, &number, &weight):
+            if not figure(&self.cache.plan, state_of(self.cache, value), i, &number, &weight):
                 found.append(None)
                 continue
             if self.cache.plan.values[i].statistic == RATE:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import socket
 import threading
 import time
@@ -29,11 +30,11 @@ PUT = b"PUT /topology/json HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n
 class Serving:
     """A server at work."""
 
-    def __init__(self):
+    def __init__(self, most_answers):
         self.engine = Engine()
         self.listener = server.listen("127.0.0.1", 0)
         self.port = self.listener.getsockname()[1]
-        self.bounds = connections.Connections(self.engine.faults)
+        self.bounds = connections.Connections(self.engine.faults, most_answers)
         self.base = f"http://127.0.0.1:{self.port}"
         self._server = server.HttpServer(
             rest.build(self.engine, version="test"), self.listener, self.bounds, on_ready=lambda: None
@@ -70,10 +71,10 @@ def serve(monkeypatch, caplog):
     """`serve(MAX_HEAD=100, ...)` starts a server with these bounds."""
     running = contextlib.ExitStack()
 
-    def start(**bounds):
+    def start(most_answers=math.inf, **bounds):
         for name, value in bounds.items():
             monkeypatch.setattr(connections, name, value)
-        serving = Serving()
+        serving = Serving(most_answers)
         running.callback(serving.stop)
         return serving
 
@@ -222,8 +223,9 @@ def test_a_client_that_takes_no_answer_is_closed(serve, opened, eventually):
     assert len(serving.get("/topology/json").content) > 1_000_000
 
 
-def test_answers_that_nobody_takes_are_bounded_together(serve, opened, eventually):
-    serving = serve(MAX_ANSWERS=4_000_000, SWEEP_S=0.05)
+@pytest.mark.parametrize("bound", ["MAX_ANSWERS", "most_answers"])  # the constant, and the part of the memory
+def test_answers_that_nobody_takes_are_bounded_together(bound, serve, opened, eventually):
+    serving = serve(**{bound: 4_000_000}, SWEEP_S=0.05)
     large_topology(serving, 3_000_000)
     for _ in range(6):
         stuck = opened.enter_context(socket.socket())

@@ -12,7 +12,7 @@ from analytics.flows.flowquery import ActiveFlow
 from analytics.flows.keys import InvalidDefinition
 from analytics.turns import finished
 from documents.httpguard import Access
-from tests.analytics.api.test_rest import AGENT, LENGTH, RATE, Client, counter_sample, flow_sample
+from tests.analytics.api.application import AGENT, LENGTH, RATE, Client, counter_sample, flow_sample
 from tests.analytics.examples import wire
 from tests.prometheus import PROMTOOL
 

@@ -290,3 +290,64 @@ def test_the_memory_of_a_table_follows_its_keys(engine):
     engine.tick(1020)
     assert engine.numbers().flow_entries == 0
     assert engine.numbers().memory.used["flows"] < few + 10_000
+
+
+def test_computed_keys_of_one_batch_are_all_computed(engine):
+    """In one turn of the lock a few hundred, at 10 us each; the others in the next ones, and none is refused."""
+    engine.set_flow("f", {"keys": "prefix:ipsource:.:4", "value": "bytes"})
+    flows = 1500
+    wires = [
+        flow_sample(sampled_header(tcp_frame(source(flow))), sequence=1 + flow, source=(0, 5), rate=RATE)
+        for flow in range(flows)
+    ]
+    engine.feed([datagram(wires[0], sequence=1)], 1000)
+    engine.feed([datagram(*wires[at : at + 6], sequence=2 + at) for at in range(0, flows, 6)], 1000)
+    numbers = engine.numbers()
+    assert (numbers.flow_entries_refused, numbers.flow_entries) == (0, flows + len(engine.flows()) - 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(64, 70)), min_size=1, max_size=80),
+    st.integers(1, 8),
+    st.sampled_from([0.0, 66.0 * RATE]),
+)
+def test_the_largest_of_all_data_sources_are_exact(seen, most, minimum):
+    """(port, flow, bytes): by hand, each flow's largest value over the ports, and how many ports see it."""
+    engine = Engine()
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "t": 1})
+    exporter = Exporter(engine)
+    values: dict[tuple[int, int], float] = {}
+    for port, flow, size in seen:
+        exporter.sample(1000, flow, size, port)
+        values[flow, port] = values.get((flow, port), 0.0) + size * RATE
+    expected = {}
+    for (flow, _), value in values.items():
+        if value >= minimum:
+            highest, ports = expected.get(source(flow), (0.0, 0))
+            expected[source(flow)] = max(highest, value), ports + 1
+    found = engine.active_flows(["ALL"], "f", 1000, most, minimum)
+    ranked = sorted((value for value, _ in expected.values()), reverse=True)
+    assert [flow.value for flow in found] == pytest.approx(ranked[:most])
+    assert len({flow.key for flow in found}) == len(found)
+    for flow in found:
+        assert expected[flow.key] == (pytest.approx(flow.value), flow.sources)
+        assert values[int(flow.key.rpartition(".")[2]), int(flow.source)] == pytest.approx(flow.value)
+    engine.close()
+
+
+def test_many_flows_are_ranked_while_the_answer_is_cut_again_and_again(engine):
+    """More flows than fit into one segment, the larger ones last; each on two data sources."""
+    engine.set_flow("f", {"keys": WIDE, "value": "bytes", "t": 1})
+    flows = 30_000
+    for port in (1, 2):
+        for start in range(0, flows, 20):
+            wires = [
+                flow_sample(sampled_header(tcp_frame(source(flow)), flow), sequence=flow, source=(0, port), rate=RATE)
+                for flow in range(start, start + 20)
+            ]
+            engine.feed([datagram(*wires, sequence=port * flows + start)], 1000)
+    found = engine.active_flows(["ALL"], "f", 1000, 3)
+    assert [(flow.key.partition(",")[0], flow.value, flow.sources) for flow in found] == [
+        (source(flow), flow * RATE, 2) for flow in (29_999, 29_998, 29_997)
+    ]

@@ -216,7 +216,7 @@ def test_one_off_flows_replace_no_microflow():
 
 def test_masked_loads_are_the_bytes_that_are_read_once_each():
     def program(*computed, carried=()):
-        return SimpleNamespace(computed=computed, carried=carried)
+        return SimpleNamespace(computed=computed, carried=carried, connection=None)
 
     pair = program(carried=((("ipsource",), False), (("ipdestination",), False)))
     assert [load[1:] for load in masked_loads([pair])] == [(12, 8)]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.dissect.packet import STACK_NAMES
 from analytics.core.flows.flowkeys import FIELDS, fields_of
 from analytics.flows.texts import RENDER
 from tests.analytics.examples.wire import ethernet, ipv4, ipv6, tcp, tcp_frame, udp
@@ -135,6 +136,11 @@ def test_options_of_ip_and_tcp():
     assert (found["tcpoptions"], found["tcpheaderbytes"], found["tcp_offset"]) == ("020405B4", "24", "38")
     assert not texts(tcp_frame()).keys() & {"ipoptions", "tcpoptions"}
     assert "tcpoptions" not in texts(ethernet(ipv4(segment, 6))[:-1])
+
+
+def test_different_stacks_have_different_names():
+    """The bytes of a stack are a key as they are: two of one name would be two flows."""
+    assert len(set(STACK_NAMES.values())) == len(STACK_NAMES)
 
 
 def test_the_key_of_pptp_is_its_call():

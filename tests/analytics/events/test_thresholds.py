@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.events.counterwatches import CounterWatches
-from analytics.events.log import Event, EventLog
+from analytics.events.log import Event, Log
 from analytics.events.thresholds import parse_threshold
 from analytics.flows.keys import InvalidDefinition
 
@@ -185,18 +186,38 @@ def ids(events: list[Event]) -> list[int]:
 
 
 def test_the_log_is_numbered_newest_first_and_bounded():
-    log = EventLog(most=3)
+    log = Log(most=3)
     assert log.after(None, 10) == []
-    assert [log.add(event("ab"[number % 2])) for number in range(5)] == [1, 2, 3, 4, 5]
+    for number in range(5):
+        log.add(replace(event("ab"[number % 2]), id=log.next))
+    assert log.newest == 5
     assert ids(log.after(None, 10)) == ids(log.after(-1, 10)) == [5, 4, 3]
     assert ids(log.after(4, 10)) == [5]
     assert log.after(5, 10) == []
     assert ids(log.after(None, 2)) == [5, 4]
-    assert ids(log.after(None, 10, "b")) == [4]
+    assert ids(log.after(None, 10, lambda event: event.threshold == "b")) == [4]
     assert log.after(None, 0) == []
 
 
 def test_an_id_from_before_a_restart_counts_as_none():
-    log = EventLog()
-    log.add(event("a"))
+    log = Log(most=3)
+    log.add(replace(event("a"), id=log.next))
     assert ids(log.after(99, 10)) == [1]
+    assert log.since(99, 10)[0] == 0
+    assert ids(log.since(99, 10)[1]) == [1]
+
+
+def test_a_reader_gets_all_after_its_cursor_in_order_and_is_told_what_it_missed():
+    log = Log(most=4)
+    for _ in range(10):
+        log.add(replace(event("a"), id=log.next))
+
+    def since(cursor, most):
+        lost, found = log.since(cursor, most)
+        return lost, ids(found)
+
+    assert since(0, 100) == (6, [7, 8, 9, 10])
+    assert since(0, 2) == (6, [7, 8])
+    assert since(5, 1) == (1, [7])
+    assert since(7, 100) == (0, [8, 9, 10])
+    assert since(10, 100) == (0, [])

@@ -21,6 +21,7 @@ from analytics.inputs.capture import MalformedCapture
 from analytics.inputs.collector import Collector
 from analytics.inputs.replay import replay
 from analytics.inputs.settings import CollectorSettings
+from analytics.news import Topic
 from analytics.topology import Topology
 from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
 
@@ -295,12 +296,12 @@ def test_an_address_that_is_not_ours_is_one_clear_error(engine):
 
 def test_an_event_wakes_its_waiters(engine, collector):
     engine.set_threshold("any", {"metric": "f", "value": 1, "byFlow": True})
-    assert select.select([engine.wait_fd()], [], [], 0)[0] == []
+    assert select.select([engine.news.fd(Topic.THRESHOLDS)], [], [], 0)[0] == []
     send(collector.address, *stream(1))
-    assert select.select([engine.wait_fd()], [], [], 10)[0] == [engine.wait_fd()]
-    os.read(engine.wait_fd(), 8)
+    assert select.select([engine.news.fd(Topic.THRESHOLDS)], [], [], 10)[0] == [engine.news.fd(Topic.THRESHOLDS)]
+    os.read(engine.news.fd(Topic.THRESHOLDS), 8)
     assert [event.threshold for event in engine.events(None, 10)] == ["any"]
-    assert select.select([engine.wait_fd()], [], [], 0)[0] == []
+    assert select.select([engine.news.fd(Topic.THRESHOLDS)], [], [], 0)[0] == []
 
 
 def test_a_bug_in_computing_keys_is_counted_logged_once_and_the_stream_goes_on(engine, collector, eventually, caplog):
@@ -320,7 +321,7 @@ def test_a_bug_in_computing_keys_is_counted_logged_once_and_the_stream_goes_on(e
 
 
 def test_of_an_agent_that_sends_too_much_datagrams_are_shed_and_counted(engine, collector, eventually):
-    """The lock is held again and again, so that full batches follow each other for longer than a tenth of a second."""
+    """The lock is held again and again, so that full batches follow each other for a quarter of a second."""
     loud, quiet = count(1), count(1)
 
     def flood() -> bool:
@@ -328,7 +329,7 @@ def test_of_an_agent_that_sends_too_much_datagrams_are_shed_and_counted(engine, 
         send(collector.address, *made, datagram(agent="10.0.0.1", sequence=next(quiet)))
         for _ in range(4):
             with engine.pipeline:
-                time.sleep(0.11)
+                time.sleep(0.26)
         return collector.numbers.shed > 0
 
     eventually(flood)

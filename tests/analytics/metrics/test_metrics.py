@@ -19,6 +19,7 @@ from analytics.metrics.metrics import (
     summarise,
     table_rows,
 )
+from analytics.turns import finished
 
 NOW = 1000.0
 
@@ -61,7 +62,7 @@ CELLS = [Cell(f"10.0.0.{number}", "5", "m", value, NOW - age) for number, (value
     ],
 )
 def test_statistics(name, value):
-    found = summarise(parse_name(name), CELLS)
+    found = finished(summarise(parse_name(name), CELLS))
     assert (found.name, found.cells, found.value) == (name, 4, value)
     assert (found.newest, found.oldest) == (NOW - 1, NOW - 4)
     chosen = {"m": CELLS[1], "min:m": CELLS[0], "any:m": CELLS[0]}
@@ -71,23 +72,30 @@ def test_statistics(name, value):
 
 
 def test_nothing_found_has_no_value():
-    assert summarise(parse_name("sum:m"), []) == Statistic("sum:m", 0)
+    assert finished(summarise(parse_name("sum:m"), [])) == Statistic("sum:m", 0)
 
 
 def test_texts_are_left_out_of_sums_but_can_be_asked_for():
     cells = [Cell("a", "1", "ifname", "eth0", NOW), Cell("a", "2", "ifname", "eth1", NOW - 1)]
-    assert summarise(parse_name("ifname"), cells) == Statistic("ifname", 0)
-    assert summarise(parse_name("any:ifname"), cells).value == "eth0"
-    assert summarise(parse_name("2.ifname"), cells[1:]).value == "eth1"
+    assert finished(summarise(parse_name("ifname"), cells)) == Statistic("ifname", 0)
+    assert finished(summarise(parse_name("any:ifname"), cells)).value == "eth0"
+    assert finished(summarise(parse_name("2.ifname"), cells[1:])).value == "eth1"
+    assert finished(summarise(parse_name("sdev:2.ifname"), cells[1:])) == Statistic("sdev:2.ifname", 0)
 
 
 def test_top_keys_are_merged():
     one = (TopFlow("a", 5.0, NOW - 3), TopFlow("b", 3.0, NOW - 2))
     two = (TopFlow("b", 4.0, NOW - 1), TopFlow("c", 1.0, NOW))
     cells = [Cell("x", "1", "f", 5.0, NOW, one), Cell("y", "1", "f", 4.0, NOW, two)]
-    assert summarise(parse_name("max:f"), cells).top == one
-    assert summarise(parse_name("sum:f"), cells).top == (TopFlow("b", 7.0, NOW - 1), TopFlow("a", 5.0, NOW - 3))
-    assert summarise(parse_name("avg:f"), cells).top == (TopFlow("a", 5.0, NOW - 3), TopFlow("b", 4.0, NOW - 1))
+    assert finished(summarise(parse_name("max:f"), cells)).top == one
+    assert finished(summarise(parse_name("sum:f"), cells)).top == (
+        TopFlow("b", 7.0, NOW - 1),
+        TopFlow("a", 5.0, NOW - 3),
+    )
+    assert finished(summarise(parse_name("avg:f"), cells)).top == (
+        TopFlow("a", 5.0, NOW - 3),
+        TopFlow("b", 4.0, NOW - 1),
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +145,7 @@ def rows(*names: str) -> list[list[object]]:
     ports = [number for number, column in enumerate(columns) if column.metric.startswith("if") and not column.source]
     firsts = {agent: ports[0] for agent in "ab"} if ports else {}
     sources = [("a", "1"), ("a", "2"), ("b", "1"), ("a", "2.1")]
-    made = ordered(table_rows(columns, sources, firsts, cell, NOW), order)
+    made = finished(ordered(table_rows(columns, sources, firsts, cell, NOW), order))
     return [[each.value for each in row] for row in made]
 
 
