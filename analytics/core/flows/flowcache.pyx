@@ -58,7 +58,7 @@ cdef packed struct PackedElephant:
     double rate, peak, first
     Span span
 
-ELEPHANT = "=II6dQ"                                 # the same for Python's struct; a span is start, last, total, samples
+ELEPHANT = "=II6dQ"                                 # for Python's struct; a span is start, last, total, samples
 
 
 cdef class FlowCache:
