@@ -53,6 +53,14 @@ class Settings:
     """Names by which clients ask for this machine, beside localhost, its own name and its addresses."""
     cors_origins: tuple[str, ...] = ()
     """Other sites whose pages may ask, such as https://dashboard.example:3000; they need the token too."""
+    geo_country: str | None = None
+    """A database of MaxMind's format that says in which country an address is: the key function `country`."""
+    geo_asn: str | None = None
+    """One that says to which autonomous system it belongs: `asn`."""
+    oui: str | None = None
+    """A file of vendors by MAC address, IEEE's oui.csv or oui.txt: `oui`."""
+    dns: bool = False
+    """Whether names of addresses are asked of the system's resolver: `dns`."""
     replay: str | None = None
     """A capture (pcap, pcapng) to play instead of listening for sFlow; its sFlow goes to sflow_port (0: any)."""
     replay_speed: Annotated[float, Range(0, 1000)] = 1.0

@@ -23,7 +23,7 @@ from ipaddress import IPv4Address, ip_address
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
-from analytics.core.flows.flowkeys import FIELDS
+from analytics.core.flows.flowkeys import FIELDS, slot_of
 from analytics.core.listener import Crossing, Metric, Recorded
 from analytics.core.pipeline import Pipeline
 from analytics.events.elephants import TURN, Change
@@ -31,15 +31,17 @@ from analytics.events.log import MAX_EVENTS, MAX_FLOWS, Event
 from analytics.events.thresholds import Threshold, parse_threshold
 from analytics.events.watches import Watches
 from analytics.flows.definitions import FlowDefinition, Program, check_name, compile_flow
+from analytics.flows.functions import HOSTS, NAMES, TOPOLOGY, group_table, map_table
 from analytics.flows.groups import Group, Map, Spec, check_size, parse_group, parse_map
-from analytics.flows.keys import TOPOLOGY, InvalidDefinition, group_table, map_table
+from analytics.flows.keys import InvalidDefinition
 from analytics.flows.records import FlowRecord
-from analytics.lookups import Tables
+from analytics.lookups import Sources, Tables
 from analytics.memory import EVENT_BYTES, STATE_BYTES, Budget
 from analytics.metrics.cells import Cells
 from analytics.metrics.counters import Counters
 from analytics.metrics.countertable import tags_of
 from analytics.metrics.directory import AGENT_WIDE, Directory
+from analytics.metrics.hosts import INDEX_S, Hosts
 from analytics.metrics.names import Wanted
 from analytics.metrics.numbers import EngineNumbers, MemoryNumbers, Receiving, elapsed_ms, engine_numbers
 from analytics.news import Cursor, News, Piece, Topic
@@ -86,9 +88,13 @@ class Engine(Queries):
     """See the module's docstring."""
 
     def __init__(
-        self, settings: EngineSettings = EngineSettings(), wall: Callable[[float], float] = lambda then: then
+        self,
+        settings: EngineSettings = EngineSettings(),
+        wall: Callable[[float], float] = lambda then: then,
+        sources: Sources | None = None,
     ) -> None:
-        """`wall`: the epoch seconds of a `now`; a capture's times are so already."""
+        """`wall`: the epoch seconds of a `now`; a capture's times are so already. `sources`: what key functions look
+        up."""
         self._settings = settings
         self.budget = budget = Budget(settings.memory)
         kept = 2 * settings.max_events + settings.max_flows  # elephants change about as often as events come
@@ -108,18 +114,19 @@ class Engine(Queries):
         self._caches: dict[str, FlowCache] = {}
         self._topology = Topology()
         self._topology_bytes = 0
-        self._lookups = Tables(self._topology)
         self._topology_names = Wanted()
         self._names_due = 0.0
         most_bytes = budget.part("metrics") // 2
         self._counters = Counters(self._pipeline.counters, self._directory, self._speed, most_bytes)
+        self._hosts = Hosts(self._counters)
+        self._lookups = Tables(self._hosts, sources or Sources(), self._topology)
         self.news = News(settings.max_events, settings.max_flows, wall)
         self._cells = Cells(self._pipeline, self._directory, self._counters, self._caches)
         most_states = min(200_000, most_bytes // STATE_BYTES)
         self._watches = Watches(self._directory, self._cells, self.news.emit, self.news.tell, wall, most_states)
         self._grace = Grace()
         self._leaving: deque[Leaving] = deque()
-        self._sweep_due = self._update_due = 0.0
+        self._sweep_due = self._update_due = self._hosts_due = 0.0
         self.streams = 0  # who reads elephants' updates as they come; set by api/stream.py
         self._ticking = threading.Lock()
         self._headers: dict[int, float] = {}
@@ -195,6 +202,20 @@ class Engine(Queries):
                 self._walk(sweep)
         self._reuse(senders, caches)
         self._look_up_names(now)
+        self._look_up_anew(now)
+
+    def _look_up_anew(self, now: float) -> None:
+        """Compute the keys anew that look up what changes by itself."""
+        with self._pipeline:
+            tables = frozenset().union(*(cache.program.tables for cache in self._caches.values()))
+            names = self._lookups.sources.names
+            if NAMES in tables and names is not None and names.has_news():
+                self._table_changed(NAMES)
+        if HOSTS in tables and not self._hosts_due > now >= self._hosts_due - INDEX_S:
+            self._hosts_due = now + INDEX_S
+            finished(self._hosts.index(self._pipeline, len(self._directory.sources)))
+            with self._pipeline:
+                self._table_changed(HOSTS)
 
     def _walk(self, step: Callable[[int], int]) -> None:
         """All of a walk, each step in a turn of the lock of its own."""
@@ -313,9 +334,11 @@ class Engine(Queries):
 
     # -- flow definitions --
 
-    def set_flow_in_turns(self, name: str, spec: dict[str, Any]) -> Turns[None]:
-        """Define a flow or replace it (its values start anew). InvalidDefinition names the offending word."""
+    def set_flow_in_turns(self, name: str, spec: dict[str, Any]) -> Turns[tuple[str, ...]]:
+        """Define a flow or replace it (its values start anew); answers what of it is not served. InvalidDefinition
+        names the offending word."""
         program = compile_flow(name, spec)
+        self._lookups.check(program.tables)
         with self._pipeline:
             dropped = self._drop_flow(name)  # freed when the lock is not held
             bytes_each = self.budget.flow(len(self._caches) + 1)
@@ -329,6 +352,7 @@ class Engine(Queries):
             self._watch_counters()
         del dropped
         yield from self._filter_all(filtered)
+        return program.definition.notes
 
     set_flow = at_once(set_flow_in_turns)
 
@@ -527,7 +551,7 @@ class Engine(Queries):
         """Key names that live traffic has -> ms since last seen (to the second)."""
         with self._pipeline:
             self._note_headers(now)
-            slots = {name: row[1] for name, row in FIELDS.items()}
+            slots = {name: slot_of(name) for name in FIELDS}
             return {name: elapsed_ms(now, self._headers[slot]) for name, slot in slots.items() if slot in self._headers}
 
     def numbers(self) -> EngineNumbers:

@@ -18,7 +18,8 @@ from analytics.events import elephants
 from analytics.events.elephants import MOST_LISTED, Elephant, Seen
 from analytics.events.watches import Watches
 from analytics.flows import flowquery
-from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
+from analytics.flows.definitions import Mode
+from analytics.flows.flowquery import ActiveFlow, FlowLocation
 from analytics.flows.patterns import Pattern
 from analytics.metrics.cells import TURN, Cells
 from analytics.metrics.counters import Counters
@@ -67,11 +68,11 @@ class Queries:
         now: float,
         max_flows: int = 100,
         min_value: float = 0.0,
-        mode: Mode = Mode.MAX,
+        mode: Mode | None = None,
         pattern: Pattern | None = None,
     ) -> Turns[list[ActiveFlow]]:
         """The largest flows over the data sources of `agents`, one per key, largest first; those whose key text
-        `pattern` finds something in."""
+        `pattern` finds something in. Without a mode they are merged as the definition says."""
         return self._grace.during(self._active_flows(agents, name, now, max_flows, min_value, mode, pattern))
 
     active_flows = at_once(active_flows_in_turns)
@@ -83,19 +84,20 @@ class Queries:
         now: float,
         max_flows: int,
         min_value: float,
-        mode: Mode,
+        mode: Mode | None,
         pattern: Pattern | None,
     ) -> Turns[list[ActiveFlow]]:
         cache = self._caches[name]
+        mode = mode or cache.program.definition.mode
         wanted = yield from self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
-        if mode in (Mode.MAX, Mode.CORE) and pattern is None:
+        if mode in (Mode.MAX, Mode.CORE) and pattern is None and not cache.program.statistics:
             merged = yield from flowquery.leaders(self._pipeline, cache, wanted, max_flows, min_value, now)
         else:
             most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
             found = yield from flowquery.largest(self._pipeline, cache, wanted, most, min_value, now)
             merged = yield from flowquery.merge(found, cache.program, mode)
         answer: list[ActiveFlow] = []
-        for number, (value, (key_id, carried), count, source) in enumerate(merged):
+        for number, (value, (key_id, carried), count, source, values) in enumerate(merged):
             if len(answer) >= max_flows:
                 break
             if number % flowquery.RAW_TURN == 0:
@@ -103,7 +105,7 @@ class Queries:
             key = cache.program.text(key_id, carried)
             data_source = self._directory.sources[source]
             if key is not None and data_source is not GONE and (pattern is None or pattern.is_in(key)):
-                answer.append(ActiveFlow(key, value, *data_source, count))
+                answer.append(ActiveFlow(key, value, *data_source, count, values))
         return answer
 
     def flow_locations_in_turns(
@@ -120,7 +122,7 @@ class Queries:
         found = yield from flowquery.largest(self._pipeline, cache, wanted, flowquery.MANY, 0.0, now)
         locations = []
         for some in pieces(found, flowquery.RAW_TURN):
-            for source, key_id, carried, rate, _ in some:
+            for source, key_id, carried, rate, _, _ in some:
                 data_source = self._directory.sources[source]
                 if data_source is not GONE and cache.program.text(key_id, carried) == key:
                     locations.append(FlowLocation(*data_source, rate))

@@ -32,10 +32,13 @@ from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
 from analytics.config import Settings
 from analytics.core import pipeline
 from analytics.engine import Engine, EngineSettings
+from analytics.geo import GeoDatabase, VendorFile
 from analytics.inputs.collector import Collector
 from analytics.inputs.playback import Playback, PlayedClock
 from analytics.inputs.settings import CollectorSettings
+from analytics.lookups import Sources
 from analytics.memory import LEAST
+from analytics.resolver import Resolver
 from analytics.state import Document, State, open_folder
 from analytics.turns import finished
 from documents.faults import Faults
@@ -131,8 +134,11 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         memory = settings.memory or max(LEAST, machine.memory() // machine.DEFAULT_PART)
         played = None if settings.replay is None else PlayedClock(settings.replay_speed)
         clock, wall = (played, played.wall) if played else (time.monotonic, wall_time)
+        resolver = Resolver() if settings.dns else None
         engine = Engine(
-            EngineSettings(memory=memory, max_events=settings.events, max_flows=settings.flow_records), wall
+            EngineSettings(memory=memory, max_events=settings.events, max_flows=settings.flow_records),
+            wall,
+            looked_up(settings, resolver),
         )
         closing.callback(engine.close)
         for name, spec in FLOWS.items():
@@ -162,6 +168,9 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             tasks.append(Playback(path, file, engine, played, settings.sflow_port or None, speed=speed, loop=loop).play)
             ready += f"replay {settings.replay}"
         sender.start()
+        if resolver is not None:
+            resolver.start()
+            closing.callback(resolver.stop)
         if app.state.kept:
             app.state.kept.restore()
         connections = Connections(engine.faults, engine.budget.part("answers"))
@@ -193,6 +202,16 @@ def begin(ready: str) -> None:
     going through it once a second delayed every answer."""
     gc.freeze()
     say(ready)
+
+
+def looked_up(settings: Settings, resolver: Resolver | None) -> Sources:
+    """What key functions look up, opened."""
+    return Sources(
+        countries=GeoDatabase(settings.geo_country) if settings.geo_country else None,
+        systems=GeoDatabase(settings.geo_asn) if settings.geo_asn else None,
+        vendors=VendorFile(settings.oui) if settings.oui else None,
+        names=resolver,
+    )
 
 
 def receiving(settings: Settings) -> CollectorSettings:

@@ -113,7 +113,7 @@ class State:
         os.fsync(self._folder)
 
 
-def each_of(put: Callable[[str, Any], None]) -> Callable[[Mapping[str, Any]], Iterator[str]]:
+def each_of(put: Callable[[str, Any], object]) -> Callable[[Mapping[str, Any]], Iterator[str]]:
     """Restores a document that has an entry per name."""
 
     def restore(words: Mapping[str, Any]) -> Iterator[str]:

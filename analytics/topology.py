@@ -113,6 +113,16 @@ class Topology:
         """Name of the switch-to-switch link that ends at this port; None on an edge port."""
         return self._links.get((agent, ifindex))
 
+    def node_name(self, agent: str, ifindex: str) -> str | None:
+        """Name of the node that has this port."""
+        port = self._ports.get((agent, ifindex))
+        return port.node if port else None
+
+    def port_name(self, agent: str, ifindex: str) -> str | None:
+        """What the document calls this port."""
+        port = self._ports.get((agent, ifindex))
+        return port.name if port else None
+
     def is_core(self, agent: str, ifindex: str) -> bool:
         """The port ends a link between switches."""
         return (agent, ifindex) in self._links

@@ -38,8 +38,9 @@ def modules(folder: str, names: str) -> tuple[str, ...]:
 WORLD = ("socket", "time", "os", "threading", "asyncio", "logging", "random", "subprocess", "open", "ryu", "mininet",
          "libc.time", "posix.time", "time.h", "sys/socket.h", "poll.h", "unistd.h")  # fmt: skip
 WEB = ("starlette", "uvicorn")
-ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "graph", "inputs",
-                   "lookups", "machine", "memory", "metrics", "news", "privileges", "queries", "server", "state",
+ANALYTICS_PARTS = ("api", "bench", "cli", "config", "decode", "engine", "events", "export", "flows", "geo", "graph",
+                   "inputs", "lookups", "machine", "memory", "metrics", "news", "privileges", "queries", "resolver",
+                   "server", "state",
                    "topology", "turns", "__main__")  # fmt: skip
 ABOVE_CORE = tuple(f"analytics.{part}" for part in ANALYTICS_PARTS)
 ANALYTICS_WEB = (
@@ -50,7 +51,7 @@ ANALYTICS_WEB = (
     ),
 )
 ANALYTICS_SHELL = (
-    *modules("analytics", "decode engine machine news privileges server state"),
+    *modules("analytics", "decode engine machine news privileges resolver server state"),
     *modules(
         "analytics/api", "compression connections longpoll middleware parameters rest serving stream topologies vitals"
     ),

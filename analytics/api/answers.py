@@ -37,7 +37,10 @@ class FlowAnswer(Struct):
     activeTimeout: float
     dropped: bool
     value: str
+    values: str | UnsetType = UNSET
     filter: str | UnsetType = UNSET
+    aggMode: str | UnsetType = UNSET
+    ipfixCollectors: tuple[str, ...] | UnsetType = UNSET
 
 
 def flow(definition: FlowDefinition) -> FlowAnswer:
@@ -51,7 +54,10 @@ def flow(definition: FlowDefinition) -> FlowAnswer:
         activeTimeout=definition.active_timeout,
         dropped=definition.dropped,
         value=definition.value,
+        values=definition.values or UNSET,
         filter=UNSET if definition.filter is None else definition.filter,
+        aggMode=UNSET if definition.aggregation is None else definition.aggregation.value,
+        ipfixCollectors=definition.ipfix_collectors or UNSET,
     )
 
 
@@ -61,10 +67,11 @@ class ActiveFlowAnswer(Struct):
     flowN: int
     key: str
     value: float
+    values: tuple[float | None, ...] | UnsetType = UNSET
 
 
 def active_flow(found: ActiveFlow) -> ActiveFlowAnswer:
-    return ActiveFlowAnswer(found.agent, found.source, found.sources, found.key, found.value)
+    return ActiveFlowAnswer(found.agent, found.source, found.sources, found.key, found.value, found.values or UNSET)
 
 
 class LocationAnswer(Struct):
@@ -221,6 +228,7 @@ class EventAnswer(Struct):
     agent: str
     dataSource: str
     flowKey: str | UnsetType = UNSET
+    values: tuple[float | None, ...] | UnsetType = UNSET
 
 
 def event(known: Event) -> EventAnswer:
@@ -234,6 +242,7 @@ def event(known: Event) -> EventAnswer:
         agent=known.agent,
         dataSource=known.source,
         flowKey=UNSET if known.key is None else known.key,
+        values=known.values or UNSET,
     )
 
 

@@ -51,8 +51,7 @@ from analytics.api.vitals import Vitals
 from analytics.engine import Engine
 from analytics.events.thresholds import Threshold
 from analytics.export.sender import Sender
-from analytics.flows.definitions import FlowDefinition
-from analytics.flows.flowquery import Mode
+from analytics.flows.definitions import FlowDefinition, Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.directory import UnknownAgent
 from analytics.metrics.metrics import InvalidQuery, parse_name
@@ -153,8 +152,8 @@ class Api(Serving):
 
     async def put_flow(self, request: Request) -> Response:
         name = request.path_params["name"]
-        await self.done(self.engine.set_flow_in_turns(name, await spec_of(request, f"flow '{name}'")))
-        return NO_CONTENT
+        notes = await self.done(self.engine.set_flow_in_turns(name, await spec_of(request, f"flow '{name}'")))
+        return answer({"notes": notes}) if notes else NO_CONTENT
 
     async def delete_flow(self, request: Request) -> Response:
         self.existing_flow(request)
@@ -169,7 +168,7 @@ class Api(Serving):
         return flow
 
     async def get_active_flows(self, request: Request) -> Response:
-        self.existing_flow(request)
+        flow = self.existing_flow(request)
         self.note_n(request)
         turns = self.engine.active_flows_in_turns(
             words(request, "agent"),
@@ -177,7 +176,7 @@ class Api(Serving):
             self.clock(),
             max_flows=number(request, "maxFlows", 100, most=MAX_FLOWS),
             min_value=number(request, "minValue", 0.0, least=-LARGEST),
-            mode=choice(request, "aggMode", Mode.MAX),
+            mode=choice(request, "aggMode", flow.mode),
             pattern=pattern(request, "filter"),
         )
         return self.answer_long(await self.asked(request, turns), lambda some: [*map(answers.active_flow, some)])

@@ -16,7 +16,7 @@ from typing import Any
 
 from analytics.api.prometheus import name_of
 from analytics.engine import Engine
-from analytics.flows.keys import InvalidDefinition, split
+from analytics.flows.keys import InvalidDefinition, Span
 from analytics.turns import Turns
 
 KEPT_S = 300.0
@@ -53,7 +53,7 @@ def parse(query: Mapping[str, Sequence[str]], n: float, t: float, dropped: bool)
     for word in NEEDED:
         if not any(query.get(word, ())):
             raise InvalidDefinition(f"query parameter '{word}' is missing")
-    keys = split(",".join(query["key"]), ",")
+    keys = [key.text for key in Span.of(",".join(query["key"])).split(",")]
     given = ",".join(query.get("label", ())).split(",")
     if len(given) > len(keys):
         raise InvalidDefinition(f"label {given[len(keys)]!r} is for no key: there are {len(keys)}")
@@ -66,7 +66,7 @@ def parse(query: Mapping[str, Sequence[str]], n: float, t: float, dropped: bool)
     conditions = query.get("filter", ())
     spec = {
         "keys": ",".join(keys),
-        "value": split(query["value"][0], ",")[0],
+        "value": Span.of(query["value"][0]).split(",")[0].text,
         "filter": "&".join(f"({each})" for each in conditions) if len(conditions) > 1 else next(iter(conditions), None),
         "fs": SEPARATOR,
         "n": n,

@@ -27,7 +27,7 @@ from analytics import topology
 from analytics.api import answers, relaxed_json
 from analytics.api.parameters import an_object, body_of, number, required, words
 from analytics.api.serving import NO_CONTENT, Serving, answer, in_one_line
-from analytics.flows.flowquery import Mode
+from analytics.flows.definitions import Mode
 from analytics.flows.patterns import Pattern
 from analytics.graph import MOST_PATHS, Graph, TooLarge, UnknownNode
 from analytics.memory import TOPOLOGY_FACTOR

@@ -22,7 +22,7 @@ from rich.table import Column, Table
 
 from analytics.bench.client import times
 from analytics.bench.load import RATE, SAMPLES, counter_sample, frame, tagged, words
-from analytics.flows.flowquery import Mode
+from analytics.flows.definitions import Mode
 from analytics.turns import Turns
 from documents.console import PlainConsole
 

@@ -35,6 +35,7 @@ cdef enum:                                          # streams: what has sequence
 
 cdef enum:
     NAMED = 0xFFFFFFFE                              # class of data sources that have names instead of numbers
+    WHOLE = 0xFFFFFFFD                              # class of the one that stands for all data sources of an agent
 
 cdef struct Tally:                                  # cumulative counters of one kind of sequenced thing
     uint64_t received, lost, out_of_order, duplicate, restarts
@@ -105,6 +106,7 @@ cdef class Ledger:
 
     cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil
     cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index, double now) noexcept nogil
+    cdef uint32_t whole_agent(self, uint32_t agent, double now) noexcept nogil
     cdef uint32_t source_index(self, uint32_t agent, uint32_t kind, uint32_t index, double now) noexcept nogil
     cdef Sequence* sequence(self, uint32_t agent, uint32_t sub_agent, uint32_t stream, uint32_t kind, uint32_t index,
                             bint* fresh) noexcept nogil

@@ -160,10 +160,17 @@ cdef class Ledger:
     cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index, double now) noexcept nogil:
         """The index of a data source of an agent as datagrams number it, made when it is new; NO_INDEX when there
         are too many, or for a class that no agent can mean. Counts a sample of it."""
-        if kind == NAMED:
+        if kind == NAMED or kind == WHOLE:
             self.sources_refused += 1
             return NO_INDEX
         return self.source_index(agent, kind, index, now)
+
+    cdef uint32_t whole_agent(self, uint32_t agent, double now) noexcept nogil:
+        """The index of the data source that stands for all of an agent's, whose samples are flow samples."""
+        cdef uint32_t source = self.source_index(agent, WHOLE, 0, now)
+        if source != NO_INDEX:
+            self.sources[source].last_flow = now
+        return source
 
     cdef uint32_t source_index(self, uint32_t agent, uint32_t kind, uint32_t index, double now) noexcept nogil:
         """The index of a data source, of class NAMED too."""
@@ -484,6 +491,8 @@ cdef class Ledger:
         cdef Source* it = &self.sources[source]
         if it.kind == NAMED:
             name = self.names[it.index]
+        elif it.kind == WHOLE:
+            name = "agent"
         else:
             name = str(it.index) if it.kind == 0 else f"{it.kind}.{it.index}"
         return it.agent, name, it.last_flow, it.last_counter

@@ -16,9 +16,9 @@ Metric = tuple[str, str, int | float | str]
 Span = tuple[float, float, float, int]
 """Samples added up: (time of the first, time of the last, sum, how many)"""
 
-Crossing = tuple[FlowCache, int, int, int, bytes, float, float, Span]
-"""(cache, index of its limit, data source, key id, carried bytes, rate, what the first sample added, samples) of a
-limit that was crossed, and of an elephant that ended: then with its peak rate"""
+Crossing = tuple[FlowCache, int, int, int, bytes, float, float, Span, tuple[float | None, ...]]
+"""(cache, index of its limit, data source, key id, carried bytes, rate, what the first sample added, samples, other
+values of the definition) of a limit that was crossed, and of an elephant that ended: then with its peak rate"""
 
 Recorded = tuple[FlowCache, int, int, bytes, Span]
 """(cache, data source, key id, carried bytes, samples) of a flow record"""

@@ -21,7 +21,8 @@ T = TypeVar("T")
 class Event:
     """A threshold was exceeded: `value` beyond `limit`, at `time` (epoch seconds) on one data source of an agent.
 
-    `key` is the flow's, None for counters. `id` is 0 until it is in the log.
+    `key` is the flow's, None for counters; `values` are the other ones of its definition. `id` is 0 until it is in the
+    log.
     """
 
     threshold: str
@@ -32,6 +33,7 @@ class Event:
     source: str
     time: float
     key: str | None = None
+    values: tuple[float | None, ...] = ()
     id: int = 0
 
 

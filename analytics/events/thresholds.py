@@ -6,18 +6,15 @@ are watched in Python (counterwatches.py).
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analytics.flows.definitions import NAME_FORBIDS, check_name
+from analytics.flows.definitions import check_name, number_of, truth_of
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.metrics import Filters, InvalidQuery, matches, parse_filters, parse_name
 
 DEFAULT_TIMEOUT_S = 1.0
-LARGEST = sys.float_info.max  # JSON has no bound for integers
 ATTRIBUTES = frozenset({"metric", "value", "filter", "byFlow", "timeout"})
 
 
@@ -43,7 +40,7 @@ class Threshold:
 
 def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
     """Check a threshold; InvalidDefinition names the offending word."""
-    check_name("threshold", name, NAME_FORBIDS - {"."})
+    check_name("threshold", name)
     if not isinstance(spec, dict):
         raise InvalidDefinition(f"threshold {name!r}: a threshold is a JSON object, not {spec!r}")
     for word in spec:
@@ -56,26 +53,16 @@ def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
         raise InvalidDefinition(
             f"threshold {name!r}: metric {metric!r}: a threshold watches every data source by itself, not a statistic"
         )
-    value = _number(name, "value", spec.get("value"))
-    timeout = _number(name, "timeout", spec.get("timeout", DEFAULT_TIMEOUT_S))
+    if spec.get("value") is None:
+        raise InvalidDefinition(f"threshold {name!r}: attribute 'value' is missing")
+    value = number_of(f"threshold {name!r}: attribute 'value'", spec["value"])
+    timeout = number_of(f"threshold {name!r}: attribute 'timeout'", spec.get("timeout", DEFAULT_TIMEOUT_S))
     if timeout < 0:
         raise InvalidDefinition(f"threshold {name!r}: attribute 'timeout' is negative: {timeout!r}")
-    by_flow = spec.get("byFlow", False)
-    by_flow = {"true": True, "false": False}.get(by_flow, by_flow) if isinstance(by_flow, str) else by_flow
-    if not isinstance(by_flow, bool):
-        raise InvalidDefinition(f"threshold {name!r}: attribute 'byFlow' is neither true nor false: {by_flow!r}")
+    by_flow = truth_of(f"threshold {name!r}: attribute 'byFlow'", spec.get("byFlow", False))
     filters = spec.get("filter") or {}
     try:
         accepted = parse_filters(filters)
     except InvalidQuery as error:
         raise InvalidDefinition(f"threshold {name!r}: {error}") from None
     return Threshold(name, metric, value, by_flow, timeout, filters, accepted)
-
-
-def _number(name: str, word: str, value: object) -> float:
-    """A number, which may be written as text as HTML forms send it."""
-    with contextlib.suppress(ValueError):
-        value = float(value) if isinstance(value, str) else value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
-        raise InvalidDefinition(f"threshold {name!r}: attribute {word!r} is missing or not a number: {value!r}")
-    return value

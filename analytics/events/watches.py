@@ -153,18 +153,18 @@ class Watches:
 
     def crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed in the core."""
-        for cache, index, source, key_id, carried, value, first, span in crossings:
+        for cache, index, source, key_id, carried, value, first, span, values in crossings:
             key = cache.program.text(key_id, carried)
             threshold = self._limits[cache, index].threshold
             data_source = self._directory.sources[source]
-            self._emit(_event(threshold, value, data_source, span[0], key))
+            self._emit(_event(threshold, value, data_source, span[0], key, values))
             if threshold.by_flow and key is not None:
                 found = self.elephant(threshold, key, data_source, value, value, first, span)
                 self._tell(Change("start", threshold.name, found))
 
     def ended(self, ended: list[Crossing]) -> None:
         """Elephants that were below their limit for its timeout."""
-        for cache, index, source, key_id, carried, peak, first, span in ended:
+        for cache, index, source, key_id, carried, peak, first, span, _ in ended:
             key = cache.program.text(key_id, carried)
             watch = self._limits.get((cache, index))
             if watch is not None and key is not None:
@@ -198,5 +198,12 @@ class Watches:
         return [(watch.threshold, *limit) for limit, watch in self._limits.items() if watch.threshold.by_flow]
 
 
-def _event(threshold: Threshold, value: float, data_source: DataSource, now: float, key: str | None = None) -> Event:
-    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key)
+def _event(
+    threshold: Threshold,
+    value: float,
+    data_source: DataSource,
+    now: float,
+    key: str | None = None,
+    values: tuple[float | None, ...] = (),
+) -> Event:
+    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key, values)

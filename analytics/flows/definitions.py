@@ -1,21 +1,41 @@
-"""A flow definition (sflow-rt-api.md 2.1) -> a Program that the native core can run.
+"""A flow definition (sflow-rt-api.md 2.1, 2.5) -> a Program that the native core can run.
 
 A key that is a plain field, or `or:` of fields whose texts cannot be confused, is *carried*: its bytes are the key.
 Every other key, and the filter, is *computed*: Program.compute turns the raw fields it reads into a key id, once per
 combination never seen before; a key id above 0 stands for the texts of the computed keys, 0 for "not counted".
 Program.text joins both into the key.
+
+A value is a rate, or with a prefix the average, least, most or number of distinct values (core/flows/statistics.pyx).
+What is no amount of something (a delay, a queue's depth, a port) is an average if nothing else is said: added up it
+would mean nothing. `aggMode` says how the observations of one packet by many data sources become one value:
+
+    AGENT          all data sources of an agent are one, named "agent": topKeys and thresholds are of the agent's total
+    edge           only samples at the port where they enter the fabric count; a query adds them up
+    core           only samples at ports that end a link count; a query takes the largest
+    max, sum, avg  how a query merges them, if it does not say so itself
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
-from analytics.core.dissect.packet import KEY_SIZES
-from analytics.core.flows.flowkeys import FIELDS, MAX_KEY_BYTES, MAX_PICKS, computed_size
+from analytics.core.dissect.packet import DERIVED, KEY_SIZES
+from analytics.core.flows.flowkeys import (
+    FIELDS,
+    MAX_CHOICES,
+    MAX_KEY_BYTES,
+    MAX_PICKS,
+    MAX_VALUES,
+    STATISTICS,
+    computed_size,
+)
 from analytics.flows.filters import Filter, parse_filter
-from analytics.flows.keys import Expression, InvalidDefinition, Lookups, Sample, parse, split
+from analytics.flows.functions import TOPOLOGY, Lookups, Sample
+from analytics.flows.keys import Expression, InvalidDefinition, Span, parse, parse_keys
 from analytics.flows.texts import INJECTIVE, RENDER, number
 from analytics.memory import TEXT_BYTES
 
@@ -24,9 +44,35 @@ T_RANGE = (0.2, 600.0)
 ACTIVE_TIMEOUT_RANGE = (1.0, 86400.0)
 MAX_NAME = 128  # characters of a flow's or a threshold's name
 MOST_KEY_IDS = (1 << 32) - 1
-NAME_FORBIDS = frozenset("/,;:. \t\n?#%")
+NAME_FORBIDS = frozenset("/,;: \t\n?#%")
 DEPTHS = ("", ".1", ".2")  # of a field's name, by occurrence
-UNSERVED = ("values", "ipfixCollectors", "aggMode")
+IPFIX = "ipfixCollectors: flows are not exported as IPFIX: an exporter will serve it"
+AMOUNTS = frozenset({"requests", "stripped"})  # values that are added up, and all that are named after bytes
+FRAMES = "frames"
+DERIVED_KINDS = frozenset(kind for _, _, kind in DERIVED)
+
+Statistics = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+class Mode(Enum):
+    """How the values of one key on several data sources become one (sFlow-RT's aggMode)."""
+
+    MAX = "max"  # the largest
+    SUM = "sum"
+    AVG = "avg"  # the mean
+    EDGE = "edge"  # the sum over edge ports: each flow enters the fabric once
+    CORE = "core"  # the largest over ports that end a link
+
+
+class Aggregation(Enum):
+    """What a definition's aggMode may be: the module's docstring."""
+
+    AGENT = "AGENT"
+    EDGE = "edge"
+    CORE = "core"
+    MAX = "max"
+    SUM = "sum"
+    AVG = "avg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +81,7 @@ class FlowDefinition:
 
     name: str
     value: str
+    values: str = ""  # more of them, joined by commas
     keys: str = ""  # joined by commas
     filter: str | None = None
     n: int = 5
@@ -44,6 +91,20 @@ class FlowDefinition:
     flow_start: bool = False
     active_timeout: float = 60
     dropped: bool = False
+    aggregation: Aggregation | None = None
+    ipfix_collectors: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of it is taken and not served."""
+        return (IPFIX,) if self.ipfix_collectors else ()
+
+    @property
+    def mode(self) -> Mode:
+        """How a query merges data sources, or agents, if it does not say so itself."""
+        if self.aggregation in (None, Aggregation.AGENT):
+            return Mode.MAX
+        return Mode(self.aggregation.value)
 
 
 @dataclass
@@ -54,6 +115,8 @@ class Program:
     by_agent: bool
     carried: tuple[tuple[tuple[str, ...], bool], ...]  # (fields, tagged)
     value: str | None
+    statistics: Statistics
+    of_agent: bool
     t: float
 
     name: str
@@ -148,8 +211,8 @@ class Program:
 def compile_flow(name: str, spec: dict[str, Any]) -> Program:
     """Check a definition and compile it; InvalidDefinition names the offending word."""
     definition = parse_definition(name, spec)
-    keys = tuple(parse(text) for text in split(definition.keys, ",")) if definition.keys else ()
-    filter_ = parse_filter(definition.filter) if definition.filter else None
+    keys = parse_keys(definition.keys)
+    filter_ = _filter(definition)
     carried: list[tuple[tuple[str, ...], bool]] = []
     parts: list[int | None] = []
     for key in keys:
@@ -159,12 +222,16 @@ def compile_flow(name: str, spec: dict[str, Any]) -> Program:
             carried.append(how)
     reads = [*(filter_.fields if filter_ else ())]
     reads += [field for key, part in zip(keys, parts, strict=True) if part is None for field in key.fields]
+    computed = tuple(dict.fromkeys(reads))
+    value, statistics = _values(definition, any(FIELDS[name][-1] in DERIVED_KINDS for name in computed))
     program = Program(
-        computed=tuple(dict.fromkeys(reads)),
+        computed=computed,
         by_agent=bool(filter_ and filter_.by_agent)
         or any(key.by_agent for key, part in zip(keys, parts, strict=True) if part is None),
         carried=tuple(carried),
-        value=_value(definition.value),
+        value=value,
+        statistics=statistics,
+        of_agent=definition.aggregation is Aggregation.AGENT,
         t=float(definition.t),
         name=name,
         definition=definition,
@@ -223,45 +290,111 @@ def _slices(program: Program) -> tuple[slice, ...]:
     return tuple(slices)
 
 
-def _value(text: str) -> str | None:
-    """The numeric field that is added up; None for frames (1 per sample)."""
-    prefix, _, name = text.rpartition(":")
-    if prefix not in ("", "rate"):
-        raise InvalidDefinition(f"value prefix {prefix!r} is not served by this version")
-    if name == "frames":
-        return None
-    if name not in FIELDS:
-        raise InvalidDefinition(f"unknown value {name!r}")
-    if FIELDS[name][-1] != "number":
-        raise InvalidDefinition(f"value {name!r} is not a number")
-    return name
+def _filter(definition: FlowDefinition) -> Filter | None:
+    """The filter of a definition, and that of its aggMode."""
+    given = parse_filter(definition.filter) if definition.filter else None
+    counts = PORTS.get(definition.aggregation) if definition.aggregation else None
+    if counts is None:
+        return given
+    fields = ("direction", "inputifindex", "outputifindex")
+    return Filter(
+        tuple(dict.fromkeys((*fields, *(given.fields if given else ())))),
+        True,
+        frozenset({TOPOLOGY}) | (given.tables if given else frozenset()),
+        lambda sample: counts(sample) and (given is None or given.passes(sample)),
+    )
+
+
+def _enters(sample: Sample) -> bool:
+    """The sample was taken where the packet enters the fabric."""
+    port = sample.texts["inputifindex"]
+    return sample.texts["direction"] == "ingress" and port is not None and sample.lookups.is_edge(sample.agent, port)
+
+
+def _is_on_a_link(sample: Sample) -> bool:
+    """The sample was taken at a port that ends a link."""
+    port = sample.texts["inputifindex" if sample.texts["direction"] == "ingress" else "outputifindex"]
+    return sample.texts["direction"] is not None and port is not None and sample.lookups.is_core(sample.agent, port)
+
+
+PORTS = {Aggregation.EDGE: _enters, Aggregation.CORE: _is_on_a_link}
+
+
+def _values(definition: FlowDefinition, derived: bool) -> tuple[str | None, Statistics]:
+    """The field whose rate is the value (None: frames), and the statistics that take its place if it is not enough: the
+    one rate of a field is what the core adds up fastest. `derived`: that way does not read all of the keys' fields."""
+    texts = Span.of(definition.value).split(",")
+    if len(texts) > 1:
+        raise texts[1].fail(f"flow {definition.name!r}: more than one value, give the others as 'values',")
+    others = Span.of(definition.values).split(",") if definition.values else []
+    if len(others) >= MAX_VALUES:
+        raise InvalidDefinition(f"flow {definition.name!r}: more than {MAX_VALUES} values")
+    statistics = tuple(map(_statistic, (*texts, *others)))
+    [statistic, names], *more = statistics
+    if definition.log and statistic != "rate":
+        raise texts[0].fail(f"flow {definition.name!r}: attribute 'log' adds values up, but {statistic} is no amount,")
+    if statistic == "rate" and len(names) <= 1 and not (more or derived or definition.aggregation is Aggregation.AGENT):
+        return (names[0] if names else None), ()
+    return None, statistics
+
+
+def _statistic(value: Span) -> tuple[str, tuple[str, ...]]:
+    """What of which fields; no field: 1 per sample."""
+    value = value.strip()
+    prefix, colon, _ = value.text.partition(":")
+    statistic = prefix if colon and prefix in STATISTICS else None
+    if statistic is not None:
+        value = value.part(len(prefix) + 1, len(value.text))
+    if value.text == FRAMES:
+        if statistic not in (None, "rate"):
+            raise value.fail(f"value {prefix}:{FRAMES} is always 1: frames are counted as a rate")
+        return "rate", ()
+    if statistic is None and colon and prefix != "or":
+        raise value.fail(f"value prefix {prefix!r} is none of {', '.join(STATISTICS)}")
+    names = _value_fields(value)
+    if statistic != "count" and {FIELDS[name][-1] for name in names} != {"number"}:
+        raise value.fail(f"value {value.text!r} is not a number")
+    if len(names) > MAX_CHOICES:
+        raise value.fail(f"value {value.text[:40]!r} has more than {MAX_CHOICES} fields")
+    if statistic is None:
+        statistic = "rate" if all(name in AMOUNTS or "bytes" in name for name in names) else "avg"
+    return statistic, names
+
+
+def _value_fields(value: Span) -> tuple[str, ...]:
+    """The fields of which the first that a sample has is the value."""
+    try:
+        names = parse(value).choice
+    except InvalidDefinition as error:
+        raise InvalidDefinition(f"unknown value {value.text!r}: {error}") from None
+    if not names or any(FIELDS[name][-1] in DERIVED_KINDS for name in names):
+        raise value.fail(f"value {value.text!r} is neither a field nor the first of some")
+    return names
 
 
 def parse_definition(name: str, spec: dict[str, Any]) -> FlowDefinition:
     """Check a definition's attributes; InvalidDefinition names the offending word. null means the default."""
-    check_name("flow", name, NAME_FORBIDS | {"."})
+    check_name("flow", name, NAME_FORBIDS | {"."})  # `dataSource.metric` is split at the last dot
     if not isinstance(spec, dict):
         raise InvalidDefinition(f"flow {name!r}: a definition is a JSON object, not {spec!r}")
     given = {word: value for word, value in spec.items() if value is not None}
     for word in spec:
-        if word not in ATTRIBUTES and word not in UNSERVED:
+        if word not in ATTRIBUTES:
             raise InvalidDefinition(f"flow {name!r}: unknown attribute {word!r}")
-    for word in UNSERVED:
-        if given.pop(word, None):
-            raise InvalidDefinition(f"flow {name!r}: attribute {word!r} is not served by this version")
-    fields = {}
+    fields: dict[str, Any] = {}
     for word, value in given.items():
         field_name, read = ATTRIBUTES[word]
         fields[field_name] = read(f"flow {name!r}: attribute {word!r}", value)
     if not fields.get("value"):
         raise InvalidDefinition(f"flow {name!r}: attribute 'value' is missing")
-    if not fields.get("fs"):
-        fields.pop("fs", None)
+    for word in ("fs", "filter"):
+        if not fields.get(word):
+            fields.pop(word, None)
     return FlowDefinition(name, **fields)
 
 
 def check_name(what: str, name: str, forbids: frozenset[str] = NAME_FORBIDS) -> None:
-    """Names stand in URLs, a flow's also in `dataSource.metric`: refuse what would break them there."""
+    """Names stand in URLs and in keys: refuse what would break them there."""
     if len(name) > MAX_NAME:
         raise InvalidDefinition(f"{what} name {name[:40]!r}... has more than {MAX_NAME} characters")
     bad = sorted(forbids & set(name))
@@ -283,25 +416,62 @@ def _keys(what: str, value: object) -> str:
     return _text(what, value).strip()
 
 
-def _number(what: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 (NaN)
-        raise InvalidDefinition(f"{what} is not a number: {value!r}")
-    return value
+def _texts(what: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidDefinition(f"{what} is not a list of texts: {str(value)[:60]!r}")
+    return tuple(value)
+
+
+def number_of(what: str, value: object) -> float:
+    """A number, or a text that is one: many scripts send "10". InvalidDefinition names `what`."""
+    try:
+        number = float(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not _is_finite(number):
+        raise InvalidDefinition(f"{what} is not a number: {repr(value)[:60]}")
+    return number
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number beyond all floats: JSON has no bound
+        return False
+
+
+def truth_of(what: str, value: object) -> bool:
+    """true or false, or a text that says so. InvalidDefinition names `what`."""
+    known = {True: True, False: False, "true": True, "false": False}
+    if not isinstance(value, (bool, str)) or value not in known:
+        raise InvalidDefinition(f"{what} is neither true nor false: {str(value)[:60]!r}")
+    return known[value]
+
+
+def _aggregation(what: str, value: object) -> Aggregation:
+    known = {each.value.lower(): each for each in Aggregation}
+    found = known.get(value.lower()) if isinstance(value, str) else None
+    if found is None:
+        raise InvalidDefinition(f"{what} is none of {', '.join(each.value for each in Aggregation)}: {value!r}")
+    return found
 
 
 ATTRIBUTES: dict[str, tuple[str, Callable[[str, object], Any]]] = {
     "keys": ("keys", _keys),
+    "values": ("values", _keys),
+    "aggMode": ("aggregation", _aggregation),
     "value": ("value", lambda what, value: _text(what, value).strip()),
     "filter": ("filter", lambda what, value: _text(what, value).strip()),
-    "n": ("n", lambda what, value: int(min(max(_number(what, value), N_RANGE[0]), N_RANGE[1]))),
-    "t": ("t", lambda what, value: min(max(_number(what, value), T_RANGE[0]), T_RANGE[1])),
+    "n": ("n", lambda what, value: int(min(max(number_of(what, value), N_RANGE[0]), N_RANGE[1]))),
+    "t": ("t", lambda what, value: min(max(number_of(what, value), T_RANGE[0]), T_RANGE[1])),
     "fs": ("fs", _text),
-    "log": ("log", lambda what, value: bool(value)),
-    "flowStart": ("flow_start", lambda what, value: bool(value)),
+    "log": ("log", truth_of),
+    "flowStart": ("flow_start", truth_of),
     "activeTimeout": (
         "active_timeout",
-        lambda what, value: min(max(_number(what, value), ACTIVE_TIMEOUT_RANGE[0]), ACTIVE_TIMEOUT_RANGE[1]),
+        lambda what, value: min(max(number_of(what, value), ACTIVE_TIMEOUT_RANGE[0]), ACTIVE_TIMEOUT_RANGE[1]),
     ),
-    "dropped": ("dropped", lambda what, value: bool(value)),
+    "dropped": ("dropped", truth_of),
+    "ipfixCollectors": ("ipfix_collectors", _texts),
 }
 """The words of a definition: field of FlowDefinition, and how its value is checked and read."""

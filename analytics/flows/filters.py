@@ -5,8 +5,9 @@
     term        = "(" either ")" | comparison
     comparison  = key operator values       operator: = any of, != none of, ~ whole match, !~ no match
 
-Keys are those of keys.py. Either side may be quoted: '...' is one literal, "..." holds a comma list. `null` on the
-right of = and != tests for absence. A missing key is unequal to every value and matches no regular expression.
+Keys are those of keys.py. Values are a comma list, of regular expressions too; commas inside of (), [] and {} belong
+to one. Either side may be quoted: '...' is one literal, "..." holds a comma list. `null` on the right of = and != tests
+for absence. A missing key is unequal to every value and matches no regular expression. Addresses match in any spelling.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from analytics.flows.keys import Expression, InvalidDefinition, Sample, parse, split, unescape
+from analytics.flows.addresses import spellings
+from analytics.flows.functions import Sample
+from analytics.flows.keys import Expression, InvalidDefinition, Span, parse, unescape
 from analytics.flows.patterns import BadPattern, Pattern
 
 MAX_FILTER_TEXT = 10_000
@@ -45,7 +48,7 @@ class _Reader:
         return self.text[self.at : self.at + 1]
 
     def fail(self, what: str) -> InvalidDefinition:
-        return InvalidDefinition(f"filter: {what} at position {self.at + 1} of {self.text!r}")
+        return Span(self.text, self.at, len(self.text)).fail(f"filter: {what}")
 
 
 def parse_filter(text: str) -> Filter:
@@ -91,16 +94,17 @@ def _term(reader: _Reader, depth: int) -> Callable[[Sample], bool]:
 
 
 def _comparison(reader: _Reader) -> Callable[[Sample], bool]:
-    key = parse(_key_text(reader))
+    key = parse(_key(reader))
     reader.keys.append(key)
     negated = reader.text[reader.at] == "!"
     reader.at += negated
     operator = reader.text[reader.at]
     reader.at += 1
     if operator == "~":
-        return _matching(key, _pattern(reader), negated)
+        return _matching(key, _patterns(reader), negated)
     wanted = _values(reader)
     absent = "null" in wanted
+    wanted = frozenset().union(*map(spellings, wanted))
 
     def equal(sample: Sample) -> bool:
         text = key.evaluate(sample)
@@ -109,67 +113,88 @@ def _comparison(reader: _Reader) -> Callable[[Sample], bool]:
     return equal
 
 
-def _matching(key: Expression, pattern: Pattern, negated: bool) -> Callable[[Sample], bool]:
+def _matching(key: Expression, patterns: list[Pattern], negated: bool) -> Callable[[Sample], bool]:
     def matches(sample: Sample) -> bool:
         text = key.evaluate(sample)
-        return (text is not None and pattern.matches(text)) != negated
+        return (text is not None and any(pattern.matches(text) for pattern in patterns)) != negated
 
     return matches
 
 
-def _quoted(reader: _Reader) -> str:
+def _quoted(reader: _Reader) -> Span:
     """The inside of a quoted text; the reader stands on the opening quote."""
     quote, end = reader.text[reader.at], reader.at + 1
     while end < len(reader.text) and reader.text[end] != quote:
         end += 2 if reader.text[end] == "\\" else 1
     if end >= len(reader.text):
         raise reader.fail(f"missing closing {quote}")
-    inside = reader.text[reader.at + 1 : end]
+    inside = Span(reader.text, reader.at + 1, end)
     reader.at = end + 1
     return inside
 
 
-def _key_text(reader: _Reader) -> str:
+def _key(reader: _Reader) -> Span:
     """The left side, up to an operator outside of brackets; the reader then stands on = ! or ~."""
     if reader.peek() in ("'", '"'):
-        text = _quoted(reader)
-        if reader.peek() not in ("=", "~", "!"):
-            raise reader.fail(f"missing operator after {text!r}")
+        key = _quoted(reader)
+        reader.peek()
     else:
         start, depth = reader.at, 0
         while reader.at < len(reader.text) and (depth or reader.text[reader.at] not in "=!~&|()"):
             depth += {"[": 1, "]": -1}.get(reader.text[reader.at], 0)
             reader.at += 2 if reader.text[reader.at] == "\\" else 1
-        text = reader.text[start : reader.at].strip()
-        if not text:
+        reader.at = min(reader.at, len(reader.text))
+        key = Span(reader.text, start, reader.at).strip()
+        if not key.text:
             raise reader.fail("missing key")
-    if reader.text[reader.at : reader.at + 1] not in ("=", "~") and reader.text[reader.at : reader.at + 2] not in (
-        "!=",
-        "!~",
-    ):
-        raise reader.fail(f"missing operator (= != ~ !~) after {text!r}")
-    return text
+    if not reader.text.startswith(("=", "~", "!=", "!~"), reader.at):
+        raise reader.fail(f"missing operator (= != ~ !~) after {key.text!r}")
+    return key
 
 
-def _bare(reader: _Reader) -> str:
-    """An unquoted right side: up to & | or a ) that it did not open."""
-    start, depth = reader.at, 0
+def _patterns(reader: _Reader) -> list[Pattern]:
+    """One or more regular expressions; bare ones end at a comma, an operator or a bracket that they did not open."""
+    found: list[Pattern] = []
+    while True:
+        quote = reader.peek()
+        if quote in ("'", '"'):
+            inside = _quoted(reader)
+            pieces = [inside] if quote == "'" else _listed_patterns(inside)
+        else:
+            pieces = [_bare_pattern(reader, "&|,)")]
+        found += map(_pattern, pieces)
+        if reader.peek() != ",":
+            return found
+        reader.at += 1
+
+
+def _listed_patterns(inside: Span) -> list[Span]:
+    reader = _Reader(inside.whole[: inside.end])
+    reader.at = inside.start
+    pieces = [_bare_pattern(reader, ",")]
+    while reader.at < len(reader.text):
+        reader.at += 1
+        pieces.append(_bare_pattern(reader, ","))
+    return pieces
+
+
+def _bare_pattern(reader: _Reader, stops: str) -> Span:
+    start, opened = reader.at, 0
     while reader.at < len(reader.text):
         char = reader.text[reader.at]
-        if (char in "&|" and depth == 0) or (char == ")" and depth == 0):
+        if not opened and char in stops:
             break
-        depth += {"(": 1, ")": -1}.get(char, 0)
+        opened += (char in "([{") - (char in ")]}")
         reader.at += 2 if char == "\\" else 1
     reader.at = min(reader.at, len(reader.text))
-    return reader.text[start : reader.at].strip()
+    return Span(reader.text, start, reader.at).strip()
 
 
-def _pattern(reader: _Reader) -> Pattern:
-    text = _quoted(reader) if reader.peek() in ("'", '"') else _bare(reader)
+def _pattern(span: Span) -> Pattern:
     try:
-        return Pattern(text)
+        return Pattern(span.text)
     except BadPattern as error:
-        raise InvalidDefinition(f"filter: bad regular expression {text!r}: {error}") from None
+        raise span.fail(f"filter: bad regular expression {span.text!r}: {error}") from None
 
 
 def _values(reader: _Reader) -> frozenset[str]:
@@ -177,9 +202,9 @@ def _values(reader: _Reader) -> frozenset[str]:
     found: list[str] = []
     while True:
         if reader.peek() == "'":
-            found.append(unescape(_quoted(reader)))
+            found.append(unescape(_quoted(reader).text))
         elif reader.peek() == '"':
-            found += [unescape(piece) for piece in split(_quoted(reader), ",")]
+            found += [unescape(piece.text) for piece in _quoted(reader).split(",")]
         else:
             start = reader.at
             while reader.at < len(reader.text) and reader.text[reader.at] not in ",&|()":

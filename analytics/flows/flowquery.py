@@ -7,33 +7,38 @@ texts are made of the result only. All of it in turns (turns.py): there may be a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.flows.leaders import Leaders
 from analytics.core.flows.ranking import Ranking
 from analytics.core.pipeline import Pipeline
-from analytics.flows.definitions import Program
+from analytics.flows.definitions import Mode, Program
 from analytics.turns import Turns, in_order, pieces
 
 MANY = 10_000  # flows per data source that are read when a query selects by key
 MOST_RAW = 100_000  # of one answer, over all data sources: 20 MB
 RAW_TURN = 2000  # of these in one turn: about 1 ms
 
-RawFlow = tuple[int, int, bytes, float, float]  # source index, key id, carried bytes, rate, time of the last sample
-MergedFlow = tuple[float, tuple[int, bytes], int, int]  # value, raw key, data sources, the one with the largest rate
+Figures = tuple[tuple[float, float] | None, ...]  # (value, weight) of each value; None: not seen lately
+RawFlow = tuple[int, int, bytes, float, float, Figures]
+"""Source index, key id, carried bytes, value, time of the last sample, all values of a definition with statistics"""
+Values = tuple[float | None, ...]  # of a definition with `values`; None: not seen lately
+MergedFlow = tuple[float, tuple[int, bytes], int, int, Values]
+"""Value, raw key, data sources, the one with the largest value, the definition's other values"""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveFlow:
-    """One key over `sources` data sources; agent and source are those of the largest observation. Rates per second."""
+    """One key over `sources` data sources; agent and source are those of the largest observation. Rates per second;
+    `values` are those of the definition, in its order."""
 
     key: str
     value: float
     agent: str
     source: str
     sources: int
+    values: Values = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +57,6 @@ class TopFlow:
     key: str
     value: float
     updated: float
-
-
-class Mode(Enum):
-    """How the values of one key on several data sources become one (sFlow-RT's aggMode)."""
-
-    MAX = "max"  # the largest
-    SUM = "sum"
-    AVG = "avg"  # the mean
-    EDGE = "edge"  # the sum over edge ports: each flow enters the fabric once
-    CORE = "core"  # the largest over ports that end a link
 
 
 def largest(
@@ -106,16 +101,18 @@ def leaders(
             yield
     flows: list[MergedFlow] = []
     while some := found.flows(RAW_TURN):
-        flows += some
+        flows += [(*flow, ()) for flow in some]
         yield
     return (yield from in_order(flows, _value, descending=True))
 
 
 def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[MergedFlow]]:
     """One flow per key, largest first."""
+    if program.statistics:
+        return (yield from _merge_statistics(found, program, mode))
     merged: dict[tuple[int, bytes], list[Any]] = {}
     for some in pieces(found, RAW_TURN):
-        for source, key_id, carried, rate, _ in some:
+        for source, key_id, carried, rate, _, _ in some:
             entry = merged.setdefault((key_id, carried), [0.0, 0, 0.0, source])
             entry[0] += rate
             entry[1] += 1
@@ -126,7 +123,35 @@ def merge(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[Merg
     for part in pieces(list(merged.items()), RAW_TURN):
         for raw, (total, count, highest, source) in part:
             value = total if mode in (Mode.SUM, Mode.EDGE) else total / count if mode is Mode.AVG else highest
-            flows.append((value, raw, count, source))
+            flows.append((value, raw, count, source, ()))
+        yield
+    return (yield from in_order(flows, _value, descending=True))
+
+
+def _merge_statistics(found: list[RawFlow], program: Program, mode: Mode) -> Turns[list[MergedFlow]]:
+    """The same for a definition with statistics: in modes that take the largest all values are those of one data
+    source, in others each is merged by what it is."""
+    statistics = [statistic for statistic, _ in program.statistics]
+    best = min if statistics[0] == "min" else max
+    merged: dict[tuple[int, bytes], list[RawFlow]] = {}
+    for some in pieces(found, RAW_TURN):
+        for flow in some:
+            merged.setdefault((flow[1], flow[2]), []).append(flow)
+        yield
+    flows: list[MergedFlow] = []
+    for part in pieces(list(merged.items()), RAW_TURN // 4):
+        for raw, observed in part:
+            chosen = best(observed, key=_observed)
+            if mode in (Mode.MAX, Mode.CORE):
+                values = tuple(None if figure is None else figure[0] for figure in chosen[5])
+            else:
+                columns = zip(*(flow[5] for flow in observed), strict=True)
+                values = tuple(
+                    _together(statistic, [figure for figure in column if figure is not None], mode)
+                    for statistic, column in zip(statistics, columns, strict=True)
+                )
+            first = chosen[3] if values[0] is None or mode in (Mode.MAX, Mode.CORE) else values[0]
+            flows.append((first, raw, len(observed), chosen[0], values[1:]))
         yield
     return (yield from in_order(flows, _value, descending=True))
 
@@ -135,10 +160,27 @@ def _value(flow: MergedFlow) -> float:
     return flow[0]
 
 
+def _observed(flow: RawFlow) -> float:
+    return flow[3]
+
+
+def _together(statistic: str, figures: list[tuple[float, float]], mode: Mode) -> float | None:
+    """One value of those of several data sources, each with its weight."""
+    if not figures:
+        return None
+    if statistic in ("min", "max"):
+        return (min if statistic == "min" else max)(value for value, _ in figures)
+    weights = sum(weight for _, weight in figures)
+    if statistic == "avg":
+        return sum(value * weight for value, weight in figures) / weights if weights else None
+    total = sum(value for value, _ in figures)
+    return total / len(figures) if mode is Mode.AVG else total
+
+
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
     """Data source -> its flows, largest first."""
     by_source: dict[int, list[TopFlow]] = {}
-    for source, key_id, carried, rate, updated in sorted(found, key=lambda flow: -flow[3]):
+    for source, key_id, carried, rate, updated, _ in sorted(found, key=lambda flow: -flow[3]):
         key = program.text(key_id, carried)
         if key is not None:
             by_source.setdefault(source, []).append(TopFlow(key, rate, updated))

@@ -81,6 +81,11 @@ def _labels(raw: bytes) -> str:
     return "-".join(str(each - 1) for each in struct.unpack(">16I", raw) if each)
 
 
+def _options(raw: bytes) -> str:
+    """Options of a header in hexadecimal; the first byte is their length."""
+    return raw[1 : 1 + raw[0]].hex().upper()
+
+
 def _word(words: tuple[str, ...]) -> Callable[[bytes], str]:
     """The word that a number stands for, or the number."""
     return lambda raw: words[number(raw)] if number(raw) < len(words) else str(number(raw))
@@ -163,6 +168,9 @@ RENDER: dict[str, Callable[[bytes], str]] = {
     "dnsname": text,
     "dnstype": lambda raw: DNS_TYPES.get(number(raw), f"TYPE{number(raw)}"),  # RFC 3597
     "labels": _labels,
+    "place": lambda raw: str(number(raw)),
+    "ipoptions": _options,
+    "tcpoptions": _options,
     "ibbtopname": _operation,
     "ibbttransport": _transport,
     **{kind: _word(words) for kind, words in WORDS.items()},

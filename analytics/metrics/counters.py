@@ -30,6 +30,7 @@ UPTIME_SLACK_MS = 60_000  # how much faster than our clock an agent's may run be
 VIRTUAL = "3."  # data sources of logical entities: virtual machines and containers
 PORT: Tag = (0, 1)
 QUEUE: Tag = (0, 1003)
+ADAPTERS: Tag = (0, 2001)
 
 Speed = Callable[[str, str], "int | None"]
 Metrics = dict[str, tuple[Any, float]]  # name -> (value, time of the last update)
@@ -153,6 +154,17 @@ class Counters:
             speed = self._speed(agent, source)
             return (speed, best[1] if best is not None else now) if speed else best
         return best
+
+    def addresses(self, agent: str, source: str) -> list[str]:
+        """The MAC addresses of the adapters of a host, as keys show them."""
+        index = self._directory.index.get((agent, source))
+        read = None if index is None else self._read_anew(index)
+        found: list[str] = []
+        for tag, _, body, _, _ in read.entries if read else ():
+            if tag == ADAPTERS:
+                adapters: Any = decode_record(tag, body)[0].get("adaptor_list", ())
+                found += [mac.upper() for _, macs in adapters for mac in macs]
+        return found
 
     def just_updated(self, agent: str, source: str, now: float) -> dict[str, Any]:
         """The values of the metrics that were updated at `now`."""

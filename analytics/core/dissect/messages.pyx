@@ -72,8 +72,6 @@ cdef Protocol infiniband(Walk* walk) noexcept nogil:
     """The upper three bits of the opcode: 0 reliable connection, 1 unreliable."""
     cdef const uint8_t* at = walk.at
     cdef uint32_t opcode = at[0]
-    if not (walk.fields.present[IBBTPLACE >> 6] >> (IBBTPLACE & 63)) & 1:
-        note(walk.fields, IBBTPLACE, IBBT_WORD, <uint32_t>(at - walk.start))
     claim(walk.fields, IBBT, at, walk.end)
     push(walk.fields, P_IBBT)
     if remaining(walk) <= IBBT_HEADER:

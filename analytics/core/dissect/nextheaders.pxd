@@ -6,7 +6,6 @@ from analytics.core.dissect.packet cimport *
 
 cdef struct Walk:                                   # all state but which header is next
     Fields* fields
-    const uint8_t* start                            # of the sampled header
     const uint8_t* at                               # where the next header starts
     const uint8_t* end                              # of what was sampled, or of the packet if it is shorter
     int typed                                       # slot of the latest Ethernet type

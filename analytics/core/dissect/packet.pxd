@@ -19,6 +19,7 @@ cdef enum:
     LIST_BYTES = 64                                 # of a list in a key: AS numbers, labels, communities
     NOTES_BYTES = 6144
     SUMMARY_BYTES = 80
+    NEVER = LAYER * DEPTH - 1                       # a slot that no sample has: of derived fields
     MAC_PAIR = 12                                   # bytes of Ethernet's addresses
 
 cdef enum:                                          # headers that can repeat
@@ -82,12 +83,10 @@ cdef enum:                                          # once per sample
     DIRECTION
     STACK
     REASON
-    IBBTPLACE                                       # bytes before the first InfiniBand header
     FREE                                            # from here on: the keys of flow records, see recordkeys.py
 
 cdef enum:                                          # indexes in Fields.words; those before are describe's
     REASON_WORD = 11
-    IBBT_WORD
     WORDS
 
 cdef enum Protocol:                                 # a header: its name is in packet.pyx
@@ -161,10 +160,12 @@ cdef struct Fields:
     uint64_t present[SLOT_WORDS]                    # bit per slot
     const uint8_t* at[SLOTS]                        # valid where the bit is set
     const uint8_t* end[SLOTS]                       # no field reads beyond
+    const uint8_t* start                            # of the sampled header
     uint8_t words[4 * WORDS]                        # what comes from the sample itself, in network order
     uint64_t stack[STACK_DEPTH / 8]                 # a byte per header, the lowest is the outermost
     uint32_t height                                 # protocols in stack
     uint8_t addresses[MAC_PAIR * DEPTH]             # of 802.11 frames, in the order of Ethernet, per occurrence
+    uint8_t calls[4 * DEPTH]                        # of GRE version 1, as wide as the keys of version 0
     uint8_t summary[SUMMARY_BYTES]                  # a packet that summary.pyx wrote
     uint8_t names[NAME_BYTES * DEPTH]               # of DNS questions, NAME_BYTES per occurrence
     uint8_t notes[NOTES_BYTES]                      # keys of flow records, at fixed offsets

@@ -25,9 +25,9 @@ STACK_NAMES = {
     P_ARP: "arp", P_PBB: "pbb", P_TRILL: "trill", P_MACSEC: "macsec", P_LLC: "llc", P_PPPOE: "pppoe", P_PPP: "ppp",
     P_HDLC: "hdlc", P_WLAN: "wlan", P_MPLS: "mpls", P_ACH: "ach", P_SRH: "srh", P_AH: "ah", P_ESP: "esp",
     P_UDPLITE: "udplite", P_SCTP: "sctp", P_DCCP: "dccp", P_IGMP: "igmp", P_OSPF: "ospf", P_PIM: "pim",
-    P_VRRP: "vrrp", P_ETHERIP: "etherip", P_GRE: "gre", P_ERSPAN1: "erspan", P_ERSPAN2: "erspan",
-    P_ERSPAN3: "erspan", P_WCCP: "wccp", P_VXLAN: "vxlan", P_GPE: "gpe", P_GENEVE: "geneve", P_NSH: "nsh",
-    P_GTP: "gtp", P_TEREDO: "teredo", P_L2TP: "l2tp", P_L2TP3: "l2tp", P_LISP: "lisp",
+    P_VRRP: "vrrp", P_ETHERIP: "etherip", P_GRE: "gre", P_ERSPAN2: "erspan",
+    P_WCCP: "wccp", P_VXLAN: "vxlan", P_GPE: "gpe", P_GENEVE: "geneve", P_NSH: "nsh",
+    P_GTP: "gtp", P_TEREDO: "teredo", P_L2TP: "l2tp", P_LISP: "lisp",
     P_CAPWAP: "capwap", P_IBBT: "ibbt", P_RARP: "rarp", P_LLDP: "lldp",
     P_SLOW: "slow", P_EAPOL: "eapol", P_FCOE: "fcoe", P_PTP: "ptp", P_STP: "stp", P_ISIS: "isis",
     P_SNAP: "snap",
@@ -57,6 +57,10 @@ ROWS = (
     ("mplstc", MPLS, 2, 1, 1, 0x7, 0, "number"),
     ("mplsttl", MPLS, 3, 1, 0, 0xFF, 0, "number"),
     ("mplsentropy", ENTROPY, 0, 4, 12, 0xFFFFF, 0, "number"),
+    ("ipversion", IP, 0, 1, 4, 0xF, 0, "number"),
+    ("ipheaderbytes", IP, 0, 2, 6, 0x3C, 0, "number"),  # its low four bits of the first byte, times four
+    ("ipid", IP, 4, 2, 0, 0xFFFF, 0, "number"),
+    ("ipchecksum", IP, 10, 2, 0, 0xFFFF, 0, "number"),
     ("iptos", IP, 1, 1, 0, 0xFF, 0, "number"),
     ("ipdscp", IP, 1, 1, 2, 0x3F, 0, "number"),
     ("ipdscpname", IP, 1, 1, 2, 0x3F, 0, "dscpname"),
@@ -68,6 +72,7 @@ ROWS = (
     ("ipprotocol", IP, 9, 1, 0, 0xFF, 0, "number"),
     ("ipsource", IP, 12, 4, 0, 0, 0, "ip"),
     ("ipdestination", IP, 16, 4, 0, 0, 0, "ip"),
+    ("ip6version", IP6, 0, 1, 4, 0xF, 0, "number"),
     ("ip6tos", IP6, 0, 2, 4, 0xFF, 0, "number"),
     ("ip6dscp", IP6, 0, 2, 6, 0x3F, 0, "number"),
     ("ip6dscpname", IP6, 0, 2, 6, 0x3F, 0, "dscpname"),
@@ -87,14 +92,25 @@ ROWS = (
     ("tcpsourceport", TCP, 0, 2, 0, 0xFFFF, 0, "number"),
     ("tcpdestinationport", TCP, 2, 2, 0, 0xFFFF, 0, "number"),
     ("tcpflags", TCP, 12, 2, 0, 0x1FF, 0, "bits9"),
+    ("tcpsequenceno", TCP, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("tcpackno", TCP, 8, 4, 0, 0xFFFFFFFF, 0, "number"),
+    ("tcpheaderbytes", TCP, 12, 1, 2, 0x3C, 0, "number"),
+    ("tcpwindow", TCP, 14, 2, 0, 0xFFFF, 0, "number"),
+    ("tcpchecksum", TCP, 16, 2, 0, 0xFFFF, 0, "number"),
+    ("tcpurgent", TCP, 18, 2, 0, 0xFFFF, 0, "number"),
     ("udpsourceport", UDP, 0, 2, 0, 0xFFFF, 0, "number"),
     ("udpdestinationport", UDP, 2, 2, 0, 0xFFFF, 0, "number"),
+    ("udpbytes", UDP, 4, 2, 0, 0xFFFF, 0, "number"),
+    ("udpchecksum", UDP, 6, 2, 0, 0xFFFF, 0, "number"),
     ("sctpsourceport", SCTP, 0, 2, 0, 0xFFFF, 0, "number"),
     ("sctpdestinationport", SCTP, 2, 2, 0, 0xFFFF, 0, "number"),
+    ("sctptag", SCTP, 4, 4, 0, 0xFFFFFFFF, 0, "number"),
     ("dccpsourceport", DCCP, 0, 2, 0, 0xFFFF, 0, "number"),
     ("dccpdestinationport", DCCP, 2, 2, 0, 0xFFFF, 0, "number"),
     ("icmptype", ICMP, 0, 1, 0, 0xFF, 0, "number"),
     ("icmpcode", ICMP, 1, 1, 0, 0xFF, 0, "number"),
+    ("icmpchecksum", ICMP, 2, 2, 0, 0xFFFF, 0, "number"),
+    ("icmpid", ICMP, 4, 2, 0, 0xFFFF, 0, "number"),     # as icmpseqno: of messages that have one
     ("icmpseqno", ICMP, 6, 2, 0, 0xFFFF, 0, "number"),
     ("icmpunreachablenet", NO_NET, 0, 4, 0, 0, 0, "ip"),
     ("icmpunreachablehost", NO_HOST, 0, 4, 0, 0, 0, "ip"),
@@ -102,10 +118,13 @@ ROWS = (
     ("icmpunreachableport", NO_PORT, 0, 2, 0, 0xFFFF, 0, "number"),
     ("icmp6type", ICMP6, 0, 1, 0, 0xFF, 0, "number"),
     ("icmp6code", ICMP6, 1, 1, 0, 0xFF, 0, "number"),
+    ("icmp6checksum", ICMP6, 2, 2, 0, 0xFFFF, 0, "number"),
     ("igmptype", IGMP, 0, 1, 0, 0xFF, 0, "number"),
     ("igmpgroup", IGMP, 4, 4, 0, 0, 0, "ip"),
     ("arpoperation", ARP, 6, 2, 0, 0xFFFF, 0, "number"),
+    ("arpmacsender", ARP, 8, 6, 0, 0, 0, "mac"),
     ("arpipsender", ARP, 14, 4, 0, 0, 0, "ip"),
+    ("arpmactarget", ARP, 18, 6, 0, 0, 0, "mac"),
     ("arpiptarget", ARP, 24, 4, 0, 0, 0, "ip"),
     ("greprotocol", GRE, 2, 2, 0, 0xFFFF, 0, "number"),
     ("grekey", GREKEY, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
@@ -128,6 +147,9 @@ ROWS = (
     ("lispinstance", LISP, 0, 4, 8, 0xFFFFFF, 0, "number"),
     ("capwapradio", CAPWAP, 1, 2, 6, 0x1F, 0, "number"),
     ("capwapbinding", CAPWAP, 1, 2, 1, 0x1F, 0, "number"),
+    ("dnsid", DNS, 0, 2, 0, 0xFFFF, 0, "number"),
+    ("dnsopcode", DNS, 2, 1, 3, 0xF, 0, "number"),
+    ("dnsrcode", DNS, 3, 1, 0, 0xF, 0, "number"),
     ("dnsqr", DNS, 2, 1, 7, 0x1, 0, "truth"),
     ("dnsqname", DNSNAME, 0, NAME_BYTES, 0, 0, 0, "dnsname"),
     ("dnsqtypename", DNSTYPE, 0, 2, 0, 0xFFFF, 0, "dnstype"),
@@ -136,6 +158,9 @@ ROWS = (
     ("ibbtoptransport", IBBT, 0, 1, 0, 0xFF, 0, "ibbttransport"),
     ("ibbtse", IBBT, 1, 1, 7, 0x1, 0, "truth"),
     ("ibbtm", IBBT, 1, 1, 6, 0x1, 0, "truth"),
+    ("ibbtpkey", IBBT, 2, 2, 0, 0xFFFF, 0, "number"),
+    ("ibbtqpdestination", IBBT, 4, 4, 0, 0xFFFFFF, 0, "number"),
+    ("ibbtpsn", IBBT, 8, 4, 0, 0xFFFFFF, 0, "number"),
     ("ibbtrdmalen", IBRETH, 12, 4, 0, 0xFFFFFFFF, 0, "number"),
     ("ibbtaethack", IBAETH, 0, 1, 0, 0x1F, 0, "number"),
     ("bytes", FRAME, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
@@ -149,15 +174,30 @@ ROWS = (
     ("direction", DIRECTION, 0, 4, 0, 0xFFFFFFFF, 0, "direction"),
     ("stack", STACK, 0, STACK_DEPTH, 0, 0, 0, "stack"),
     ("reason", REASON, 0, 4, 0, 0xFFFFFFFF, 0, "reason"),
-    ("ibbt_offset", IBBTPLACE, 0, 4, 0, 0xFFFFFFFF, 0, "number"),
+)
+# name, header, kind: what is no bytes of a header but follows from them, so that only flowkeys.gather_derived reads it
+DERIVED = (
+    ("ip_offset", IP, "place"),                         # bytes before the header
+    ("ip6_offset", IP6, "place"),
+    ("tcp_offset", TCP, "place"),
+    ("udp_offset", UDP, "place"),
+    ("icmp_offset", ICMP, "place"),
+    ("icmp6_offset", ICMP6, "place"),
+    ("sctp_offset", SCTP, "place"),
+    ("arp_offset", ARP, "place"),
+    ("ibbt_offset", IBBT, "place"),
+    ("ipoptions", IP, "ipoptions"),
+    ("tcpoptions", TCP, "tcpoptions"),
 )
 # bytes in a key, of kinds that are no number of 4 bytes
 KEY_SIZES = {"mac": 8, "isbroadcast": 8, "ismulticast": 8, "isunicast": 8, "ip": 4, "ip6": 16, "port": 8}
 KEY_SIZES |= {"address": 24, "aspath": LIST_BYTES, "communities": LIST_BYTES, "labels": LIST_BYTES, "text": 64}
 KEY_SIZES |= {"url": 128, "uripath": 128, "dnsname": NAME_BYTES, "stack": STACK_DEPTH}
+KEY_SIZES |= {"ipoptions": 48, "tcpoptions": 48}
 
 NOTES = NOTES_BYTES
-FREE_SLOTS = (*range(FREE, SLOTS), *(layer * LAYER + slot for layer in range(DEPTH) for slot in range(HEADERS, LAYER)))
+FREE_SLOTS = (*range(FREE, SLOTS), *(LAYER * depth + slot for depth in range(DEPTH) for slot in range(HEADERS, LAYER)
+                                     if LAYER * depth + slot != NEVER))
 
 
 cdef void prepare(Fields* fields) noexcept nogil:

@@ -110,7 +110,10 @@ KEYS: dict[Tag, str] = {
         entitydestinationclass=entities_dst_class entitydestinationindex=entities_dst_index""",
     (4413, 1): "queueindex=bst_egress_queue",
 }
-ALIASES = {"uripath": ("httpurl", "uripath")}  # key -> (the key whose bytes it reads, its own kind)
+ALIASES = {
+    "uripath": ("httpurl", "uripath"),
+    "tcpcwndsnd": ("tcpcwnd", "number"),
+}  # key -> (the key whose bytes it reads, its own kind)
 
 KIND_OF_TYPE = {"u32": "number", "i32": "number", "u64": "number", "word": "number", "mac": "mac", "ip4": "ip",
                 "ip6": "ip6", "addr": "address", "str": "text", "opaque": "text", "labels": "labels",

@@ -117,6 +117,7 @@ cdef void summarise(Fields* fields, const FlowSample* sample) noexcept nogil:
         elif tag == 4 and size >= IPV6 and ip6_at == NULL:
             ip6_at = sample.records[i].body.at
     memset(fields.summary, 0, sizeof(fields.summary))
+    fields.start = &fields.summary[0 if ethernet_at != NULL else NETWORK_AT]
     if ethernet_at != NULL:
         ethernet(fields, ethernet_at)
     if ip4_at != NULL:

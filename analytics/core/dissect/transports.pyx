@@ -33,11 +33,16 @@ cdef inline void quoted(Walk* walk, int header, size_t offset) noexcept nogil:
         claim(walk.fields, header, walk.at + offset, walk.end)
 
 
+cdef inline bint has_sequence(uint8_t kind) noexcept nogil:
+    """ICMP messages with an identifier and a sequence number (RFC 792 and 950)."""
+    return kind in (0, 8, 13, 14, 15, 16, 17, 18)
+
+
 cdef Protocol control_message(Walk* walk) noexcept nogil:
     """ICMP. The packet an "unreachable" quotes is no traffic of its own, but says what could not be reached."""
     cdef const uint8_t* at = walk.at
     cdef uint32_t header
-    claim(walk.fields, ICMP, at, walk.end)
+    claim(walk.fields, ICMP, at, walk.end if has_sequence(at[0]) or remaining(walk) < 4 else at + 4)
     push(walk.fields, P_ICMP)
     if remaining(walk) <= 8 or at[0] != 3 or at[8] >> 4 != 4:
         return END

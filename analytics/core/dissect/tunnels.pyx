@@ -8,6 +8,7 @@ MikroTik's routers send it and Wireshark reads it (no specification is published
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from analytics.core.dissect.messages cimport walk_message
 from analytics.core.dissect.packet cimport *
@@ -58,7 +59,7 @@ cdef Protocol generic(Walk* walk) noexcept nogil:
     if kind == 0x88BE and flags & 0x1000:
         return P_ERSPAN2
     if kind == 0x88BE:                              # ERSPAN type I has no header of its own
-        push(walk.fields, P_ERSPAN1)
+        push(walk.fields, P_ERSPAN2)
         return P_ETH
     if kind == 0x22EB:
         return P_ERSPAN3
@@ -67,7 +68,12 @@ cdef Protocol generic(Walk* walk) noexcept nogil:
 
 cdef Protocol point_to_point(Walk* walk, uint32_t flags) noexcept nogil:
     """Version 1, PPTP: length and call, then sequence and acknowledgement if there are any, then PPP."""
-    claim(walk.fields, GREKEY, walk.at, walk.end)
+    cdef int depth = depth_of(walk.fields, GREKEY)
+    cdef uint8_t* call = &walk.fields.calls[4 * depth]
+    if remaining(walk) >= 4 and depth < DEPTH:      # the call alone is the key: each packet has its own length
+        memcpy(call, b"\0\0", 2)
+        memcpy(call + 2, walk.at + 2, 2)
+        claim(walk.fields, GREKEY, call, call + 4)
     if not step(walk, 4):
         return END
     if flags & 0x1000:
@@ -93,7 +99,7 @@ cdef Protocol mirrored(Walk* walk, size_t length) noexcept nogil:
     cdef const uint8_t* at = walk.at
     cdef uint32_t frame
     claim(walk.fields, ERSPAN, at, walk.end)
-    push(walk.fields, P_ERSPAN2 if length == 8 else P_ERSPAN3)
+    push(walk.fields, P_ERSPAN2)                    # one name for all types: the stack is a key
     if not step(walk, length) or at[0] >> 4 != (1 if length == 8 else 2):
         return END
     if length == 8:
@@ -319,7 +325,7 @@ cdef Protocol walk_tunnel(Protocol next_header, Walk* walk) noexcept nogil:
     elif next_header == P_L2TP:
         return layer2(walk)
     elif next_header == P_L2TP3:
-        push(walk.fields, next_header)
+        push(walk.fields, P_L2TP)
         return pseudowire(walk)
     elif next_header == P_LISP:
         return located(walk)

@@ -234,8 +234,9 @@ cdef inline Protocol walk_header(Protocol next_header, Walk* walk) noexcept nogi
 
 cdef void dissect(Fields* fields, uint32_t protocol, const uint8_t* header, uint32_t length) noexcept nogil:
     """Find the headers of a sampled packet; `protocol` is the sampled_header's."""
-    cdef Walk walk = Walk(fields, header, header, header + length, -1)
+    cdef Walk walk = Walk(fields, header, header + length, -1)
     cdef Protocol next_header = first(protocol)
+    fields.start = header
     while next_header != END and walk.at < walk.end and fields.height < STACK_DEPTH:
         next_header = walk_header(next_header, &walk)
     if fields.height:

@@ -4,9 +4,10 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, Fields
-from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache, Notices
+from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache, Notice, Notices
 from analytics.core.flows.flowkeys cimport KEY_WORDS
 from analytics.core.flows.microflows cimport MOST_AMOUNTS, MOST_KEY_WORDS, MicroflowCache, PendingUpdate
+from analytics.core.flows.statistics cimport Observation
 from analytics.core.ledger cimport Ledger
 from analytics.core.table cimport HashTable
 
@@ -14,6 +15,13 @@ cdef enum:
     UNDER_WAY = 4                                   # samples whose microflow is awaited
     STAGES = 32                                     # updates under way: enough to hide the memory's latency
     LAG = 4                                         # keys whose bytes are still being stored: too early to read them
+
+cdef enum:                                          # feeds: which definitions take a sample, and how
+    SAMPLED                                         # samples, added up, also by microflow
+    OBSERVED                                        # samples, with statistics
+    DISCARDED                                       # discards, added up
+    DISCARDS_OBSERVED
+    FEEDS
 
 cdef enum Fate:                                     # what a definition makes of a sample
     REJECTED                                        # as of every sample with the same microflow key
@@ -40,6 +48,7 @@ cdef struct Deferred:                               # a sample whose computed ke
     uint32_t slot, source, agent
     bint is_last                                    # of its TCP connection
     double amount
+    Observation seen                                # in place of the amount, if the definition has statistics
     uint64_t computed[KEY_WORDS]
     uint64_t carried[KEY_WORDS]
 
@@ -49,8 +58,8 @@ cdef class Classifier:
     cdef list caches
     cdef void* slots[MOST_FLOWS]                    # FlowCache per slot, borrowed from `caches`
     cdef uint32_t slot_count
-    cdef void* fed[2][MOST_FLOWS]                   # those of `slots` that take samples, that take discards
-    cdef uint32_t fed_count[2]
+    cdef void* fed[FEEDS][MOST_FLOWS]               # those of `slots` that take samples, discards, ...
+    cdef uint32_t fed_count[FEEDS]
     cdef MicroflowCache microflows                  # of the definitions that take samples
     cdef PendingUpdate pending
     cdef uint64_t reused                            # how often data sources got the indexes of others
@@ -81,10 +90,12 @@ cdef class Classifier:
     cdef void apply_pending(self, double now) noexcept nogil
     cdef void insert_microflow(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil
     cdef Fate stage(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
+    cdef void observe(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
     cdef void flush(self, double now) noexcept nogil
     cdef void finish(self, double now) noexcept nogil
-    cdef void defer(self, FlowCache cache, const UnderWay* it, double amount, const uint64_t* computed,
-                    const uint64_t* carried) noexcept nogil
+    cdef Deferred* defer(self, FlowCache cache, const UnderWay* it, uint32_t source, const uint64_t* computed,
+                         const uint64_t* carried) noexcept nogil
     cdef int settle(self, listener, double now) except -1
+    cdef tuple others_of(self, FlowCache cache, const Notice* it)
     cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil
     cdef int settle_deferred(self, listener, double now) except -1

@@ -11,18 +11,19 @@ crossed, flow records), wait for `settle`, which has the GIL. What a microflow i
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, prepare
 from analytics.core.flows.flowcache cimport CLEARED, CROSSED, MOST_FLOWS, FlowCache, KeyId, Notice, Value, add_up
 from analytics.core.flows.flowkeys cimport (
-    KEY_WORDS, gather_carried, gather_computed, gather_value, is_last_of_connection,
+    KEY_WORDS, gather_carried, gather_computed, gather_derived, gather_value, is_last_of_connection,
 )
 from analytics.core.flows.microflows cimport (
     Microflow, entries_of, fetch_pair, find_amounts, free_place, is_worth_it, lookup, make_key, microflows_close,
     microflows_open,
 )
-from analytics.core.ledger cimport Ledger
+from analytics.core.flows.statistics cimport Observation, observation_of
+from analytics.core.ledger cimport NO_INDEX, Ledger
 from analytics.core.seenonce cimport was_seen_once
 from analytics.core.table cimport digest, digest_of, fetch, fetch_cell, find
 from analytics.core.staticassert cimport static_assert
@@ -37,6 +38,13 @@ cdef enum:
 static_assert(UNDER_WAY & (UNDER_WAY - 1) == 0)     # running numbers wrap
 static_assert(STAGES & (STAGES - 1) == 0)
 static_assert(LAG < STAGES)
+
+
+cdef uint32_t feed_of(FlowCache cache):
+    """The feed that a definition is given."""
+    if cache.program.dropped:
+        return DISCARDS_OBSERVED if cache.plan.value_count else DISCARDED
+    return OBSERVED if cache.plan.value_count else SAMPLED
 
 
 cdef inline void fetch_staged(Staged* item) noexcept nogil:
@@ -86,16 +94,16 @@ cdef class Classifier:
         self.assign_slots()
 
     cdef void assign_slots(self):
-        cdef uint32_t slot, dropped
+        cdef uint32_t slot, feed
         self.slot_count = len(self.caches)
-        self.fed_count[0] = self.fed_count[1] = 0
+        memset(self.fed_count, 0, sizeof(self.fed_count))
         for slot in range(self.slot_count):
             self.slots[slot] = <void*>self.caches[slot]
             (<FlowCache>self.slots[slot]).slot = slot
-            dropped = self.caches[slot].program.dropped
-            self.fed[dropped][self.fed_count[dropped]] = self.slots[slot]
-            self.fed_count[dropped] += 1
-        microflows_open(&self.microflows, [cache for cache in self.caches if not cache.program.dropped])
+            feed = feed_of(self.caches[slot])
+            self.fed[feed][self.fed_count[feed]] = self.slots[slot]
+            self.fed_count[feed] += 1
+        microflows_open(&self.microflows, [cache for cache in self.caches if feed_of(cache) == SAMPLED])
 
     cdef bint is_half_full(self) noexcept nogil:
         """It is time to `settle`."""
@@ -120,17 +128,19 @@ cdef class Classifier:
         """Take the discard just written: discards are rare, and have no microflows."""
         cdef uint32_t slot
         self.apply_pending(now)
-        for slot in range(self.fed_count[1]):
-            self.stage(<FlowCache>self.fed[1][slot], it, now)
+        for slot in range(self.fed_count[DISCARDED]):
+            self.stage(<FlowCache>self.fed[DISCARDED][slot], it, now)
+        for slot in range(self.fed_count[DISCARDS_OBSERVED]):
+            self.observe(<FlowCache>self.fed[DISCARDS_OBSERVED][slot], it, now)
         self.sum_generations()
 
     cdef void sum_generations(self) noexcept nogil:
         """Called after whatever may move entries or forget key ids: older microflows are void then."""
         cdef uint32_t slot
         self.generation = 1 + self.reused
-        for slot in range(self.fed_count[0]):
-            self.generation += (<FlowCache>self.fed[0][slot]).flows.generation
-            self.generation += (<FlowCache>self.fed[0][slot]).key_ids.generation
+        for slot in range(self.fed_count[SAMPLED]):
+            self.generation += (<FlowCache>self.fed[SAMPLED][slot]).flows.generation
+            self.generation += (<FlowCache>self.fed[SAMPLED][slot]).key_ids.generation
 
     cdef void prefetch_microflow(self, UnderWay* it) noexcept nogil:
         """Make a sample's microflow key, and ask the memory for its microflow."""
@@ -148,20 +158,22 @@ cdef class Classifier:
         cdef Microflow* microflow
         cdef uint32_t slot
         self.sample_tail += 1
+        for slot in range(self.fed_count[OBSERVED]):
+            self.observe(<FlowCache>self.fed[OBSERVED][slot], it, now)
         if it.key_words:
             microflow = lookup(&self.microflows, it.hash, self.generation, it.key, it.key_words)
             if microflow != NULL:
                 self.microflows.found += 1
                 self.by_microflow += 1
-                for slot in range(self.fed_count[0]):
+                for slot in range(self.fed_count[SAMPLED]):
                     fetch(entries_of(&self.microflows, microflow)[slot], 1)
                 self.apply_pending(now)
                 self.pending.microflow, self.pending.source = microflow, it.source
                 memcpy(self.pending.amounts, it.amounts, self.microflows.amount_count * sizeof(double))
                 return
         self.apply_pending(now)
-        for slot in range(self.fed_count[0]):
-            fates[slot] = self.stage(<FlowCache>self.fed[0][slot], it, now)
+        for slot in range(self.fed_count[SAMPLED]):
+            fates[slot] = self.stage(<FlowCache>self.fed[SAMPLED][slot], it, now)
         if it.key_words and was_seen_once(&self.microflows.seen_once, it.hash):
             self.insert_microflow(it, fates, now)
         self.sum_generations()
@@ -173,9 +185,9 @@ cdef class Classifier:
         if self.pending.microflow == NULL:
             return
         entries = entries_of(&self.microflows, self.pending.microflow)
-        for slot in range(self.fed_count[0]):
+        for slot in range(self.fed_count[SAMPLED]):
             if entries[slot] != NULL:
-                add_up(<FlowCache>self.fed[0][slot], entries[slot], self.pending.source,
+                add_up(<FlowCache>self.fed[SAMPLED][slot], entries[slot], self.pending.source,
                        self.pending.amounts[self.microflows.amount_of[slot]], now)
         self.pending.microflow = NULL
 
@@ -185,7 +197,7 @@ cdef class Classifier:
         cdef Value** entries
         cdef Staged* item
         cdef uint32_t slot, staged = 0
-        for slot in range(self.fed_count[0]):
+        for slot in range(self.fed_count[SAMPLED]):
             if fates[slot] == UNSURE:
                 return
             staged += fates[slot] == STAGED
@@ -197,7 +209,7 @@ cdef class Classifier:
         self.sum_generations()
         microflow.generation = 0
         entries = entries_of(&self.microflows, microflow)
-        for slot in range(self.fed_count[0]):
+        for slot in range(self.fed_count[SAMPLED]):
             entries[slot] = NULL
             if fates[slot] == STAGED:
                 item = &self.staged[(self.staged_head - staged) % STAGES]
@@ -213,6 +225,7 @@ cdef class Classifier:
         cdef uint64_t[KEY_WORDS] computed
         cdef Staged* item
         cdef Staged* last
+        cdef Deferred* deferred
         cdef KeyId* found
         cdef uint64_t key_id = 0                    # also: nothing is computed
         cdef bint known = 1
@@ -231,7 +244,9 @@ cdef class Classifier:
             return UNSURE
         item.amount *= it.rate
         if not known or not it.announced:
-            self.defer(cache, it, item.amount, computed, item.key + 1)
+            deferred = self.defer(cache, it, it.source, computed, item.key + 1)
+            if deferred != NULL:
+                deferred.amount = item.amount
             return UNSURE
         item.key[0] = key_id << 32 | it.source
         item.cache, item.flows = <void*>cache, &cache.flows
@@ -249,6 +264,47 @@ cdef class Classifier:
             cache.end_connection(last.key, last.hash)
             return UNSURE                           # the next of its kind shall end a record too
         return STAGED
+
+    cdef void observe(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil:
+        """The same for a definition with statistics, or of agents, without stages: its entries are larger and fewer."""
+        cdef uint64_t[KEY_WORDS] computed
+        cdef uint64_t[1 + KEY_WORDS] key
+        cdef uint64_t hash
+        cdef Observation seen
+        cdef KeyId* found
+        cdef Deferred* deferred
+        cdef uint32_t source = it.source
+        cdef bint announced = it.announced
+        if not gather_carried(&it.fields, &cache.plan, key + 1):
+            return
+        if not observation_of(&it.fields, &cache.plan, it.rate, self.seed, &seen):
+            return
+        if cache.plan.of_agent:
+            source = self.ledger.whole_agent(it.agent, now)
+            if source == NO_INDEX:
+                cache.refused += 1
+                return
+            announced = self.ledger.sources[source].announced
+        key[0] = source
+        if cache.plan.computed_words:
+            gather_computed(&it.fields, &cache.plan, it.serial, computed)
+            if cache.plan.derived:
+                gather_derived(&it.fields, &cache.plan, computed)
+            found = cache.computed_key(computed, digest(&cache.key_ids, computed))
+            announced = announced and found != NULL
+            if found != NULL:
+                if found.number == 0:
+                    return
+                key[0] |= <uint64_t>found.number << 32
+        if announced:
+            hash = digest(&cache.flows, key)
+            cache.observe(key, hash, &seen, now)
+            if cache.plan.connected and is_last_of_connection(&it.fields, &cache.plan):
+                cache.end_connection(key, hash)
+            return
+        deferred = self.defer(cache, it, source, computed, key + 1)
+        if deferred != NULL:
+            deferred.seen = seen
 
     cdef void flush(self, double now) noexcept nogil:
         """Do all staged updates, oldest first."""
@@ -268,19 +324,20 @@ cdef class Classifier:
         self.apply_pending(now)
         self.flush(now)
 
-    cdef void defer(self, FlowCache cache, const UnderWay* it, double amount, const uint64_t* computed,
-                    const uint64_t* carried) noexcept nogil:
-        """Copy a sample for `settle`; overflow is counted."""
+    cdef Deferred* defer(self, FlowCache cache, const UnderWay* it, uint32_t source, const uint64_t* computed,
+                         const uint64_t* carried) noexcept nogil:
+        """Copy a sample for `settle`, without what it adds; NULL: there are too many, which is counted."""
         cdef Deferred* item
         if self.deferred_count == MOST_DEFERRED:
             cache.refused += 1
-            return
+            return NULL
         item = &self.deferred[self.deferred_count]
-        item.slot, item.source, item.agent, item.amount = cache.slot, it.source, it.agent, amount
+        item.slot, item.source, item.agent = cache.slot, source, it.agent
         item.is_last = cache.plan.connected and is_last_of_connection(&it.fields, &cache.plan)
         memcpy(item.computed, computed, 8 * cache.plan.computed_words)
         memcpy(item.carried, carried, 8 * cache.plan.carried_words)
         self.deferred_count += 1
+        return item
 
     # -- settling (lock and GIL held) --
 
@@ -330,7 +387,10 @@ cdef class Classifier:
             key[0] = key_id << 32 | item.source
             memcpy(key + 1, item.carried, 8 * cache.plan.carried_words)
             hash = digest(&cache.flows, key)
-            cache.update(key, hash, item.amount, now)
+            if cache.plan.value_count:
+                cache.observe(key, hash, &item.seen, now)
+            else:
+                cache.update(key, hash, item.amount, now)
             if item.is_last:
                 cache.end_connection(key, hash)
             cache.let_go(<uint32_t>key_id)          # told as unused if neither the entry nor the computed key was kept
@@ -365,10 +425,11 @@ cdef class Classifier:
             cache = <FlowCache>it.cache
             carried = (<const char*>it.key)[:8 * cache.plan.carried_words]
             span = (it.span.start, it.span.last, it.span.total, it.span.samples)
+            others = self.others_of(cache, it)
             if it.kind == CLEARED:
-                cleared.append((cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span))
+                cleared.append((cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span, others))
             elif it.kind == CROSSED:
-                crossed.append((cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span))
+                crossed.append((cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span, others))
             else:
                 recorded.append((cache, it.source, it.key_id, carried, span))
         self.notices.count = 0
@@ -378,6 +439,11 @@ cdef class Classifier:
             listener.on_limits_crossed(crossed)
         if recorded:
             listener.on_flows_recorded(recorded)
+
+    cdef tuple others_of(self, FlowCache cache, const Notice* it):
+        """The values of a notice beside the first."""
+        cdef uint32_t i
+        return tuple([it.values[i] if it.others >> i & 1 else None for i in range(1, cache.plan.value_count)])
 
     def headers_seen(self) -> int:
         """A bit per slot (packet.pxd) that samples had since the last call."""

@@ -26,6 +26,15 @@ class Definition(Protocol):
         """The numeric field that is added up; None: 1 per sample."""
 
     @property
+    def statistics(self) -> Sequence[tuple[str, Sequence[str]]]:
+        """What is kept in the place of that field's rate, if anything: what of it (flowkeys.STATISTICS), and the fields
+        of which the first that a sample has counts, none: 1 per sample. The first of them is the flow's value."""
+
+    @property
+    def of_agent(self) -> bool:
+        """Whether a flow is one of the agent as a whole, not one of each of its data sources."""
+
+    @property
     def t(self) -> float:
         """The time constant of the rates in seconds."""
 

@@ -4,7 +4,8 @@ cimport cython
 from libc.math cimport exp
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from analytics.core.flows.flowkeys cimport KEY_WORDS, KeyPlan
+from analytics.core.flows.flowkeys cimport KEY_WORDS, MOST_VALUES, KeyPlan
+from analytics.core.flows.statistics cimport Observation, State
 from analytics.core.seenonce cimport SeenOnce
 from analytics.core.table cimport HashTable
 from analytics.core.ledger cimport Ledger
@@ -20,7 +21,7 @@ cdef struct Limit:
     uint8_t* accepts                                # per data source, NULL: all
     HashTable clears                                # flow -> Elephant, or data source -> double, see flowcache.pyx
 
-cdef struct Value:                                  # the payload of an entry; of one that is logged a Span follows
+cdef struct Value:                                  # the payload of an entry; Span and State follow, if it has them
     double rate, last
 
 cdef struct Span:                                   # samples that were added up, and when
@@ -49,6 +50,8 @@ cdef struct Notice:                                 # what Python is told
     uint32_t limit, source, key_id
     double rate, first                              # the rate when it crossed, or the elephant's peak
     Span span
+    uint32_t others                                 # bit per value: it is known
+    double values[MOST_VALUES]                      # of the definition, from the second on
     uint64_t key[KEY_WORDS]                         # carried bytes
 
 cdef struct Notices:
@@ -71,6 +74,8 @@ cdef class FlowCache:
     cdef Limit limits[MOST_LIMITS]
     cdef uint32_t limit_count, slot, source_capacity, agent_capacity
     cdef double t, gain                             # gain = 1/t
+    cdef double fading                              # the same, 0 if values stay as they are when no sample comes
+    cdef uint32_t state_at                          # where the State of an entry is, in bytes behind its Value
     cdef double lowest                              # `watch` is called for rates above it: see note_lowest
     cdef bint logs, flow_start
     cdef double active_s
@@ -82,6 +87,9 @@ cdef class FlowCache:
     cdef readonly object program
 
     cdef bint update(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
+    cdef Value* place(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
+    cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now) noexcept nogil
+    cdef void note_others(self, const Value* value, Notice* notice) noexcept nogil
     cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
     cdef bint came_before(self, uint64_t hash) noexcept nogil
     cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
@@ -102,6 +110,11 @@ cdef class FlowCache:
     cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double amount,
                     double now) noexcept nogil
     cdef void note_cleared(self, uint32_t index, const uint64_t* key, const Elephant* elephant) noexcept nogil
+
+
+cdef inline State* state_of(FlowCache cache, const Value* value) noexcept nogil:
+    """What an entry of a definition with statistics keeps beside its value."""
+    return <State*>(<uint8_t*>value + cache.state_at)
 
 
 cdef inline double decay(double x) noexcept nogil:

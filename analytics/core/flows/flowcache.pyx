@@ -3,6 +3,8 @@
 The value of an entry is a rate: it decays by exp(-dt/t), and a sample of x bytes at 1-in-N adds x*N/t, so a steady
 flow settles at its true rate and a flow that starts reaches 63 % of it after t (sflow-rt-api.md 2.2). An entry is
 only touched by its own samples; reading decays to the asked time, and `expire` drops what has been idle for long.
+Definitions with other values than one rate have a State in each entry (statistics.pyx), of which the first is the
+value; one that is no rate stays as it is until the next sample, or until the entry is dropped.
 
 Limits are checked in the same update, with one number per limit and entry that was above it, or per limit and data
 source when not by flow: `clear`, the time at which the value falls below the limit if no further sample comes:
@@ -33,7 +35,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from analytics.core.flows.flowkeys cimport compile_plan
+from analytics.core.flows.flowkeys cimport RATE, compile_plan
+from analytics.core.flows.statistics cimport Observation, figure, take_in
 from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
     Segment, cell_near, cell_of, cell_with, digest, find, insert, payload_of, remove, replace, segment_at, shrink,
@@ -42,7 +45,7 @@ from analytics.core.table cimport (
 from analytics.core.ledger cimport LIVE, Ledger
 
 cdef double IDLE_CONSTANTS = 12.0                   # an entry idle for 12 t holds less than 1e-5 of its value
-cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, entries go after 3 t
+cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, or if they never fade, they go after 3 t
 cdef double SHORTEST_IDLE_S = 2.0
 cdef double IDLE_S = 15.0                           # a flow record without samples ends: NetFlow's usual time-out
 cdef enum:
@@ -64,6 +67,7 @@ cdef class FlowCache:
     quarter of that beside them. Callers hold the pipeline's lock."""
 
     def __cinit__(self, program, uint64_t max_entries, uint64_t max_bytes, Ledger ledger not None, uint64_t seed):
+        cdef uint32_t payload
         self.program = program
         self.ledger = ledger
         self.t = program.t
@@ -71,10 +75,12 @@ cdef class FlowCache:
         self.logs, self.flow_start, self.active_s = program.log, program.flow_start, program.active_timeout
         self.note_lowest()
         compile_plan(&self.plan, program)
+        self.fading = self.gain if self.plan.value_count == 0 or self.plan.values[0].statistic == RATE else 0.0
+        self.state_at = sizeof(Value) + self.logs * sizeof(Span)
+        payload = self.state_at + (8 * self.plan.state_words if self.plan.value_count else 0)
         if not (table_open(&self.key_ids, self.plan.computed_words, sizeof(KeyId), ~<uint64_t>0, max_bytes // 4, seed)
                 and table_open(&self.uses, 1, 8, ~<uint64_t>0, ~<uint64_t>0, seed)
-                and table_open(&self.flows, 1 + self.plan.carried_words, sizeof(Value) + self.logs * sizeof(Span),
-                               max_entries, max_bytes, seed)):
+                and table_open(&self.flows, 1 + self.plan.carried_words, payload, max_entries, max_bytes, seed)):
             raise MemoryError
 
     def __dealloc__(self):
@@ -135,20 +141,44 @@ cdef class FlowCache:
 
     cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
         """The same for an entry, or a data source, that is not there yet; 0 when it is refused."""
+        if self.place(key, hash, amount, now) == NULL:
+            return 0
+        return self.update(key, hash, amount, now)
+
+    cdef Value* place(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
+        """The entry of a key, made if it is not there yet and has or can be given room; NULL when it is refused."""
         cdef uint8_t* payload
         if not self.reserve(<uint32_t>key[0]):
+            return NULL
+        payload = find(&self.flows, key, hash)
+        if payload != NULL:
+            return <Value*>payload
+        payload = insert(&self.flows, key, hash)
+        if payload == NULL and self.came_before(hash):
+            payload = self.displace(key, hash, amount, now)
+        if payload == NULL:
+            self.refused += 1
+            return NULL
+        (<Value*>payload).last = now
+        self.held[self.ledger.sources[<uint32_t>key[0]].agent] += 1
+        self.hold(<uint32_t>(key[0] >> 32))
+        return <Value*>payload
+
+    cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now) noexcept nogil:
+        """What `update` does, in a definition with statistics."""
+        cdef double amount = seen.numbers[0] * (seen.weight if self.fading else self.t), faded = 1.0, weight
+        cdef Value* value = self.place(key, hash, amount, now)
+        if value == NULL:
             return 0
-        if find(&self.flows, key, hash) == NULL:
-            payload = insert(&self.flows, key, hash)
-            if payload == NULL and self.came_before(hash):
-                payload = self.displace(key, hash, amount, now)
-            if payload == NULL:
-                self.refused += 1
-                return 0
-            (<Value*>payload).last = now
-            self.held[self.ledger.sources[<uint32_t>key[0]].agent] += 1
-            self.hold(<uint32_t>(key[0] >> 32))
-        return self.update(key, hash, amount, now)
+        if now > value.last:
+            faded = exp((value.last - now) * self.gain)
+            value.last = now
+        take_in(&self.plan, state_of(self, value), seen, faded, self.gain, now, self.t)
+        figure(&self.plan, state_of(self, value), 0, &value.rate, &weight)
+        self.seen[<uint32_t>key[0]] = now
+        if value.rate > self.lowest:
+            self.watch(<uint64_t*>value - self.flows.words, value, amount, now)
+        return 1
 
     cdef bint came_before(self, uint64_t hash) noexcept nogil:
         """Whether a key that there is no room for came lately; notes it. The filter is made when it is needed."""
@@ -169,7 +199,7 @@ cdef class FlowCache:
                 continue
             value = <Value*>payload_of(&self.flows, cell)
             held = self.held[self.ledger.sources[<uint32_t>cell[1]].agent]
-            rate = value.rate * exp(min(value.last - now, 0.0) * self.gain)
+            rate = value.rate * exp(min(value.last - now, 0.0) * self.fading)
             if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
                 lowest, weakest = rate, cell
         if weakest == NULL or not self.release(weakest):
@@ -390,9 +420,22 @@ cdef class FlowCache:
             else:
                 crossing.limit, crossing.rate, crossing.first = index, value.rate, amount
                 begin(&crossing.span, amount, now)
-        falls = INFINITY if limit.value <= 0 else value.last + self.t * ln(value.rate / limit.value)
+                self.note_others(value, crossing)
+        if self.fading == 0:
+            falls = now
+        else:
+            falls = INFINITY if limit.value <= 0 else value.last + self.t * ln(value.rate / limit.value)
         if falls > clear[0]:
             clear[0] = falls
+
+    cdef void note_others(self, const Value* value, Notice* notice) noexcept nogil:
+        """The values of a flow beside the one that crossed a limit."""
+        cdef double weight
+        cdef uint32_t i
+        notice.others = 0
+        for i in range(1, self.plan.value_count):
+            if figure(&self.plan, state_of(self, value), i, &notice.values[i], &weight):
+                notice.others |= <uint32_t>1 << i
 
     cdef void note_cleared(self, uint32_t index, const uint64_t* key, const Elephant* elephant) noexcept nogil:
         """An elephant has ended, if there was one."""
@@ -404,6 +447,7 @@ cdef class FlowCache:
             self.notices.lost[<int>CLEARED] += 1
             return
         notice.limit, notice.rate, notice.first, notice.span = index, elephant.peak, elephant.first, elephant.span
+        notice.others = 0
 
     cdef bint is_under_way(self, const uint64_t* key, uint64_t hash) noexcept nogil:
         """Whether an entry is an elephant whose end will be told; it never is if the limit is not above 0."""
@@ -444,7 +488,7 @@ cdef class FlowCache:
                 value = <Value*>find(&self.flows, cell + 1, cell[0])
                 row = <PackedElephant*>out
                 row.source, row.key_id = <uint32_t>cell[1], <uint32_t>(cell[1] >> 32)
-                row.rate = 0.0 if value == NULL else value.rate * exp(min(value.last - now, 0.0) * self.gain)
+                row.rate = 0.0 if value == NULL else value.rate * exp(min(value.last - now, 0.0) * self.fading)
                 row.peak, row.first, row.span = it.peak, it.first, it.span
                 memcpy(out + sizeof(PackedElephant), cell + 2, carried)
                 out += size
@@ -465,7 +509,7 @@ cdef class FlowCache:
         limit = &self.limits[index]
         memset(limit, 0, sizeof(Limit))
         limit.value, limit.timeout, limit.by_flow = value, timeout, by_flow
-        limit.floor = value * exp(-timeout * self.gain) if by_flow and value > 0 else value
+        limit.floor = value * exp(-timeout * self.gain) if by_flow and value > 0 and self.fading else value
         if not table_open(&limit.clears, self.flows.words if by_flow else 1,
                           sizeof(Elephant) if by_flow else sizeof(double), ~<uint64_t>0,
                           self.flows.max_bytes // CLEARS_SHARE, self.flows.seed):
@@ -520,7 +564,8 @@ cdef class FlowCache:
         cdef uint64_t after = segment.after, slot = 0
         cdef bint crowded = (self.flows.used * 8 >= self.flows.capacity * 7
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
-        cdef double idle = max((CROWDED_CONSTANTS if crowded else IDLE_CONSTANTS) * self.t, SHORTEST_IDLE_S)
+        cdef double constants = CROWDED_CONSTANTS if crowded or self.fading == 0 else IDLE_CONSTANTS
+        cdef double idle = max(constants * self.t, SHORTEST_IDLE_S)
         cdef uint64_t* cell
         cdef Value* value
         cdef Span* record

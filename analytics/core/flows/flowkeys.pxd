@@ -21,8 +21,12 @@ cdef extern from *:
     uint64_t pair "howdah_pair"(uint32_t first, uint32_t second) noexcept nogil
 
 cdef enum:
-    MOST_PICKS = 32                                 # fields one definition may read (also: alternatives of one key)
-    KEY_WORDS = 32                                  # widest key, in 8-byte words: 256 bytes
+    MOST_PICKS = 128                                # fields one definition may read (also: alternatives of one key)
+    KEY_WORDS = 128                                 # widest key, in 8-byte words: 1 KiB
+    MOST_VALUES = 8                                 # of one definition
+    MOST_CHOICES = 4                                # fields of which a value is the first that a sample has
+    STATE_HEAD = 2                                  # words of an entry's state before those of its values
+    REGISTERS = 128                                 # that estimate how many values are distinct: within 9 %
 
 cdef enum Form:                                     # how a field's bytes become key bytes
     ONE                                             # a number of 1, 2 or 4 bytes: 4 bytes in the machine's order
@@ -33,6 +37,9 @@ cdef enum Form:                                     # how a field's bytes become
     BYTES16
     PADDED                                          # bytes of any length, then zeros
     TWO_NUMBERS                                     # TWO and its neighbour at once
+    PLACE                                           # derived, see gather_derived: where the header begins
+    IP_OPTIONS                                      # what it has behind the fixed ones: their length, they, zeros
+    TCP_OPTIONS
 
 cdef enum:                                          # TCP flags, RFC 9293 section 3.1
     FIN = 1
@@ -40,7 +47,7 @@ cdef enum:                                          # TCP flags, RFC 9293 sectio
 
 cdef struct Pick:                                   # one row of packet.ROWS at one depth
     uint8_t slot
-    uint8_t offset
+    uint8_t offset                                  # of a derived field: the slot it is derived from
     uint8_t wire
     uint8_t shift
     uint8_t size                                    # bytes in the key: 4 for numbers
@@ -53,10 +60,24 @@ cdef struct Carried:                                # a key part: the first of i
     uint8_t count
     bint tagged                                     # the picks' texts differ in form: the key says which one it was
 
+cdef enum Statistic:                                # what is kept of a value, see statistics.pyx
+    RATE
+    MEAN
+    LEAST
+    MOST
+    DISTINCT
+
+cdef struct Measured:                               # a value: the first of its picks that the sample has
+    Statistic statistic
+    uint32_t count                                  # of picks; 0: 1 per sample
+    uint32_t place                                  # of its state: words behind the first of Value
+    Pick picks[MOST_CHOICES]
+
 cdef struct KeyPlan:
     Pick picks[MOST_PICKS]
     uint32_t computed                               # picks[0:computed] make the computed key
     uint32_t computed_words
+    bint derived                                    # some of them are derived
     bint by_agent                                   # the computed key starts with the agent
     Carried parts[MOST_PICKS]
     uint32_t carried
@@ -65,8 +86,13 @@ cdef struct KeyPlan:
     Pick flags                                      # whose TCP flags these are
     bint valued                                     # a numeric field is added up, else 1 per sample
     Pick value
+    Measured values[MOST_VALUES]                    # in its place, if there are any
+    uint32_t value_count
+    uint32_t state_words                            # of the payload, behind Value
+    bint of_agent                                   # counts for the agent as a whole, not for its data sources
 
 cdef int compile_plan(KeyPlan* plan, object program) except -1
+cdef void gather_derived(const Fields* fields, const KeyPlan* plan, uint64_t* out) noexcept nogil
 cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pick* row, uint8_t* to) noexcept nogil
 
 

@@ -12,17 +12,28 @@ alternative 4, if tagged][value]. Both padded with zeros to 8.
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from analytics.core.dissect.packet cimport DEPTH, HEADERS, LAYER, UNKNOWN, Fields, describe, prepare
+from analytics.core.dissect.packet cimport DEPTH, HEADERS, LAYER, NEVER, UNKNOWN, Fields, describe, prepare
 from analytics.core.dissect.walk cimport dissect
 from analytics.core.staticassert cimport static_assert
 
 from analytics.core.dissect import recordkeys
 from analytics.core.dissect import packet
 
+cdef enum:
+    OPTIONS_AT = 20                                 # bytes of IP's and TCP's headers before their options
+
+cdef uint32_t PRESENT = 1
+
+static_assert(HEADERS < LAYER)                      # NEVER is free
 static_assert(MOST_PICKS <= 255)                    # Carried.first
 
 MAX_PICKS = MOST_PICKS
+MAX_VALUES = MOST_VALUES
+MAX_CHOICES = MOST_CHOICES
 MAX_KEY_BYTES = 8 * KEY_WORDS - 8                   # the first word of an entry's key is (data source, key id)
+
+
+cdef dict DERIVED_FORMS = {"place": PLACE, "ipoptions": IP_OPTIONS, "tcpoptions": TCP_OPTIONS}
 
 
 cdef Pick row_of(object name, dict rows):
@@ -32,7 +43,9 @@ cdef Pick row_of(object name, dict rows):
     row.slot, row.offset, row.wire, row.shift = header, offset, wire, shift
     row.size = packet.KEY_SIZES.get(kind, 4)
     row.mask, row.add = mask, add
-    if kind not in packet.KEY_SIZES:
+    if kind in DERIVED_FORMS:
+        row.form = DERIVED_FORMS[kind]
+    elif kind not in packet.KEY_SIZES:
         row.form = {1: ONE, 2: TWO, 4: FOUR}[wire]
     else:
         row.form = {4: BYTES4, 8: BYTES8, 16: BYTES16}.get(wire, PADDED) if wire == row.size else PADDED
@@ -47,10 +60,24 @@ cdef dict field_rows():
         if header < HEADERS:
             for depth in range(1, DEPTH):
                 rows[f"{name}.{depth}"] = (name, header + depth * LAYER, *rest)
+    for name, header, kind in packet.DERIVED:
+        for depth in range(DEPTH):
+            full = f"{name}.{depth}" if depth else name
+            rows[full] = (name, NEVER, header + depth * LAYER, 1, 0, 0, 0, kind)
     return rows
 
 
 FIELDS = field_rows()
+
+
+def slot_of(name: str) -> int:
+    """The header that a field is there with."""
+    _, slot, offset, *_, kind = FIELDS[name]
+    return offset if kind in DERIVED_FORMS else slot
+
+
+STATISTICS = {"rate": RATE, "avg": MEAN, "min": LEAST, "max": MOST, "count": DISTINCT}
+STATE_WORDS = {RATE: 1, MEAN: 2, LEAST: 2, MOST: 2, DISTINCT: 2 * REGISTERS // 8}
 
 
 def computed_size(size: int) -> int:
@@ -95,8 +122,7 @@ cdef void join_parts(KeyPlan* plan) noexcept:
 
 
 cdef int compile_plan(KeyPlan* plan, object program) except -1:
-    """Fill a key plan from program.computed (names), .by_agent, .carried (tuples of names, tagged), .value and
-    .connection (names or None).
+    """Fill a key plan from what definition.Definition describes.
 
     The compiler in definitions.py has checked names and bounds; ValueError here means it did not.
     """
@@ -109,6 +135,7 @@ cdef int compile_plan(KeyPlan* plan, object program) except -1:
     for name in program.computed:
         plan.picks[count] = row_of(name, FIELDS)
         width += computed_size(plan.picks[count].size)
+        plan.derived = plan.derived or plan.picks[count].form >= PLACE
         count += 1
     plan.computed_words = width // 8 + plan.by_agent
     width = 0
@@ -131,7 +158,59 @@ cdef int compile_plan(KeyPlan* plan, object program) except -1:
     plan.valued = program.value is not None
     if plan.valued:
         plan.value = row_of(program.value, FIELDS)
+    plan_values(plan, program.statistics)
+    plan.of_agent = program.of_agent
     return 0
+
+
+cdef int plan_values(KeyPlan* plan, object statistics) except -1:
+    """Give every value its place in the state of an entry."""
+    cdef Measured* value
+    if len(statistics) > MOST_VALUES or any([len(names) > MOST_CHOICES for _, names in statistics]):
+        raise ValueError("too many values")
+    plan.state_words = STATE_HEAD
+    for index, (statistic, names) in enumerate(statistics):
+        value = &plan.values[index]
+        value.statistic, value.count, value.place = STATISTICS[statistic], len(names), plan.state_words
+        plan.state_words += STATE_WORDS[value.statistic]
+        for which, name in enumerate(names):
+            value.picks[which] = row_of(name, FIELDS)
+    plan.value_count = len(statistics)
+    return 0
+
+
+cdef bint derive(const Fields* fields, const Pick* row, uint8_t* out) noexcept nogil:
+    """Write a derived field in key form; 0 and nothing written if the sample lacks it."""
+    cdef const uint8_t* at
+    cdef uint32_t length, place
+    if not (fields.present[row.offset >> 6] >> (row.offset & 63)) & 1:
+        return 0
+    at = fields.at[row.offset]
+    if row.form == PLACE:
+        place = <uint32_t>(at - fields.start)
+        memcpy(out, &place, 4)
+        return 1
+    if fields.end[row.offset] - at < OPTIONS_AT:
+        return 0
+    length = (at[0] & 0xF if row.form == IP_OPTIONS else at[12] >> 4) * 4
+    if length <= OPTIONS_AT or fields.end[row.offset] - at < length:
+        return 0
+    memset(out, 0, row.size)
+    out[0] = <uint8_t>(length - OPTIONS_AT)
+    memcpy(out + 1, at + OPTIONS_AT, length - OPTIONS_AT)
+    return 1
+
+
+cdef void gather_derived(const Fields* fields, const KeyPlan* plan, uint64_t* out) noexcept nogil:
+    """Fill in the fields that gather_computed takes for absent because they are derived."""
+    cdef const Pick* row
+    cdef uint32_t i
+    out += plan.by_agent
+    for i in range(plan.computed):
+        row = &plan.picks[i]
+        if row.form >= PLACE and derive(fields, row, <uint8_t*>out + (4 if row.size == 4 else 8)):
+            memcpy(out, &PRESENT, 4)
+        out += 1 if row.size == 4 else 1 + row.size // 8
 
 
 cdef uint8_t* gather_tagged(const Fields* fields, const Carried* part, const Pick* row, uint8_t* to) noexcept nogil:
@@ -166,7 +245,7 @@ def fields_inside(const uint8_t[::1] buffer not None, uint32_t start, uint32_t l
     found = {}
     for name in names_found(&fields):
         row = row_of(name, FIELDS)
-        if pick(&fields, &row, out):
+        if derive(&fields, &row, out) if row.form >= PLACE else pick(&fields, &row, out):
             found[name] = bytes(out[:row.size])
     return found
 
@@ -175,8 +254,8 @@ cdef list names_found(const Fields* fields):
     """The fields whose headers a sample has, if perhaps not whole."""
     cdef int slot
     found = []
-    for name, row in FIELDS.items():
-        slot = row[1]
+    for name in FIELDS:
+        slot = slot_of(name)
         if (fields.present[slot >> 6] >> (slot & 63)) & 1:
             found.append(name)
     return found

@@ -10,7 +10,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy
 
-from analytics.core.flows.flowcache cimport FlowCache, Value
+from analytics.core.flows.flowcache cimport FlowCache, Value, state_of
+from analytics.core.flows.flowkeys cimport RATE
+from analytics.core.flows.statistics cimport figure
 from analytics.core.table cimport Segment, cell_of, payload_of, segment_at, was_met
 from analytics.core.ledger cimport LIVE
 
@@ -31,7 +33,8 @@ cdef class Ranking:
     cdef FlowCache cache
     cdef const uint8_t[::1] wanted
     cdef bint all
-    cdef uint32_t most, sources, words
+    cdef uint32_t most, sources
+    cdef uint32_t words, key_words                  # copied of an entry: its key, and its state if it has one
     cdef double minimum, now
     cdef Heap* heaps
     cdef uint64_t* keys
@@ -45,7 +48,9 @@ cdef class Ranking:
         if wanted is not None:
             self.wanted = wanted
             self.sources = min(self.sources, <uint32_t>self.wanted.shape[0])
-        self.words = cache.flows.words
+        self.key_words = self.words = cache.flows.words
+        if cache.plan.value_count:
+            self.words += cache.state_at // 8 + cache.plan.state_words
         self.heaps = <Heap*>calloc(self.sources + 1, sizeof(Heap))
         if self.heaps == NULL:
             raise MemoryError
@@ -86,7 +91,9 @@ cdef class Ranking:
             value = <Value*>payload_of(&self.cache.flows, cell)
             if value.rate < self.minimum or self.cache.ledger.sources[source].life != LIVE:
                 continue                            # decay can only make it smaller
-            rate = value.rate if self.now <= value.last else value.rate * exp((value.last - self.now) * self.cache.gain)
+            rate = value.rate
+            if self.now > value.last:
+                rate *= exp((value.last - self.now) * self.cache.fading)
             if rate >= self.minimum and not self.add(&self.heaps[source], rate, value.last, cell + 1):
                 return 0
         return 1
@@ -174,8 +181,9 @@ cdef class Ranking:
         return 1
 
     def flows(self, uint32_t most) -> list:
-        """The next ones of what was found, about `most`: [(source, key id, carried bytes, rate, time of the last
-        sample)], in order of data sources; empty at the end. Needs no lock."""
+        """The next ones of what was found, about `most`: [(source, key id, carried bytes, value, time of the last
+        sample, figures)], in order of data sources; empty at the end. `figures`: (value, weight) of every value of a
+        definition with statistics, None for one that was not seen lately. Needs no lock."""
         cdef Heap* heap
         cdef Candidate* item
         cdef uint64_t* key
@@ -188,10 +196,24 @@ cdef class Ranking:
                 continue
             item = &heap.items[self.next_item]
             key = self.keys + item.place
-            carried = (<const char*>(key + 1))[:8 * (self.words - 1)]
-            found.append((self.next_source, key[0] >> 32, carried, item.rate, item.last))
+            carried = (<const char*>(key + 1))[:8 * (self.key_words - 1)]
+            found.append((self.next_source, key[0] >> 32, carried, item.rate, item.last,
+                          self.figures(<Value*>(key + self.key_words)) if self.words != self.key_words else ()))
             self.next_item += 1
         return found
+
+    cdef tuple figures(self, const Value* value):
+        cdef double number, weight
+        cdef uint32_t i
+        found = []
+        for i in range(self.cache.plan.value_count):
+            if not figure(&self.cache.plan, state_of(self.cache, value), i, &number, &weight):
+                found.append(None)
+                continue
+            if self.cache.plan.values[i].statistic == RATE:
+                number *= exp(min(value.last - self.now, 0.0) * self.cache.gain)
+            found.append((number, weight))
+        return tuple(found)
 
 
 cdef int by_rate(const void* one, const void* other) noexcept nogil:

@@ -250,6 +250,43 @@ def test_active_flows_can_be_limited_and_filtered(client):
     assert client.get("/activeflows/10.9.9.9/f/json") == []
 
 
+def test_values_and_the_definitions_own_mode(client):
+    spec = {
+        "keys": "ipsource",
+        "value": "bytes",
+        "values": ["avg:ipbytes", "max:queuedepth"],
+        "aggMode": "sum",
+        "n": "7",
+    }
+    client.put("/flow/f/json", spec)
+    known = client.get("/flow/f/json")
+    assert (known["values"], known["aggMode"], known["n"]) == ("avg:ipbytes,max:queuedepth", "sum", 7)
+    client.put("/threshold/t.1/json", {"metric": "f", "value": "1", "byFlow": "true"})
+    client.feed(flow_sample(4), flow_sample(5))
+    [flow] = client.get("/activeflows/ALL/f/json")
+    assert (flow["value"], flow["flowN"]) == (pytest.approx(2 * ONE_SAMPLE), 2)
+    assert (type(flow["values"][0]), flow["values"][1]) == (float, None)
+    [largest] = client.get("/activeflows/ALL/f/json?aggMode=max")
+    assert largest["value"] == pytest.approx(ONE_SAMPLE)
+    assert client.get("/events/json?timeout=0")[0]["values"] == flow["values"]
+
+
+def test_what_of_a_definition_is_not_served_is_said(client):
+    spec = {"value": "bytes", "ipfixCollectors": ["10.0.0.9"]}
+    answer = client.request("PUT", "/flow/f/json", content=json.dumps(spec))
+    assert answer.status_code == 200
+    assert [note.partition(":")[0] for note in answer.json()["notes"]] == ["ipfixCollectors"]
+    assert client.get("/flow/f/json")["ipfixCollectors"] == ["10.0.0.9"]
+
+
+def test_an_error_has_its_position(client):
+    status, text = client.refusal(
+        "PUT", "/flow/f/json", json={"value": "bytes", "keys": "ipsource,null:[maskk:ipsource:8]"}
+    )
+    assert status == 400
+    assert "unknown key function 'maskk', did you mean 'mask'? at position 16 of " in text
+
+
 def test_lists_of_definitions(client):
     client.put("/flow/f/json", {"value": "bytes"})
     client.put("/threshold/t-1/json", {"metric": "f", "value": 1.5})

@@ -79,7 +79,7 @@ def test_maps(client):
     [
         ("/group/g/json", {"lab": ["10.0.0.300"]}, "'10.0.0.300' of label 'lab' is not an address or prefix"),
         ("/group/g/json", {"lab": "10.0.0.0/8"}, "label 'lab' has no list"),
-        ("/group/g.h/json", {}, "character '.' is not allowed"),
+        ("/group/g:h/json", {}, "character ':' is not allowed"),
         ("/map/m/json", {"web": [1.5]}, "'1.5' of label 'web' is neither text nor a whole number"),
         ("/map/m/json", [], "the body must be a JSON object"),
     ],

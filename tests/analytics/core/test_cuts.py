@@ -22,7 +22,7 @@ from tests.analytics.examples.generator import Generator
 CAPTURES = Path(__file__).parents[1] / "examples/captures"
 GENERATED = 150
 FIRST_BYTES = 18  # Ethernet and a label: here nothing is read ahead
-READ_AHEAD = {"mpls.eth": 11, "l2tp.eth": 11, "udp.teredo": 1, "udp.lisp": 0}
+READ_AHEAD = {"mpls.eth": 11, "l2tp.eth": 11, "udp.teredo": 2, "udp.lisp": 0}
 """On the stack -> bytes behind a field that must be there too. What these carry they do not say: it is recognised by
 its own first bytes, of a frame by the 14 bytes of its header and 4 more."""
 SO_FAR = {"ethernetprotocol": "llc", "ip6nexthdr": "ip6", "ip6fragm": "ip6", "ip6fragoffset": "ip6"}

@@ -215,7 +215,7 @@ def test_ports_of_other_protocols_are_not_touched(engine):
 def test_queues_and_delay(engine):
     sample = flow_sample(record(1036, words(3)), record(1040, words(150_000)), record(1039, words(0xFFFFFFFF)))
     assert keys_of(engine, "queueindex,queuedepth,transitdelay", sample) == {"3,150000,4294967295": 100}
-    engine.set_flow("delay", {"keys": "queueindex", "value": "queuedepth", "t": 600})
+    engine.set_flow("delay", {"keys": "queueindex", "value": "rate:queuedepth", "t": 600})
     engine.feed([datagram(sample, sequence=next(NUMBERS))], 1000)
     assert flows(engine, "delay") == {"3": 15_000_000}
 

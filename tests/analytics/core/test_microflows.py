@@ -39,7 +39,7 @@ DEFINITIONS = {
     "dropped": {"keys": "ipsource,reason", "value": "frames", "dropped": True},
 }
 VALUES = ["iptos", "ipttl", "ipprotocol", "ip6hoplimit", "tcpsourceport", "udpsourceport", "vlan", "stripped"]
-TOO_MUCH = {f"value_{name}": {"keys": "stack", "value": name} for name in VALUES}  # to have microflows
+TOO_MUCH = {f"value_{name}": {"keys": "stack", "value": f"rate:{name}"} for name in VALUES}  # to have microflows
 FRAMES = (
     tcp_frame("10.0.0.1"),
     tcp_frame("10.0.0.2"),

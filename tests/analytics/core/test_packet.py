@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.core.dissect.packet import STACK_NAMES
 from analytics.core.flows.flowkeys import FIELDS, fields_of
 from analytics.flows.texts import RENDER
 from tests.analytics.examples.wire import ethernet, ipv4, ipv6, tcp, tcp_frame, udp
@@ -41,6 +42,19 @@ IP = {
     "ipecn": "00",
     "ipflags": "000",
     "ipfragoffset": "0",
+    "ipversion": "4",
+    "ipheaderbytes": "20",
+    "ipid": "7",
+    "ipchecksum": "0",
+    "ip_offset": "14",
+}
+TCP = {
+    "tcpsequenceno": "1",
+    "tcpackno": "2",
+    "tcpheaderbytes": "20",
+    "tcpwindow": "65535",
+    "tcpchecksum": "0",
+    "tcpurgent": "0",
 }
 IP6 = {
     "ethernetprotocol": "34525",
@@ -52,12 +66,15 @@ IP6 = {
     "ip6ecn": "00",
     "ip6flowlabel": "0",
     "ip6hoplimit": "64",
+    "ip6version": "6",
+    "ip6_offset": "14",
 }
 WHOLE6 = IP6 | {"ip6fragm": "no", "ip6fragoffset": "0"}
 
 
 def test_tcp():
-    assert texts(tcp_frame()) == ETHERNET | IP | {
+    assert texts(tcp_frame()) == ETHERNET | IP | TCP | {
+        "tcp_offset": "34",
         "stack": "eth.ip.tcp",
         "ipprotocol": "6",
         "ipbytes": "40",
@@ -106,9 +123,38 @@ def test_icmp():
     assert (found["icmptype"], found["icmpcode"], found["icmpseqno"], found["stack"]) == ("8", "0", "7", "eth.ip.icmp")
 
 
+@pytest.mark.parametrize(("kind", "numbered"), [(0, True), (3, False), (5, False), (8, True), (11, False), (13, True)])
+def test_only_some_icmp_messages_have_a_sequence_number(kind, numbered):
+    found = texts(ethernet(ipv4(struct.pack(">BBHHH", kind, 0, 5, 1, 7), 1)))
+    assert ("icmpseqno" in found, "icmpid" in found, found["icmpchecksum"]) == (numbered, numbered, "5")
+
+
+def test_options_of_ip_and_tcp():
+    segment = tcp()[:12] + bytes([0x60]) + tcp()[13:] + bytes.fromhex("020405B4")
+    found = texts(ethernet(ipv4(segment, 6, options=bytes.fromhex("94040000"))))
+    assert (found["ipoptions"], found["ipheaderbytes"]) == ("94040000", "24")
+    assert (found["tcpoptions"], found["tcpheaderbytes"], found["tcp_offset"]) == ("020405B4", "24", "38")
+    assert not texts(tcp_frame()).keys() & {"ipoptions", "tcpoptions"}
+    assert "tcpoptions" not in texts(ethernet(ipv4(segment, 6))[:-1])
+
+
+def test_different_stacks_have_different_names():
+    """The bytes of a stack are a key as they are: two of one name would be two flows."""
+    assert len(set(STACK_NAMES.values())) == len(STACK_NAMES)
+
+
+def test_the_key_of_pptp_is_its_call():
+    """Version 1 has the length of each packet in front of it (RFC 2637)."""
+    for length in (12, 500):
+        found = texts(ethernet(ipv4(struct.pack(">HHHHI", 0x3001, 0x880B, length, 77, 1) + bytes(12), 47)))
+        assert (found["grekey"], found["gresequence"]) == ("77", "1")
+    assert "grekey" not in texts(ethernet(ipv4(struct.pack(">HHH", 0x3001, 0x880B, 12), 47)))
+
+
 def test_ipv6():
     found = texts(ethernet(ipv6(tcp(flags=0x102), 6, tos=0xB9), 0x86DD))
-    assert found == ETHERNET | WHOLE6 | {
+    assert found == ETHERNET | WHOLE6 | TCP | {
+        "tcp_offset": "54",
         "stack": "eth.ip6.tcp",
         "ip6tos": "185",
         "ip6dscp": "46",

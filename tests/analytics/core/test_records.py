@@ -263,7 +263,7 @@ def test_numbers_beyond_a_word_are_clipped(engine):
 
 def test_values_of_applications(engine):
     example = record(2206, FLOWS[0, 2206][0])
-    assert keys_of(engine, "httphost", example, value="duration") == {"h.example": 20}
+    assert keys_of(engine, "httphost", example, value="rate:duration") == {"h.example": 20}
     engine.set_flow("keys", {"keys": "httphost", "value": "requests", "filter": "httpmethod=CONNECT", "t": 600})
     assert keys_of(engine, "httphost", example, value="requests") == {"h.example": 1}
     assert keys_of(engine, "httphost", url(b"u"), value="requests") == {}

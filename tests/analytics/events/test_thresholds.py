@@ -35,8 +35,8 @@ def test_the_filter_is_kept():
     [
         ({}, "'metric' is missing"),
         ({"metric": "f"}, "'value' is missing"),
-        ({"metric": "f", "value": "five"}, "'value' is missing or not a number: 'five'"),
-        ({"metric": "f", "value": "nan"}, "'value' is missing or not a number: nan"),
+        ({"metric": "f", "value": "five"}, "'value' is not a number: 'five'"),
+        ({"metric": "f", "value": "nan"}, "'value' is not a number: 'nan'"),
         ({"metric": "sum:f", "value": 5}, "metric 'sum:f': a threshold watches every data source by itself"),
         ({"metric": "max:5.f", "value": 5}, "metric 'max:5.f': a threshold watches every data source by itself"),
         ({"metric": "f", "value": True}, "not a number: True"),

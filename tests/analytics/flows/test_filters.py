@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from analytics.core.flows.flowkeys import FIELDS
 from analytics.flows.filters import parse_filter
-from analytics.flows.keys import InvalidDefinition, Sample
+from analytics.flows.functions import Sample
+from analytics.flows.keys import InvalidDefinition
 
 TEXTS = {
     "direction": "ingress",
