@@ -122,24 +122,6 @@ def test_values_one_by_one_have_no_statistic(client, path):
     )
 
 
-def test_prometheus_serves_statistics_too(client):
-    assert client.text("/prometheus/metrics/ALL/max:ifspeed,sum:ifspeed,avg:ifspeed,min:ifname/txt").splitlines() == [
-        "# TYPE sflow_max_ifspeed gauge",
-        "sflow_max_ifspeed 40",
-        "# TYPE sflow_sum_ifspeed gauge",
-        "sflow_sum_ifspeed 70",
-        "# TYPE sflow_avg_ifspeed gauge",
-        f"sflow_avg_ifspeed {70 / 3}",
-    ]
-    both = client.text("/prometheus/metrics/leaf2/ifspeed,sum:ifspeed/txt").splitlines()
-    assert both == [
-        "# TYPE sflow_ifspeed gauge",
-        f'sflow_ifspeed{{agent="{OTHER}",datasource="4",ifname="s1-eth4",host="leaf2"}} 40',
-        "# TYPE sflow_sum_ifspeed gauge",
-        "sflow_sum_ifspeed 40",
-    ]
-
-
 def test_the_largest_flows_say_when_a_sample_last_counted(client):
     client.now = NOW + 1.5
     client.feed(flow_sample(4, source="10.0.0.2"))
