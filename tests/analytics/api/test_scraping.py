@@ -90,6 +90,7 @@ def test_a_dashboard(program, prometheus, eventually):
     switch = Switch(program.source)
     eventually(lambda: "prometheus_1" in program.http.get("/flow/json").json())  # scraped once, so it counts from now
     switch.port("swp10", 15, octets=0)
+    eventually(lambda: program.http.get("/analyzer/json").json()["sFlowDatagramsReceived"] == 1)  # or both in one batch
     switch.port("swp10", 15, octets=50_000_000)
     switch.host("leaf1", load_one=1.5)
     switch.segment("10.0.1.1", "10.0.2.2", port=15, rate=1000)

@@ -1,4 +1,4 @@
-"""walk of client.commands.doctor: what each step says of what was gathered, and where it ends. Real switches: tests/ovs."""
+"""walk of client.commands.doctor: what each step says of what was gathered. Real switches: tests/ovs."""
 
 from __future__ import annotations
 
