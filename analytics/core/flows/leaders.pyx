@@ -99,7 +99,7 @@ cdef class Leaders:
             best = <Best*>find(&self.best, key, hash)
             if counting and best == NULL:
                 continue
-            rate = value.rate if self.now <= value.last else value.rate * exp((value.last - self.now) * self.cache.fading)
+            rate = value.rate * exp(min(value.last - self.now, 0.0) * self.cache.fading)
             if rate < least or self.cache.ledger.sources[source].life != LIVE:
                 continue
             if counting:
