@@ -29,12 +29,12 @@ cdef inline uint64_t agent_of(const Slice* slice) noexcept nogil:
 
 
 cdef class FairQueue:
-    """Of one socket. `share`: datagrams of a full batch that an agent may have; MOST: nothing has to be shed."""
+    """Of one socket. `share`: datagrams of a standing batch that an agent may have; MOST: nothing has to be shed."""
 
     def __cinit__(self):
         self.share = MOST
 
-    def arranged(self, list datagrams, bint is_full, double now) -> list[bytes]:
+    def arranged(self, list datagrams, bint stands, double now) -> list[bytes]:
         """Of a batch those that are taken, in order. ValueError: there are more than MOST."""
         cdef Slice[MOST] slices
         cdef uint32_t i, taken
@@ -43,24 +43,24 @@ cdef class FairQueue:
         for i in range(<uint32_t>len(datagrams)):
             datagram = datagrams[i]
             slices[i] = Slice(<const uint8_t*>PyBytes_AS_STRING(datagram), PyBytes_GET_SIZE(datagram), NULL)
-        taken = self.arrange(slices, <uint32_t>len(datagrams), is_full, now)
+        taken = self.arrange(slices, <uint32_t>len(datagrams), stands, now)
         return [(<const char*>slices[i].at)[:slices[i].length] for i in range(taken)]
 
-    cdef void adapt(self, bint is_full, double now) noexcept nogil:
-        """The share, by whether this batch is full."""
-        if is_full != self.was_full:
-            self.was_full, self.since = is_full, now
-        elif is_full and now - self.since >= STANDING_S:
+    cdef void adapt(self, bint stands, double now) noexcept nogil:
+        """The share, by whether more comes than is taken."""
+        if stands != self.stood:
+            self.stood, self.since = stands, now
+        elif stands and now - self.since >= STANDING_S:
             self.share, self.since = max(1, self.share // 2), now
-        elif not is_full and self.share < MOST and now - self.since >= RECOVERY_S:
+        elif not stands and self.share < MOST and now - self.since >= RECOVERY_S:
             self.share, self.since = min(MOST, 2 * self.share), now
 
-    cdef uint32_t arrange(self, Slice* slices, uint32_t count, bint is_full, double now) noexcept nogil:
+    cdef uint32_t arrange(self, Slice* slices, uint32_t count, bint stands, double now) noexcept nogil:
         """Put a batch that arrived at `now` in order; answers how many of it are taken, the first ones.
 
         1. The round of each datagram is how many of its agent stand before it.
         2. Sort by rounds, stably, so that what one agent sent stays in order.
-        3. Of a full batch the rounds beyond the share are shed.
+        3. If it `stands` (it is full, and waited for the one before to be done), the rounds beyond the share are shed.
         """
         cdef Slice[MOST] sorted
         cdef uint64_t[PLACES] agents
@@ -69,7 +69,7 @@ cdef class FairQueue:
         cdef uint32_t[MOST + 1] before              # datagrams of the rounds before
         cdef uint64_t agent
         cdef uint32_t i, place, taken
-        self.adapt(is_full, now)
+        self.adapt(stands, now)
         if count <= FEW:
             return count
         memset(seen, 0, sizeof(seen))
@@ -85,7 +85,7 @@ cdef class FairQueue:
             before[rounds[i] + 1] += 1
         for i in range(MOST):
             before[i + 1] += before[i]
-        taken = before[self.share] if is_full else count
+        taken = before[self.share] if stands else count
         for i in range(count):
             sorted[before[rounds[i]]] = slices[i]
             before[rounds[i]] += 1

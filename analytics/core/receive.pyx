@@ -91,10 +91,12 @@ cdef extern from *:
         return 0;
     }
 
-    /* 1: datagrams may be waiting, 0: asked to stop, -1: interrupted */
-    static int howdah_wait(int fd, int stop) {
+    /* 1: datagrams may be waiting, 0: asked to stop, -1: interrupted; `stood`: whether they waited for us */
+    static int howdah_wait(int fd, int stop, int *stood) {
         struct pollfd polled[2] = {{fd, POLLIN, 0}, {stop, POLLIN, 0}};
-        if (poll(polled, 2, -1) < 0)
+        int ready = poll(polled, 2, 0);
+        *stood = ready > 0;
+        if (ready < 0 || (ready == 0 && poll(polled, 2, -1) < 0))
             return -1;
         return polled[1].revents ? 0 : 1;
     }
@@ -126,7 +128,7 @@ cdef extern from *:
     int receive "howdah_receive"(Ring*, int) noexcept nogil
     void name_sender "howdah_sender"(Ring*, int) noexcept nogil
     bint read_dropped "howdah_dropped"(Ring*, int, uint32_t*) noexcept nogil
-    int wait "howdah_wait"(int, int) noexcept nogil
+    int wait "howdah_wait"(int, int, bint*) noexcept nogil
     double clock_s "howdah_clock"() noexcept nogil
     bint matches "howdah_matches"(const uint8_t*, const uint8_t*, uint32_t) noexcept nogil
 
@@ -185,8 +187,8 @@ cdef class Receiver:
                 return 1
         return self.prefix_count == 0
 
-    cdef int receive_batch(self, int fd) noexcept nogil:
-        """One batch; answers the number of datagrams, or -errno."""
+    cdef int receive_batch(self, int fd, bint stood) noexcept nogil:
+        """One batch; answers the number of datagrams, or -errno. `stood`: it waited for the one before to be done."""
         cdef Slice[SLOTS] slices
         cdef uint32_t dropped = 0, allowed = 0, taken
         cdef int i
@@ -204,7 +206,7 @@ cdef class Receiver:
         if count and read_dropped(self.ring, count - 1, &dropped):
             self.dropped += <uint32_t>(dropped - self.overflow)
             self.overflow = dropped
-        taken = self.queue.arrange(slices, allowed, count == SLOTS, now)
+        taken = self.queue.arrange(slices, allowed, stood and count == SLOTS, now)
         if taken:
             self.pipeline.take(slices, taken, now)
         self.batches += 1
@@ -220,15 +222,15 @@ cdef class Receiver:
         """
         cdef int result = 0
         cdef int ready
-        cdef bint stopped = 0
+        cdef bint stopped = 0, stood = 0
         while not stopped:                          # a failure may be of another socket's batch: then go on
             with nogil:
                 while self.pipeline.failure is None:
-                    ready = wait(fd, stop)
+                    ready = wait(fd, stop, &stood)
                     if ready == 0:
                         stopped = 1
                         break
-                    result = self.receive_batch(fd) if ready > 0 else 0
+                    result = self.receive_batch(fd, stood) if ready > 0 else 0
                     if result < 0 and -result not in (EAGAIN, EINTR, ECONNREFUSED):
                         break
                     result = 0
@@ -257,9 +259,10 @@ cdef class Drain:
         cdef int ready
         cdef int count
         cdef int failed = 0
+        cdef bint stood = 0
         with nogil:
             while not failed:
-                ready = wait(fd, stop)
+                ready = wait(fd, stop, &stood)
                 if ready == 0:
                     break
                 count = receive(self.ring, fd) if ready > 0 else 0

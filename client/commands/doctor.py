@@ -211,7 +211,8 @@ def _losses(facts: Facts) -> Iterator[Step]:
         "dropped by the kernel": numbers["sFlowKernelDrops"],
         "of senders that may not send": numbers["sFlowSourcesRefused"],
         "that are no sFlow": numbers["sFlowParseErrors"] + numbers["sFlowUnsupportedVersion"],
-        "beyond the budget of memory": numbers["sFlowDatagramsShed"] + numbers["sFlowAgentsRefused"],
+        "of agents that sent more than can be taken": numbers["sFlowDatagramsShed"],
+        "of agents beyond the budget of memory": numbers["sFlowAgentsRefused"],
         "lost on the way": sum(one["sFlowDatagramsLost"] for one in facts.agents.values()),
     }
     faults = sum(one["sFlowFaults"] for one in facts.agents.values())
