@@ -57,6 +57,14 @@ def test_the_description_is_one_that_the_explorer_understands(client):
     check(document["paths"])
 
 
+def test_no_comma_cuts_a_description(client):
+    """In YAML's flow style a comma ends a text, and what follows is a key without a value."""
+    pieces = [client.get("/api-docs")]
+    for piece in pieces:
+        assert piece is not None
+        pieces.extend(piece.values() if isinstance(piece, dict) else piece if isinstance(piece, list) else ())
+
+
 def test_every_path_is_described(client):
     described = {re.sub(r"{\w+}", "{}", path) for path in client.get("/api-docs")["paths"]}
     served = {re.sub(r"{\w+(:path)?}", "{}", route.path) for route in client.app.routes}
