@@ -219,7 +219,7 @@ def test_what_a_tenant_was_put_is_answered(client, collector):
         ("/forwarding/f/json", {"address": "10.0.0.1", "agents": "ALL"}, "agents is not a list"),
         ("/forwarding/f/json", {"address": "10.0.0.1", "agents": ["x"]}, "agents is missing or not the address"),
         ("/forwarding/f/json", {"address": "10.0.0.1", "agent": "x"}, "unknown attribute 'agent'"),
-        ("/forwarding/a.b/json", {"address": "10.0.0.1"}, "character '.' is not allowed"),
+        ("/forwarding/a:b/json", {"address": "10.0.0.1"}, "character ':' is not allowed"),
         ("/tenant/t/json", {"collectorAddress": "10.0.0.1"}, "filters is missing or chooses nothing"),
         ("/tenant/t/json", {"collectorAddress": "10.0.0.1", "filters": {"mac": []}}, "chooses nothing"),
         ("/tenant/t/json", {"filters": {"mac": ["000000000001"]}}, "collectorAddress is missing"),
