@@ -325,8 +325,10 @@ def test_of_an_agent_that_sends_too_much_datagrams_are_shed_and_counted(engine, 
     loud, quiet = count(1), count(1)
 
     def flood() -> bool:
-        made = [datagram(agent="10.9.9.9", sequence=next(loud)) for _ in range(250)]
-        send(collector.address, *made, datagram(agent="10.0.0.1", sequence=next(quiet)))
+        made = [datagram(agent="10.9.9.9", sequence=next(loud)) for _ in range(1000)]
+        with engine.pipeline:
+            send(collector.address, *made, datagram(agent="10.0.0.1", sequence=next(quiet)))
+            time.sleep(0.26)
         for _ in range(4):
             with engine.pipeline:
                 time.sleep(0.26)
