@@ -13,8 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from tests.analytics.examples import wire
-from tests.analytics.program import Program
-from tests.client.process import ROOT, Process
+from tests.client.process import ROOT
 from tests.switch import AGENT, Switch
 
 EXAMPLES = ROOT / "scripts" / "examples"
@@ -22,30 +21,9 @@ TESTED = {"top_flows", "tail_flows", "mark_large_flows", "cluster_load", "alerts
 
 
 @pytest.fixture
-def program():
-    made = Program()
-    yield made
-    if made.process.poll() is None:
-        made.end()
-
-
-@pytest.fixture
-def switch(program):
-    return Switch(program.source)
-
-
-@pytest.fixture
-def run(program):
-    """Starts an example beside `program`."""
-    running = []
-
-    def starter(name, **environment):
-        running.append(Process(EXAMPLES / f"{name}.py", f"http://127.0.0.1:{program.port}", **environment))
-        return running[-1]
-
-    yield starter
-    for process in running:
-        process.close()
+def run(begin):
+    """Starts an example."""
+    return lambda name, **environment: begin(EXAMPLES / f"{name}.py", **environment)
 
 
 @pytest.fixture

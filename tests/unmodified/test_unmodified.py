@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.analytics.program import Program
-from tests.client.process import Process
 from tests.switch import AGENT, Switch
 
 HERE = Path(__file__).parent
@@ -23,35 +21,9 @@ KEY = "10.0.1.1,10.0.2.2,40000,5001"
 
 
 @pytest.fixture
-def program():
-    made = Program()
-    yield made
-    if made.process.poll() is None:
-        made.end()
-
-
-@pytest.fixture
-def url(program):
-    return f"http://127.0.0.1:{program.port}"
-
-
-@pytest.fixture
-def switch(program):
-    return Switch(program.source)
-
-
-@pytest.fixture
-def run(url):
+def run(begin, url):
     """Starts a program of this folder."""
-    running = []
-
-    def starter(name, *words):
-        running.append(Process(HERE / name, url, url, *words))
-        return running[-1]
-
-    yield starter
-    for process in running:
-        process.close()
+    return lambda name, *words: begin(HERE / name, url, *words)
 
 
 @pytest.fixture
