@@ -199,7 +199,6 @@ class Conductor:
     def view(self) -> View:
         """Everything, as it is now."""
         elephants = self.elephants
-        paths = {flow: elephants.path_of(flow, self.fabric) for flow in elephants.tracker.live}
         return View(
             policy=self.policy,
             fabric=self.fabric,
@@ -208,7 +207,7 @@ class Conductor:
             elephants=tuple(replace(record) for record in elephants.records.live.values()),
             ended=tuple(elephants.records.past),
             controls=dict(elephants.controls),
-            paths={flow: path for flow, path in paths.items() if path is not None},
+            paths=dict(elephants.paths),
             flows_seen=self._flows_seen,
             counts=replace(self.counts),
             problems=tuple(self._problems()),
@@ -227,8 +226,9 @@ class Conductor:
         return self.ledgers[dpid].installed.groups.keys() if dpid in self.ledgers else ()
 
     def unsettled(self, now: float) -> bool:
-        """Whether the next samples matter: an elephant's path, or its arrival on a new one, is not yet seen."""
-        return self.elephants.records.unsettled(now)
+        """Whether to look again soon: an elephant's path, or its arrival on a new one, is not yet seen, or there was no
+        time to place all."""
+        return self.elephants.unfinished or self.elephants.records.unsettled(now)
 
     def _count_flows(self, seen: Iterable[FlowObservation]) -> None:
         counts: dict[tuple[str, int], int] = {}
@@ -293,7 +293,8 @@ class Conductor:
             except Exception as error:  # what one feature cannot say must not keep from switches what others want
                 commands.append(Complain(f"feature {type(feature).__name__}", error))
         self._gather()
-        parts = {dpid: self._parts(self.fabric.by_dpid[dpid]) for dpid in self.ledgers}
+        due = (dpid for dpid, ledger in self.ledgers.items() if ledger.due != {})
+        parts = {dpid: self._parts(self.fabric.by_dpid[dpid]) for dpid in due}
         for dpid in sorted(parts, key=lambda dpid: any(part.is_ingress for part in parts[dpid])):
             ledger = self.ledgers[dpid]
             todo = self._changes(ledger, parts[dpid])

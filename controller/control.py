@@ -3,23 +3,27 @@
 Observations make elephants (elephants.py), policies decide about them (policy/marking.py, policy/placement.py), and
 what is decided stands in one frozen Control per flow, from which the rules follow (rules.py). What happened is written
 down beside it (records.py) and never read back by a decision.
+
+A decision costs what changed: the flows of which something was observed, those that wait for a rule, and what the load
+of their links makes worth a look; of the switches, those whose rules change. Another fabric or policy concerns all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.budget import Budget
-from controller.elephants import Limits, Tracker
+from controller.elephants import Elephant, Limits, Tracker
 from controller.feature import Entries, Feature
 from controller.flow import FlowKey, FlowObservation
 from controller.hosts import Hosts
-from controller.policy import placement
-from controller.policy.marking import LOWER_EFFORT, entry_port, entry_switch, within_cap
+from controller.policy.marking import LOWER_EFFORT, within_cap
 from controller.records import Counts, ElephantRecords
 from controller.rules import Control, adopted, express
-from controller.topology import Fabric, Path
+from controller.steering import Steering
+from controller.topology import Fabric, Host, Path
 from ovs_rules.rule import Rule
 
 # Elephants followed per ingress switch where the cap is smaller; and of those that enter at one port so many times what
@@ -58,27 +62,42 @@ class ElephantControl(Feature):
         self.tracker = Tracker(policy.limits)
         self.records = ElephantRecords()
         self.controls: dict[FlowKey, Control] = {}
-        self._moved_at: dict[FlowKey, float] = {}
+        self.paths: dict[FlowKey, Path] = {}
+        """Where each elephant is: where it was steered, else where samples show it; none while that is unknown."""
+        self._refused: dict[FlowKey, None] = {}  # by the cap
+        self._deferred: dict[FlowKey, None] = {}  # by the budget
+        self._relocated: set[str] = set()  # addresses of hosts that have moved
+        self._steering: Steering | None = None  # None: every elephant has to be looked at
         self._budget: Budget[str] = _budget(policy)
         self._entries: dict[str, Entries] = {}
-        self._expressed: Fabric | None = None  # for which the entries are right; None while the controls changed
+        self._rules: dict[FlowKey, dict[str, Rule]] = {}  # of each control, by switch, as they stand in the entries
+        self._entering: Counter[str] = Counter()  # controls by ingress switch
+        self._changed: dict[FlowKey, None] = {}  # whose control the entries do not show yet
+        self._expressed: Fabric | None = None  # for which they show the others
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the latest decision left something for the next one."""
+        return self._steering is not None and self._steering.unfinished
 
     def wanted(self, fabric: Fabric, hosts: Hosts, now: float) -> Mapping[str, Entries]:
-        if fabric is not self._expressed:
-            self._express(fabric)
-            self._expressed = fabric
+        for flow in self._changed if fabric is self._expressed else {**self._rules, **self.controls}:
+            self._express(flow, fabric)
+        self._changed.clear()
+        self._expressed = fabric
         return self._entries
 
-    def _express(self, fabric: Fabric) -> None:
-        ingresses = {control.ingress for control in self.controls.values()}
-        rules: dict[str, list[Rule]] = {switch: [] for switch in self._entries.keys() | ingresses}
-        for control in self.controls.values():
-            for switch, rule in express(fabric, control, self.policy.idle_timeout).items():
-                rules.setdefault(switch, []).append(rule)
-        for switch, found in rules.items():
-            entries = self._entries.setdefault(switch, Entries())
-            entries.become(found)
-            entries.is_ingress = switch in ingresses
+    def _express(self, flow: FlowKey, fabric: Fabric) -> None:
+        """Have the entries of switches show the control of a flow, or that it has none."""
+        control = self.controls.get(flow)
+        rules = express(fabric, control, self.policy.idle_timeout) if control else {}
+        for switch, rule in self._rules.pop(flow, {}).items():
+            if switch not in rules:
+                self._entries[switch].drop(rule.identity)
+        for switch, rule in rules.items():
+            self._entries.setdefault(switch, Entries()).put(rule)
+        if rules:
+            self._rules[flow] = rules
 
     def set_policy(self, policy: Policy, fabric: Fabric, hosts: Hosts, now: float) -> None:
         """Takes a new policy; marks and moves that it does not want are no longer wanted of the switches."""
@@ -87,20 +106,25 @@ class ElephantControl(Feature):
         self.policy = policy
         self.tracker.limits = policy.limits
         if not policy.steering:
-            self.controls = {flow: replace(control, path=None) for flow, control in self.controls.items()}
-        self._decide(fabric, hosts, now)
+            for control in [*self.controls.values()]:
+                self._set(control.flow, replace(control, path=None))
+        self._expressed = self._steering = None
+        self._decide(fabric, hosts, (), now)
 
     def observed(
         self, fabric: Fabric, hosts: Hosts, seen: Sequence[FlowObservation], now: float, *, complete: bool
     ) -> None:
-        for elephant in self.tracker.observe(fabric, seen):
+        new, observed = self.tracker.observe(fabric, seen)
+        for elephant in new:
             self.counts.elephants += 1
             self.records.open(elephant)
-        self._forget_smallest(now)
+        self._forget_smallest(new, now)
         if complete:
             for elephant in self.tracker.ended(now):
                 self._end(elephant.flow, now)
-        self._decide(fabric, hosts, now)
+            if self._steering is not None:
+                self._steering.retry()
+        self._decide(fabric, hosts, observed, now)
 
     def resumed(self, now: float) -> None:
         """Analytics is back after a gap: it gets time to see the elephants again before absence means quiet."""
@@ -108,7 +132,11 @@ class ElephantControl(Feature):
 
     def reconsider(self, fabric: Fabric, hosts: Hosts, now: float) -> None:
         """The fabric changed: controls whose path is gone fall back to ECMP."""
-        self._decide(fabric, hosts, now)
+        self._decide(fabric, hosts, (), now)
+
+    def relocated(self, fabric: Fabric, hosts: Hosts, moved: Sequence[tuple[Host | None, Host | None]]) -> None:
+        for host in (host for pair in moved for host in pair if host is not None):
+            self._relocated.update(host.addresses)
 
     def adopt(self, fabric: Fabric, hosts: Hosts, switch: str, rules: Sequence[Rule], now: float) -> None:
         """Takes over the elephant rules that an earlier controller left on this switch, as far as flows enter here."""
@@ -123,8 +151,8 @@ class ElephantControl(Feature):
                 self.records.open(elephant, "adopted", "its rule was found on the switch")
             elephant.locate(fabric, hosts)
             path = next((p for p in elephant.paths(fabric) if p and p[0].source.number == found.port), None)
-            self.controls[found.flow] = Control(found.flow, switch, found.dscp, path)
-            self._expressed = None
+            self._set(found.flow, Control(found.flow, switch, found.dscp, path))
+            self._look_at(elephant, fabric)
             self.in_force(rule, now)
             self.counts.adopted += 1
 
@@ -137,76 +165,120 @@ class ElephantControl(Feature):
         if found := adopted(rule):
             self._end(found.flow, now)
 
-    def path_of(self, flow: FlowKey, fabric: Fabric) -> Path | None:
-        """Where an elephant is: where it was steered, else where samples show it."""
-        control = self.controls.get(flow)
-        if control is not None and control.path is not None:
-            return control.path
-        elephant = self.tracker.live.get(flow)
-        return elephant.path(fabric) if elephant else None
-
-    def _decide(self, fabric: Fabric, hosts: Hosts, now: float) -> None:
-        self._expressed = None
+    def _decide(self, fabric: Fabric, hosts: Hosts, observed: Iterable[FlowKey], now: float) -> None:
+        """Marks, refuses and steers, after something was observed of these flows."""
         live = self.tracker.live
-        for elephant in live.values():
+        if self._steering is None or self._steering.fabric is not fabric:
+            self._steering = Steering(fabric)
+            observed = live
+        elif self._relocated:
+            observed = (*observed, *(flow for flow in live if flow.destination in self._relocated))
+        self._relocated.clear()
+        flows = {flow: live[flow] for flow in (*observed, *self._refused, *self._deferred)}
+        for elephant in flows.values():
             elephant.locate(fabric, hosts)
-        kept, over = within_cap(live.values(), self.policy.cap, entry_switch)
-        for flow in over:
-            self.controls.pop(flow, None)
-            if self.records.live[flow].state != "refused":
-                self.records.live[flow].state = "refused"
-                self.counts.refused_by_cap += 1
+        self._keep_within_cap(dict.fromkeys(elephant.entry.switch for elephant in flows.values()))
         dscp = self.policy.dscp if self.policy.marking else None
-        for elephant in sorted((live[flow] for flow in live if flow in kept), key=lambda elephant: -elephant.rate):
+        for elephant in sorted(flows.values(), key=lambda elephant: -elephant.rate):
             flow, ingress = elephant.flow, elephant.entry.switch
             old = self.controls.get(flow)
+            if flow in self._refused:
+                continue
             if old is None and not self._budget.take([ingress], now):
                 self._defer(flow)
                 continue
+            self._deferred.pop(flow, None)
             path = old.path if old and old.path in elephant.paths(fabric) else None
-            self.controls[flow] = Control(flow, ingress, dscp, path)
+            self._set(flow, Control(flow, ingress, dscp, path))
+        for elephant in flows.values():
+            self._look_at(elephant, fabric)
         if self.policy.steering:
-            self._steer(kept & self.controls.keys(), fabric, now)
-        for flow, elephant in live.items():
-            control = self.controls.get(flow)
-            self.records.see(elephant, fabric, control.path if control else None)
+            self._steer(self._steering, fabric, now)
 
-    def _forget_smallest(self, now: float) -> None:
+    def _set(self, flow: FlowKey, control: Control | None) -> None:
+        """Does this about a flow from now on."""
+        old = self.controls.get(flow)
+        if old == control:
+            return
+        for one, more in ((old, -1), (control, 1)):
+            if one is not None:
+                self._entering[one.ingress] += more
+                self._entries.setdefault(one.ingress, Entries()).is_ingress = self._entering[one.ingress] > 0
+        if control is None:
+            del self.controls[flow]
+        else:
+            self.controls[flow] = control
+        self._changed[flow] = None
+
+    def _look_at(self, elephant: Elephant, fabric: Fabric) -> None:
+        """Writes down where an elephant is."""
+        flow = elephant.flow
+        control, seen = self.controls.get(flow), elephant.path(fabric)
+        path = control.path if control and control.path is not None else seen
+        if path is None:
+            self.paths.pop(flow, None)
+        else:
+            self.paths[flow] = path
+        self.records.see(elephant, seen, control.path if control else None)
+        if self._steering is not None:
+            if control is None:
+                self._steering.forget(flow)
+            else:
+                self._steering.see(elephant, path)
+
+    def _keep_within_cap(self, switches: Iterable[str]) -> None:
+        """Of the elephants that enter at each of these switches the largest may have rules."""
+        for switch in switches:
+            entering = self.tracker.entering[switch]
+            kept, over = within_cap(entering.values(), self.policy.cap)
+            for flow in kept if self._refused else ():
+                self._refused.pop(flow, None)
+            for flow in over:
+                self._set(flow, None)
+                self._deferred.pop(flow, None)
+                if flow not in self._refused:
+                    self._refused[flow] = None
+                    self.records.live[flow].state = "refused"
+                    self.counts.refused_by_cap += 1
+
+    def _forget_smallest(self, new: Iterable[Elephant], now: float) -> None:
         """Flows that may never have existed fill no memory, and no decision gets dearer by them."""
-        per_port = round(PER_PORT / self.policy.limits.share)
-        for place, most in ((entry_port, per_port), (entry_switch, max(TRACKED, self.policy.cap))):
-            if len(self.tracker.live) > most:
-                _, over = within_cap(self.tracker.live.values(), most, place)
-                for flow in over:
-                    self._end(flow, now)
-                    self.counts.untracked += 1
+        per_port, per_switch = round(PER_PORT / self.policy.limits.share), max(TRACKED, self.policy.cap)
+        for elephant in new:
+            for place, most in ((elephant.entry.place, per_port), (elephant.entry.switch, per_switch)):
+                entering = self.tracker.entering.get(place, {})
+                if len(entering) > most:
+                    for flow in within_cap(entering.values(), most)[1]:
+                        self._end(flow, now)
+                        self.counts.untracked += 1
 
     def _defer(self, flow: FlowKey) -> None:
         """An elephant that waits for its ingress switch's budget; the next decision considers it again."""
-        record = self.records.live[flow]
-        if record.state != "deferred":
-            record.state = "deferred"
+        if flow not in self._deferred:
+            self._deferred[flow] = None
+            self.records.live[flow].state = "deferred"
             self.counts.deferred += 1
 
-    def _steer(self, flows: set[FlowKey], fabric: Fabric, now: float) -> None:
-        elephants = {flow: self.tracker.live[flow] for flow in flows}
-        placed = {flow: path for flow in flows if (path := self.path_of(flow, fabric)) is not None}
-        moves = placement.decide(fabric, elephants, placed, self._moved_at, now=now, hold=self.policy.hold)
-        for move in moves:
-            control = replace(self.controls[move.flow], path=move.path)
+    def _steer(self, steering: Steering, fabric: Fabric, now: float) -> None:
+        for move in steering.decide(now, self.policy.hold):
+            flow, before = move.flow, self.paths[move.flow]
+            control = replace(self.controls[flow], path=move.path)
             if not self._budget.take(express(fabric, control, self.policy.idle_timeout).keys(), now):
+                steering.undo(move, before)
                 continue
-            self.controls[move.flow] = control
-            self._moved_at[move.flow] = now
-            elephants[move.flow].forget(move.path)
+            self._set(flow, control)
+            self.paths[flow] = move.path
+            self.tracker.live[flow].forget(move.path)
             self.counts.moves += 1
             link = move.busiest
             reason = f"elephants on {link.source.switch}->{link.target.switch} want {move.pressure:.1f} x its speed"
-            self.records.steer(move.flow, placed[move.flow], reason)
+            self.records.steer(flow, before, reason)
 
     def _end(self, flow: FlowKey, now: float) -> None:
-        self.tracker.live.pop(flow, None)
-        self.controls.pop(flow, None)
-        self._expressed = None
-        self._moved_at.pop(flow, None)
+        self.tracker.remove(flow)
+        self._set(flow, None)
+        for kept in (self._refused, self._deferred, self.paths):
+            kept.pop(flow, None)
+        if self._steering is not None:
+            self._steering.forget(flow)
         self.records.close(flow, now)

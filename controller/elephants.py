@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from controller.flow import FlowKey, FlowObservation, LinkEvidence
 from controller.hosts import Hosts
-from controller.topology import Fabric, Link, Path, Port
+from controller.topology import Fabric, Link, Path, Place, Port
 
 # After a start or a gap, analytics needs this many seconds until its rates show which flows are quiet.
 GRACE = 5.0
@@ -81,43 +81,58 @@ class Elephant:
 
 
 class Tracker:
-    """The live elephants, by flow."""
+    """The live elephants: by flow, by the switch where they enter (its name), and by the port."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.live: dict[FlowKey, Elephant] = {}
+        self.entering: dict[str | Place, dict[FlowKey, Elephant]] = {}
 
     def threshold(self, port: Port) -> float:
         """Bits/s from which a flow that enters at `port` is an elephant; infinite where the speed is unknown."""
         return port.speed * self.limits.share or float("inf")
 
-    def observe(self, fabric: Fabric, observations: Iterable[FlowObservation]) -> list[Elephant]:
-        """Takes observations in; returns the elephants that are new."""
+    def observe(
+        self, fabric: Fabric, observations: Iterable[FlowObservation]
+    ) -> tuple[list[Elephant], dict[FlowKey, None]]:
+        """Takes observations in; returns the elephants that are new, and all of which something was observed."""
         new, inside = [], []
+        observed: dict[FlowKey, None] = {}
         for observation in observations:
             port = fabric.port_at(observation.agent, observation.ifindex)
             if port is None:
                 continue
             if not fabric.is_edge(port):
                 inside.append((fabric.link_into[port.switch, port.number], observation))
-            elif elephant := self._at_edge(port, observation):
-                new.append(elephant)
+            else:
+                if elephant := self._at_edge(port, observation):
+                    new.append(elephant)
+                if observation.flow in self.live:
+                    observed[observation.flow] = None
         for link, observation in inside:  # after the edges: one batch may bring both a flow and its path
             if observation.flow in self.live:
                 self._on_link(self.live[observation.flow], link, observation)
-        return new
+                observed[observation.flow] = None
+        return new, observed
 
     def ended(self, now: float) -> list[Elephant]:
         """Takes out and returns the elephants that stayed quiet for long enough; call after a poll of all ports."""
         over = [elephant for elephant in self.live.values() if now - elephant.last_above_release > self.limits.quiet]
         for elephant in over:
-            del self.live[elephant.flow]
+            self.remove(elephant.flow)
         return over
+
+    def remove(self, flow: FlowKey) -> None:
+        """Takes a flow out, if it is there."""
+        elephant = self.live.pop(flow, None)
+        if elephant is not None:
+            self._leave(elephant)
 
     def adopt(self, flow: FlowKey, entry: Port, now: float) -> Elephant:
         """Takes a flow in whose rule was found on a switch; it ends like any other if nothing more is seen of it."""
-        self.live[flow] = Elephant(flow, entry, 0.0, detected_at=now, last_above_release=now + GRACE)
-        return self.live[flow]
+        elephant = Elephant(flow, entry, 0.0, detected_at=now, last_above_release=now + GRACE)
+        self._enter(elephant)
+        return elephant
 
     def grace(self, now: float) -> None:
         """No elephant ends within the next GRACE seconds."""
@@ -130,13 +145,27 @@ class Tracker:
             if seen.rate < self.threshold(port):
                 return None
             elephant = Elephant(seen.flow, port, seen.rate, detected_at=seen.at, last_above_release=seen.at)
-            self.live[seen.flow] = elephant
+            self._enter(elephant)
             return elephant
         elephant.rate = seen.rate
-        elephant.entry = port
+        if elephant.entry is not port:
+            self._leave(elephant)
+            elephant.entry = port
+            self._enter(elephant)
         if seen.rate >= self.threshold(port) * self.limits.release:
             elephant.last_above_release = max(elephant.last_above_release, seen.at)
         return None
+
+    def _enter(self, elephant: Elephant) -> None:
+        self.live[elephant.flow] = elephant
+        for place in (elephant.entry.switch, elephant.entry.place):
+            self.entering.setdefault(place, {})[elephant.flow] = elephant
+
+    def _leave(self, elephant: Elephant) -> None:
+        for place in (elephant.entry.switch, elephant.entry.place):
+            del self.entering[place][elephant.flow]
+            if not self.entering[place]:
+                del self.entering[place]
 
     @staticmethod
     def _on_link(elephant: Elephant, link: Link, seen: FlowObservation) -> None:

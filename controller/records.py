@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from controller.elephants import Elephant
 from controller.flow import FlowKey
-from controller.topology import Fabric, Path, switches_of
+from controller.topology import Path, switches_of
 
 # Ended elephants that the northbound interface still lists.
 REMEMBERED = 1000
@@ -99,13 +99,12 @@ class ElephantRecords:
             record.steered_at = record.steered_at or now
             record.state = "steered"
 
-    def see(self, elephant: Elephant, fabric: Fabric, steered_to: Path | None) -> None:
-        """What the latest samples show of this elephant."""
+    def see(self, elephant: Elephant, path: Path | None, steered_to: Path | None) -> None:
+        """What the latest samples show of this elephant: `path` is where they show it to be."""
         record = self.live[elephant.flow]
         record.rate = elephant.rate
         if steered_to is not None and record.seen_moved_at is None:
             record.seen_moved_at = elephant.first_seen_on(steered_to)
-        path = elephant.path(fabric)
         if path is not None:
             record.path = switches_of(path, record.ingress)
             record.first_path = record.first_path or record.path

@@ -2,8 +2,9 @@
 
 Built from the topology document (documents/topology.py, the shape sFlow-RT uses) or piece by piece by discovery.
 Nothing changes in place: a port that goes down gives a new Fabric, and everything derived (distances, paths, tree) is
-computed once per Fabric, when first asked for: distances cost switches x links. Hosts that are learnt, of which there
-may be a thousand times more than switches, are therefore kept beside it (hosts.py), and no Fabric changes with them.
+computed once per Fabric, when first asked for: the distances to one switch cost as much as there are links. Hosts that
+are learnt, of which there may be a thousand times more than switches, are therefore kept beside it (hosts.py), and no
+Fabric changes with them.
 
 A switch is its datapath id; its name, by which the rest refers to it, is that of one switch only and stays as long as
 the Fabric does (discovery.py sees to it where two bridges have the same name).
@@ -23,6 +24,8 @@ import networkx as nx
 from documents import topology as document
 from documents.topology import Spec, SpecError
 
+PAIRS = 20_000  # of switches between which the paths are remembered
+
 
 @dataclass(frozen=True)
 class Port:
@@ -33,6 +36,13 @@ class Port:
     name: str
     speed: int = 0
     ifindex: str | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.switch, self.number
+
+    def __hash__(self) -> int:  # of what tells it apart: decisions look ports and links up all the time
+        return hash((self.switch, self.number))
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,9 @@ class Link:
     name: str
     source: Port
     target: Port
+
+    def __hash__(self) -> int:
+        return hash((self.source.switch, self.source.number))
 
     @property
     def speed(self) -> int:
@@ -194,11 +207,27 @@ class Fabric:
         )
 
     @cached_property
-    def _distances(self) -> Mapping[str, Mapping[str, int]]:
+    def _graph(self) -> nx.Graph:
         graph = nx.Graph()
         graph.add_nodes_from(self.switches)
         graph.add_edges_from((link.source.switch, link.target.switch) for link in self.usable)
-        return dict(nx.all_pairs_shortest_path_length(graph))
+        return graph
+
+    @cached_property
+    def _distances(self) -> dict[str, Mapping[str, int]]:
+        """Of those switches that were asked for, the hops from every other."""
+        return {}
+
+    @cached_property
+    def _paths(self) -> dict[tuple[str, str], list[Path]]:
+        """Of those pairs that were asked for, at most PAIRS."""
+        return {}
+
+    def _hops_to(self, destination: str) -> Mapping[str, int]:
+        hops = self._distances.get(destination)
+        if hops is None:
+            hops = self._distances[destination] = nx.single_source_shortest_path_length(self._graph, destination)
+        return hops
 
     @cached_property
     def _usable_from(self) -> Mapping[str, list[Link]]:
@@ -209,24 +238,29 @@ class Fabric:
 
     def next_links(self, switch: str, destination: str) -> list[Link]:
         """The links that lead from `switch` one hop nearer to `destination`, by port number; none if unreachable."""
-        left = self._distances[destination].get(switch)
+        hops = self._hops_to(destination)
+        left = hops.get(switch)
         if not left:
             return []
-        return [
-            link
-            for link in self._usable_from[switch]
-            if self._distances[destination].get(link.target.switch) == left - 1
-        ]
+        return [link for link in self._usable_from[switch] if hops.get(link.target.switch) == left - 1]
 
     def paths(self, source: str, destination: str) -> list[Path]:
         """All equal-cost paths, shortest by hops; `[()]` where source is destination, `[]` where unreachable."""
+        found = self._paths.get((source, destination))
+        if found is None:
+            found = list(self._walk(source, destination))
+            if len(self._paths) >= PAIRS:
+                self._paths.clear()
+            self._paths[source, destination] = found
+        return found
+
+    def _walk(self, source: str, destination: str) -> Iterator[Path]:
         if source == destination:
-            return [()]
-        return [
-            (link, *rest)
-            for link in self.next_links(source, destination)
-            for rest in self.paths(link.target.switch, destination)
-        ]
+            yield ()
+            return
+        for link in self.next_links(source, destination):
+            for rest in self._walk(link.target.switch, destination):
+                yield (link, *rest)
 
     @cached_property
     def tree(self) -> Mapping[str, frozenset[int]]:

@@ -1,34 +1,41 @@
-"""Placement: move an elephant when it shares its path's busiest link and an equal-cost path is better.
+"""Placement: which elephants share links that cannot carry them, and which of them to put on other equal-cost paths.
 
-1. The demand of every elephant is the rate it would have if only hosts limited it: max-min fair over the host links
-   (what Hedera, NSDI 2010, estimates), because the rates of colliding flows say little about what they want.
-   A UDP flow wants what it sends.
-2. The load of a link is the sum of the demands of the elephants on it; its pressure is load over speed.
-3. The cost of a placement is the sum over links of the pressure above COMFORT, squared, times speed: zero when every
-   link can carry what its elephants want, so none moves then.
-4. Single moves are taken first, the one that lowers the cost most before the others. Where none helps any more, a
-   chain is tried: the flow takes its new path, a flow that is one too many there takes the path over the top switch
-   that the first one left, a flow that is one too many there takes the other one, and so on (the alternating chains
-   of Koenig's edge colouring theorem, with top switches as colours: on a leaf-spine with as many spines as hosts per
-   leaf they carry every permutation in full).
-5. A flow that moved within the last `hold` seconds stays: its effect has to show first.
+1. What every elephant wants is known (demand.py); the load of a link is the sum of what the elephants on it want, its
+   pressure is load over speed. The cost of a placement is the sum over links of the pressure above COMFORT, squared,
+   times speed: zero when every link can carry what its elephants want, so none moves then.
+2. One overloaded link after the other is looked at, that under the most pressure first. The single move of one of its
+   flows that lowers the cost most is made. Where none helps, a *chain* is tried for each of them and each other path:
+   the flow goes there; on every link where that makes too much, a flow of about that size goes where the newcomer came
+   from, or, on links of a switch where it was not before, to the best path beside; and so on, as often as the switches
+   have links. It is kept if it lowers the cost. On a leaf-spine with equal links these are the alternating chains of
+   Koenig's theorem on edge colouring, with spines as colours, and on a fat-tree the same once more in each plane; so
+   permutations, for which those have room, are carried in full. Where links have too little room for all, chains even
+   out what each carries.
+3. A flow that moved lately is held: its effect has to show first.
+
+Everything is kept from one decision to the next, so that a decision costs what changed: links whose load is as it was
+when nothing helped are not looked at again, and no decision tries more than EFFORT changes; what it had no time for is
+the next one's. Memory: some hundred bytes an elephant, and the paths between the edge switches that have any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from controller.elephants import Elephant
 from controller.flow import FlowKey
-from controller.policy.fairshare import fair_share
 from controller.topology import Fabric, Link, Path
-from ovs_rules.rule import PROTO_UDP
 
 # Pressure a link may have from elephants alone before a flow is moved off it.
 COMFORT = 1.02
 # A move has to lower the cost by this part of one link's speed to be worth a reroute.
 WORTHWHILE = 0.01
+# Paths of flows that one decision tries: a few milliseconds' worth.
+EFFORT = 4000
+# Flows that one chain moves at most.
+LONGEST = 40
+
+Course = tuple[int, ...]  # a path as the numbers of its links
 
 
 @dataclass(frozen=True)
@@ -41,139 +48,242 @@ class Move:
     pressure: float
 
 
-def demands(elephants: Mapping[FlowKey, Elephant]) -> dict[FlowKey, float]:
-    """What each elephant wants, bits/s."""
-    uses, capacity, limit = {}, {}, {}
-    for flow, elephant in elephants.items():
-        ends = [("in", elephant.entry)]
-        if elephant.exit is not None:
-            ends.append(("out", elephant.exit))
-        uses[flow] = [end for end in ends if end[1].speed]
-        capacity.update({end: float(end[1].speed) for end in uses[flow]})
-        if flow.protocol == PROTO_UDP or not uses[flow]:
-            limit[flow] = elephant.rate
-    return fair_share(uses, capacity, limit)  # type: ignore[arg-type, return-value]
+class Placement:
+    """The paths of elephants in one fabric and the load that follows. Rates are bits/s."""
 
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        self.unfinished = False
+        self._links = fabric.links
+        self._number = {link: number for number, link in enumerate(fabric.links)}
+        self._speed = [link.speed for link in fabric.links]
+        self._load = [0.0] * len(fabric.links)
+        self._on: list[dict[FlowKey, None]] = [{} for _ in fabric.links]
+        self._over: set[int] = set()
+        self._hopeless: set[int] = set()  # of those: nothing helped, and nothing changed since
+        self._want: dict[FlowKey, float] = {}
+        self._course: dict[FlowKey, Course] = {}
+        self._choices: dict[FlowKey, list[Course]] = {}
+        self._courses: dict[tuple[str, str], list[Course]] = {}
+        self._left = 0
 
-def decide(
-    fabric: Fabric,
-    elephants: Mapping[FlowKey, Elephant],
-    placed: Mapping[FlowKey, Path],
-    moved_at: Mapping[FlowKey, float],
-    *,
-    now: float,
-    hold: float = 2.0,
-) -> list[Move]:
-    """The moves to make now, in order.
+    # What is
 
-    placed: the path of every elephant whose path is known; moved_at: when a flow was last moved (s since the epoch).
-    """
-    choices = {flow: elephants[flow].paths(fabric) for flow in placed}
-    free = {flow for flow in placed if len(choices[flow]) > 1 and now - moved_at.get(flow, float("-inf")) >= hold}
-    trial = _Placement(demands(elephants), dict(placed))
-    start = dict(placed)
-    for _ in range(len(free)):
-        chain = trial.best(free, choices, trial.alone) or trial.best(free, choices, trial.chain)
-        if chain is None:
-            break
-        for flow, path in chain:
-            trial.put(flow, path)
-    before = _Placement(trial.want, start)
-    return [
-        Move(flow, path, busiest, before.pressure(busiest))
-        for flow, path in trial.path.items()
-        if path != start[flow] and (busiest := max(start[flow], key=before.pressure, default=None)) is not None
-    ]
+    def put(self, flow: FlowKey, ends: tuple[str, str], path: Path, wanted: float) -> None:
+        """A flow between these edge switches is on this path and wants that rate; also for a flow that was known."""
+        course = tuple(self._number[link] for link in path)
+        if self._course.get(flow) == course and self._want[flow] == wanted:
+            return
+        self.drop(flow)
+        self._choices[flow] = self._between(*ends)
+        self._want[flow] = wanted
+        self._course[flow] = course
+        self._enter(flow, course)
+        self._hope(course)
 
+    def drop(self, flow: FlowKey) -> None:
+        """A flow is no longer there, or not known where."""
+        course = self._course.pop(flow, None)
+        if course is not None:
+            self._leave(flow, course)
+            self._hope(course)
+            del self._want[flow], self._choices[flow]
 
-Step = tuple[FlowKey, Path]
-Choices = Mapping[FlowKey, list[Path]]
-Extend = Callable[[Step, set[FlowKey], Choices], list[Step]]
+    def _between(self, source: str, destination: str) -> list[Course]:
+        known = self._courses.get((source, destination))
+        if known is None:
+            paths = self.fabric.paths(source, destination)
+            known = [tuple(self._number[link] for link in path) for path in paths]
+            self._courses[source, destination] = known
+        return known
 
+    def _enter(self, flow: FlowKey, course: Course) -> None:
+        for link in course:
+            self._on[link][flow] = None
+            self._weigh(link, self._want[flow])
 
-class _Placement:
-    """A placement under consideration: the path of every flow, the load of every link, the cost of changing it."""
+    def _leave(self, flow: FlowKey, course: Course) -> None:
+        for link in course:
+            del self._on[link][flow]
+            self._weigh(link, -self._want[flow])
 
-    def __init__(self, want: Mapping[FlowKey, float], path: dict[FlowKey, Path]) -> None:
-        self.want = want
-        self.path = path
-        self.load: dict[Link, float] = {}
-        for flow, links in path.items():
-            self._add(links, want[flow])
+    def _weigh(self, link: int, more: float) -> None:
+        load = self._load[link] = self._load[link] + more if self._on[link] else 0.0
+        if load > COMFORT * self._speed[link] and self._speed[link]:
+            self._over.add(link)
+        else:
+            self._over.discard(link)
 
-    def pressure(self, link: Link) -> float:
-        return self.load.get(link, 0.0) / link.speed if link.speed else 0.0
+    def _hope(self, course: Course) -> None:
+        """The load of these links changed: whoever shares a link with a flow on one of them may be helped now."""
+        for link in course:
+            self._hopeless.discard(link)
+            for flow in self._on[link]:
+                self._hopeless.difference_update(self._course[flow])
 
-    def put(self, flow: FlowKey, path: Path) -> None:
-        self._add(self.path[flow], -self.want[flow])
-        self._add(path, self.want[flow])
-        self.path[flow] = path
+    # What shall be
 
-    def best(self, free: set[FlowKey], choices: Choices, extend: Extend) -> list[Step] | None:
-        """The moves, begun by a flow on an overloaded link, that lower the cost most; None if none lowers it enough."""
-        best, gain = None, 0.0
-        for flow in sorted(free):
-            if not self._is_overloaded(flow):
+    def retry(self) -> None:
+        """Look at all overloaded links again: time has passed, and flows are no longer held."""
+        self._hopeless.clear()
+
+    def decide(self, held: Collection[FlowKey]) -> list[Move]:
+        """The moves to make now, which are taken to be made; `held` flows stay. `unfinished` says that links are left
+        for which there was no time."""
+        self._left = EFFORT
+        before: dict[FlowKey, tuple[Course, int, float]] = {}
+        while (link := self._worst()) is not None and self._left > 0:
+            steps = self._single(link, held) or self._chain(link, held)
+            if not steps:
+                self._hopeless.add(link)
                 continue
-            for path in choices[flow]:
-                steps = extend((flow, path), free, choices)
-                saved = self._saving(steps)
-                if saved > gain + WORTHWHILE * max((link.speed for link in path), default=0):
-                    best, gain = steps, saved
+            for flow, _ in steps:
+                old = self._course[flow]
+                if flow not in before:
+                    busiest = max(old, key=self._pressure)
+                    before[flow] = old, busiest, self._pressure(busiest)
+            for flow, course in steps:
+                self._move(flow, course)
+            self._hopeless.clear()
+        self.unfinished = link is not None
+        return [
+            Move(flow, self._path(flow), self._links[busiest], pressure)
+            for flow, (old, busiest, pressure) in before.items()
+            if self._course[flow] != old
+        ]
+
+    def _path(self, flow: FlowKey) -> Path:
+        return tuple(self._links[number] for number in self._course[flow])
+
+    def _pressure(self, link: int) -> float:
+        return self._load[link] / self._speed[link] if self._speed[link] else 0.0
+
+    def _worst(self) -> int | None:
+        """The overloaded link under the most pressure for which there is hope."""
+        return max(self._over - self._hopeless, key=lambda link: (self._pressure(link), -link), default=None)
+
+    def _single(self, link: int, held: Collection[FlowKey]) -> list[tuple[FlowKey, Course]]:
+        """The move of one flow off the link that lowers the cost most, if one lowers it enough."""
+        best: list[tuple[FlowKey, Course]] = []
+        most = WORTHWHILE * self._speed[link]
+        for flow in sorted(self._on[link]):
+            if flow in held:
+                continue
+            for course in self._choices[flow]:
+                if link not in course:
+                    saved = -self._dearer(flow, course)
+                    if saved > most:
+                        best, most = [(flow, course)], saved
         return best
 
-    def alone(self, first: Step, free: set[FlowKey], choices: Choices) -> list[Step]:
-        """The move and nothing else."""
-        return [first]
+    def _chain(self, link: int, held: Collection[FlowKey]) -> list[tuple[FlowKey, Course]]:
+        """The chain begun by a flow on the link that lowers the cost most, the shortest of those that do alike."""
+        best: list[tuple[FlowKey, Course]] = []
+        most = WORTHWHILE * self._speed[link]
+        for flow in sorted(self._on[link]):
+            if flow in held:
+                continue
+            for course in self._choices[flow]:
+                if link in course or self._left <= 0:
+                    continue
+                steps, saved = self._try(flow, course, held)
+                if saved > most * (1 + 1e-9) or (best and len(steps) < len(best) and saved > most * (1 - 1e-9)):
+                    best, most = steps, saved
+        return best
 
-    def chain(self, first: Step, free: set[FlowKey], choices: Choices) -> list[Step]:
-        """The move, and those of flows for which no capacity is left then: between its old and its new top switch."""
-        flow, path = first
-        tops = _top(self.path[flow]), _top(path)
-        steps = {flow: path}
-        waiting = [path]
-        while waiting:
-            for link in waiting.pop():
-                here = sorted(f for f in free if link in steps.get(f, self.path[f]))
-                load = sum(self.want[f] for f in here)
-                for other in here:
-                    if load <= COMFORT * link.speed:
-                        break
-                    if other in steps:
-                        continue
-                    wanted = tops[1] if _top(self.path[other]) == tops[0] else tops[0]
-                    aside = next((path for path in choices[other] if _top(path) == wanted), None)
-                    if aside is not None:
-                        steps[other] = aside
-                        waiting.append(aside)
-                        load -= self.want[other]
-        return list(steps.items())
+    def _try(
+        self, first: FlowKey, course: Course, held: Collection[FlowKey]
+    ) -> tuple[list[tuple[FlowKey, Course]], float]:
+        """The chain that begins with this move, and what it saves. Everything is as before afterwards."""
+        before: dict[FlowKey, Course] = {}
+        bearable: dict[int, float] = {}
+        waiting: list[tuple[int, Course, FlowKey]] = []
+        saved, count = 0.0, 0
+        step: tuple[FlowKey, Course] | None = (first, course)
+        while True:
+            if step is not None:
+                flow, way = step
+                saved -= self._dearer(flow, way)
+                count += 1
+                old = self._course[flow]
+                before.setdefault(flow, old)
+                for link in way:
+                    if link not in old:
+                        bearable.setdefault(link, self._bearable(link))
+                        waiting.append((link, old, flow))
+                self._move(flow, way)
+            while waiting and self._load[waiting[0][0]] <= bearable[waiting[0][0]] * (1 + 1e-9):
+                waiting.pop(0)
+            if not waiting or count == LONGEST or self._left <= 0:
+                break
+            link, old, newcomer = waiting[0]
+            step = self._aside(link, newcomer, old, first, held, before)
+            if step is None:
+                waiting.pop(0)
+        steps = [(flow, self._course[flow]) for flow in before]
+        for flow, way in before.items():
+            self._move(flow, way)
+        return steps, saved
 
-    def _is_overloaded(self, flow: FlowKey) -> bool:
-        return any(self.pressure(link) > COMFORT for link in self.path[flow])
+    def _bearable(self, link: int) -> float:
+        """Up to which load a link of a chain is left alone: what it can carry, or what it has to carry anyway."""
+        return max(COMFORT * self._speed[link], self._load[link])
 
-    def _saving(self, moves: list[Step]) -> float:
-        change: dict[Link, float] = {}
-        for flow, path in moves:
-            for link in self.path[flow]:
-                change[link] = change.get(link, 0.0) - self.want[flow]
-            for link in path:
-                change[link] = change.get(link, 0.0) + self.want[flow]
-        return sum(
-            _cost(self.load.get(link, 0.0), link.speed) - _cost(self.load.get(link, 0.0) + more, link.speed)
-            for link, more in change.items()
-        )
+    def _aside(
+        self,
+        link: int,
+        newcomer: FlowKey,
+        old: Course,
+        first: FlowKey,
+        held: Collection[FlowKey],
+        before: dict[FlowKey, Course],
+    ) -> tuple[FlowKey, Course] | None:
+        """Who shall leave a link for a newcomer, and where to: a flow of about its size, for which that is cheapest."""
+        here = self._links[link]
+        left = {
+            number
+            for number in old
+            if self._links[number].source.switch == here.source.switch
+            or self._links[number].target.switch == here.target.switch
+        }  # what the newcomer left at either end of the link
+        best, least = None, float("inf")
+        size = self._want[newcomer]
+        for flow in self._on[link]:
+            if flow in (newcomer, first) or flow in held:
+                continue
+            own = self._course[flow]
+            for course in self._choices[flow]:
+                if link in course:
+                    continue
+                if left and not any(
+                    number in course and self._load[number] + self._want[flow] < self._load[link] for number in left
+                ):
+                    continue
+                if flow in before and (course[0], course[-1]) != (own[0], own[-1]):
+                    continue
+                dearer = self._dearer(flow, course) + abs(self._want[flow] - size) * 1e-3
+                if dearer < least:
+                    best, least = (flow, course), dearer
+        return best
 
-    def _add(self, path: Path, rate: float) -> None:
-        for link in path:
-            self.load[link] = self.load.get(link, 0.0) + rate
+    def _move(self, flow: FlowKey, course: Course) -> None:
+        self._leave(flow, self._course[flow])
+        self._course[flow] = course
+        self._enter(flow, course)
 
+    def _dearer(self, flow: FlowKey, course: Course) -> float:
+        """By how much the cost is higher with the flow on another path."""
+        self._left -= 1
+        old, want, dearer = self._course[flow], self._want[flow], 0.0
+        for link in course:
+            if link not in old:
+                dearer += self._cost(link, self._load[link] + want) - self._cost(link, self._load[link])
+        for link in old:
+            if link not in course:
+                dearer += self._cost(link, self._load[link] - want) - self._cost(link, self._load[link])
+        return dearer
 
-def _top(path: Path) -> str | None:
-    """The switch halfway along a path: the spine, or the core of a fat-tree. It names the path between two edges."""
-    return path[len(path) // 2].source.switch if path else None
-
-
-def _cost(load: float, speed: int) -> float:
-    excess = load / speed - COMFORT if speed else 0.0
-    return excess * excess * speed if excess > 0 else 0.0
+    def _cost(self, link: int, load: float) -> float:
+        speed = self._speed[link]
+        excess = load / speed - COMFORT if speed else 0.0
+        return excess * excess * speed if excess > 0 else 0.0

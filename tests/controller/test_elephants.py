@@ -29,7 +29,7 @@ def tracker():
 
 
 def started(tracker, flow=ONE, at=1.0):
-    (elephant,) = tracker.observe(FABRIC, [seen(flow, "leaf1-eth1", 1.0, at)])
+    (elephant,), _ = tracker.observe(FABRIC, [seen(flow, "leaf1-eth1", 1.0, at)])
     elephant.locate(FABRIC, Hosts(FABRIC.hosts))
     return elephant
 
@@ -42,7 +42,7 @@ def path(elephant):
 
 @pytest.mark.parametrize("mbps, starts", [(THRESHOLD, True), (THRESHOLD - 0.001, False)])
 def test_an_elephant_starts_at_the_threshold_of_its_edge_port(tracker, mbps, starts):
-    new = tracker.observe(FABRIC, [seen(ONE, "leaf1-eth1", mbps, 1.0)])
+    new, _ = tracker.observe(FABRIC, [seen(ONE, "leaf1-eth1", mbps, 1.0)])
     assert [(elephant.flow, elephant.entry.name, elephant.detected_at) for elephant in new] == (
         [(ONE, "leaf1-eth1", 1.0)] if starts else []
     )
@@ -56,19 +56,19 @@ def test_a_port_of_unknown_speed_starts_none(tracker):
 
 @pytest.mark.parametrize("other", [seen(ONE, "spine1-eth1", 5.0, 1.0), FlowObservation(ONE, "10.9.9.9", "1", 5e6, 1.0)])
 def test_inside_the_fabric_and_outside_it_none_starts(tracker, other):
-    assert tracker.observe(FABRIC, [other]) == []
+    assert tracker.observe(FABRIC, [other]) == ([], {})
     assert tracker.live == {}
 
 
 def test_an_elephant_starts_once_and_keeps_the_latest_rate(tracker):
     elephant = started(tracker)
-    assert tracker.observe(FABRIC, [seen(ONE, "leaf1-eth1", 4.0, 2.0)]) == []
+    assert tracker.observe(FABRIC, [seen(ONE, "leaf1-eth1", 4.0, 2.0)]) == ([], {ONE: None})
     assert (elephant.rate, elephant.detected_at, elephant.last_above_release) == (4e6, 1.0, 2.0)
 
 
 def test_a_batch_may_bring_the_link_before_the_edge(tracker):
     batch = [seen(ONE, "spine2-eth1", 1.0, 1.0), seen(ONE, "leaf1-eth1", 1.0, 1.0)]
-    (elephant,) = tracker.observe(FABRIC, batch)
+    (elephant,), _ = tracker.observe(FABRIC, batch)
     assert path(elephant) == ["leaf1", "spine2", "leaf2"]
 
 
