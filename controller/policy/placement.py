@@ -31,11 +31,13 @@ COMFORT = 1.02
 # A move has to lower the cost by this part of one link's speed to be worth a reroute.
 WORTHWHILE = 0.01
 # Paths of flows that one decision tries: a few milliseconds' worth.
-EFFORT = 4000
-# Flows that one chain moves at most.
+EFFORT = 1000
+# Moves of one chain, and chains that are tried for one link: those whose first moves cost least.
 LONGEST = 40
+BEGINNINGS = 12
 
 Course = tuple[int, ...]  # a path as the numbers of its links
+Steps = list[tuple[FlowKey, Course]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Placement:
         self._speed = [link.speed for link in fabric.links]
         self._load = [0.0] * len(fabric.links)
         self._on: list[dict[FlowKey, None]] = [{} for _ in fabric.links]
+        self._costs = [0.0] * len(fabric.links)
         self._over: set[int] = set()
         self._hopeless: set[int] = set()  # of those: nothing helped, and nothing changed since
         self._want: dict[FlowKey, float] = {}
@@ -109,6 +112,7 @@ class Placement:
 
     def _weigh(self, link: int, more: float) -> None:
         load = self._load[link] = self._load[link] + more if self._on[link] else 0.0
+        self._costs[link] = self._cost(link, load)
         if load > COMFORT * self._speed[link] and self._speed[link]:
             self._over.add(link)
         else:
@@ -133,7 +137,7 @@ class Placement:
         self._left = EFFORT
         before: dict[FlowKey, tuple[Course, int, float]] = {}
         while (link := self._worst()) is not None and self._left > 0:
-            steps = self._single(link, held) or self._chain(link, held)
+            steps = self._relieve(link, held)
             if not steps:
                 self._hopeless.add(link)
                 continue
@@ -144,7 +148,9 @@ class Placement:
                     before[flow] = old, busiest, self._pressure(busiest)
             for flow, course in steps:
                 self._move(flow, course)
-            self._hopeless.clear()
+            for flow, _ in steps:
+                self._hope(before[flow][0])
+                self._hope(self._course[flow])
         self.unfinished = link is not None
         return [
             Move(flow, self._path(flow), self._links[busiest], pressure)
@@ -162,38 +168,29 @@ class Placement:
         """The overloaded link under the most pressure for which there is hope."""
         return max(self._over - self._hopeless, key=lambda link: (self._pressure(link), -link), default=None)
 
-    def _single(self, link: int, held: Collection[FlowKey]) -> list[tuple[FlowKey, Course]]:
-        """The move of one flow off the link that lowers the cost most, if one lowers it enough."""
-        best: list[tuple[FlowKey, Course]] = []
+    def _relieve(self, link: int, held: Collection[FlowKey]) -> Steps:
+        """What lowers the cost enough and most: a move of one flow off the link, else a chain that begins so; or
+        nothing.
+        """
+        first = [
+            (self._dearer(flow, course), flow, course)
+            for flow in sorted(self._on[link])
+            if flow not in held
+            for course in self._choices[flow]
+            if link not in course
+        ]
+        first.sort(key=lambda step: step[0])
         most = WORTHWHILE * self._speed[link]
-        for flow in sorted(self._on[link]):
-            if flow in held:
-                continue
-            for course in self._choices[flow]:
-                if link not in course:
-                    saved = -self._dearer(flow, course)
-                    if saved > most:
-                        best, most = [(flow, course)], saved
+        if first and -first[0][0] > most:
+            return [first[0][1:]]
+        best: Steps = []
+        for _, flow, course in first[:BEGINNINGS]:
+            steps, saved = self._try(flow, course, held)
+            if saved > most * (1 + 1e-9) or (best and len(steps) < len(best) and saved > most * (1 - 1e-9)):
+                best, most = steps, saved
         return best
 
-    def _chain(self, link: int, held: Collection[FlowKey]) -> list[tuple[FlowKey, Course]]:
-        """The chain begun by a flow on the link that lowers the cost most, the shortest of those that do alike."""
-        best: list[tuple[FlowKey, Course]] = []
-        most = WORTHWHILE * self._speed[link]
-        for flow in sorted(self._on[link]):
-            if flow in held:
-                continue
-            for course in self._choices[flow]:
-                if link in course or self._left <= 0:
-                    continue
-                steps, saved = self._try(flow, course, held)
-                if saved > most * (1 + 1e-9) or (best and len(steps) < len(best) and saved > most * (1 - 1e-9)):
-                    best, most = steps, saved
-        return best
-
-    def _try(
-        self, first: FlowKey, course: Course, held: Collection[FlowKey]
-    ) -> tuple[list[tuple[FlowKey, Course]], float]:
+    def _try(self, first: FlowKey, course: Course, held: Collection[FlowKey]) -> tuple[Steps, float]:
         """The chain that begins with this move, and what it saves. Everything is as before afterwards."""
         before: dict[FlowKey, Course] = {}
         bearable: dict[int, float] = {}
@@ -274,13 +271,14 @@ class Placement:
     def _dearer(self, flow: FlowKey, course: Course) -> float:
         """By how much the cost is higher with the flow on another path."""
         self._left -= 1
-        old, want, dearer = self._course[flow], self._want[flow], 0.0
+        old, want = self._course[flow], self._want[flow]
+        load, costs, dearer = self._load, self._costs, 0.0
         for link in course:
             if link not in old:
-                dearer += self._cost(link, self._load[link] + want) - self._cost(link, self._load[link])
+                dearer += self._cost(link, load[link] + want) - costs[link]
         for link in old:
-            if link not in course:
-                dearer += self._cost(link, self._load[link] - want) - self._cost(link, self._load[link])
+            if costs[link] and link not in course:
+                dearer += self._cost(link, load[link] - want) - costs[link]
         return dearer
 
     def _cost(self, link: int, load: float) -> float:

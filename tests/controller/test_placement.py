@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from controller.elephants import Elephant
 from controller.flow import FlowKey
-from controller.policy.fairshare import fair_share
 from controller.policy.demand import Demands
+from controller.policy.fairshare import fair_share
 from controller.policy.marking import within_cap
 from controller.policy.placement import Placement
 from controller.steering import Steering
