@@ -1,6 +1,6 @@
 """What a decision about an elephant costs, and how good the placements are; without switches, in virtual time.
 
-    python -m tests.bench.decisions [cost|quality] [--seeds 20]
+    python tests/bench/decisions.py [cost|quality] [--seeds 20]
 
 cost: elephants come one by one between random hosts, each event brings a new one with its path; milliseconds of
 processor time from the event to the rules, of the second half of the events. quality: every host sends at once, ECMP
