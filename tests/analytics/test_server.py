@@ -75,7 +75,8 @@ def test_the_flows_that_scripts_expect_are_there(start):
     assert program.http.get("/activeflows/ALL/mn_flow/json").json() == []
 
 
-def test_a_kept_connection_answers_without_delay(start):
+def test_a_kept_connection_answers_without_delay(start, eventually):
+    """Delayed acknowledgements would make it 40 ms every time; a busy machine does so for a while."""
     program = start()
 
     def took():
@@ -83,7 +84,7 @@ def test_a_kept_connection_answers_without_delay(start):
         program.http.get("/activeflows/ALL/mn_flow/json")
         return time.perf_counter() - asked
 
-    assert statistics.median(took() for _ in range(20)) < 0.030  # delayed acknowledgements would make it 0.040
+    eventually(lambda: statistics.median(took() for _ in range(20)) < 0.030)
 
 
 def test_an_event_is_answered_while_polls_hang(start, eventually):

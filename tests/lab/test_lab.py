@@ -54,11 +54,11 @@ def traces(directory):
 
 
 @pytest.fixture
-def nothing_left(tmp_path):
+def nothing_left(tmp_path, eventually):
     """The machine is the same before and after, and no file is kept."""
     before = traces(tmp_path)
     yield
-    assert traces(tmp_path) == before
+    eventually(lambda: traces(tmp_path) == before)
 
 
 @pytest.fixture
