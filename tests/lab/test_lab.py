@@ -191,7 +191,8 @@ def test_a_full_queue_drops_and_counts_what_it_drops(fabric, eventually):
         eventually(lambda: lost() > 20)  # where programs get too little of a busy machine, they do not send that fast
         receiver.terminate()
         arrived = sum(line["distinct"] for line in said(receiver) if line["event"] == "end")
-    assert sent / 4 < arrived <= sent - (dropped(uplink) - before)
+    neighbours = 20  # packets at most of ARP and Neighbour Discovery, which pass the same queue
+    assert sent / 4 < arrived <= sent - (dropped(uplink) - before) + neighbours
 
 
 def test_the_document_has_the_real_interfaces(fabric):
