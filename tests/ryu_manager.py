@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -22,18 +23,22 @@ from tests.patience import PATIENCE_S
 
 BIN = Path(sys.executable).parent
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # goes before a command line
+OF_ANALYTICS = ("analytics connection", "analytics hung", "supervisor")
+# Below those that the kernel gives to whoever asks for none (ip_local_port_range): no connection takes one between the
+# look whether it is free and the start of the program that is told it. Each test run counts on from a place of its own.
+PORTS = range(10_000, 32_000)
+_ports = itertools.islice(itertools.cycle(PORTS), os.getpid() * 997 % len(PORTS), None)
 
 
 def free_ports(count, kind=socket.SOCK_STREAM):
-    """Ports that are free now."""
-    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports of 127.0.0.1 for programs that have to be told theirs: free, and not given before in this test run."""
+    found = []
+    while len(found) < count:
+        port = next(_ports)
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 class Controller:
@@ -87,6 +92,11 @@ class Controller:
 
     def get(self, resource):
         return requests.get(f"http://127.0.0.1:{self.http}/v1/{resource}", timeout=PATIENCE_S).json()
+
+    def own_faults(self):
+        """Faults by kind, but for those of an analytics that a test ends, or that a slow machine holds up."""
+        faults = self.get("status")["faults"]
+        return {kind: count for kind, count in faults.items() if kind not in OF_ANALYTICS}
 
     def connected(self, count):
         try:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.analytics.inputs.test_capture import pcap
 from tests.analytics.test_decode import FIRST, carried
+from tests.client.commands.conftest import app, howdah  # noqa: F401 - fixtures
 from tests.controller.answering import Answering
 from tests.patience import PATIENCE_S
 from tests.ryu_manager import BIN
@@ -119,8 +120,9 @@ def test_a_database_that_is_none_is_named(reply):
 
 @pytest.mark.parametrize("body", [b"{}", b"[1]", b'[{"from": 1}]', b"null", b"[" * 100_000, b'"' + b"x" * 99])
 @pytest.mark.parametrize("command", ["top", "links", "elephants", "ecmp"])
-def test_answers_that_no_controller_gives_are_one_line(command, body):
+def test_answers_that_no_controller_gives_are_one_line(howdah, command, body):  # noqa: F811
     with Answering({"/v1/": body}) as server:
-        done = run([BIN / "howdah", command, "--url", server.base])
-    assert server.base in one_line(done)
+        done = howdah(command, "--url", server.base)
+    assert done.exit_code == 1
+    assert server.base in done.stderr
     assert done.stderr.count("\n") == 1

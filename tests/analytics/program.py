@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 
 from tests.analytics.examples import wire
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "analytics", "--port", "0", "--sflow-port", "0"]
 READY = re.compile(r"howdah analytics .+ \(core \S+\) ready: http://127\.0\.0\.1:(\d+) (.+)\n")
-TIMEOUT = 20.0
 AGENT = "10.1.2.3"
 
 
@@ -40,7 +40,7 @@ class Program:
         self.port, self.source = int(found[1]), found[2]
         self.asked = 0
         hooks = {"request": [self.count]}
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=TIMEOUT, event_hooks=hooks)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE_S, event_hooks=hooks)
         self.sequence = 0
 
     def count(self, request):
@@ -65,7 +65,7 @@ class Program:
         """Ends it and returns (exit code, stderr)."""
         self.http.close()
         self.process.send_signal(sign)
-        _, complaints = self.process.communicate(timeout=TIMEOUT)
+        _, complaints = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, complaints
 
 
@@ -77,7 +77,7 @@ def refused(*options):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 1
     assert done.stdout == ""

@@ -31,6 +31,7 @@ from tests.analytics.examples.wire import (
     words,
 )
 from tests.analytics.inputs.test_capture import enhanced, interface, option, pcap, section
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "scripts/howdah"), "decode"]
@@ -53,7 +54,7 @@ def recording(tmp_path) -> str:
 
 
 def run(*arguments: str, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*COMMAND, *arguments], input=data, capture_output=True, timeout=60, check=False)
+    return subprocess.run([*COMMAND, *arguments], input=data, capture_output=True, timeout=PATIENCE_S, check=False)
 
 
 def objects(done: subprocess.CompletedProcess[bytes]) -> list[dict]:
@@ -238,7 +239,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path):
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == b""
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_S) == 0
     process.stderr.close()
 
 
@@ -286,7 +287,7 @@ def test_live(live, ending):
     assert found[0]["datagramSourceIP"] == "127.0.0.1"
     assert "pcapTimestamp" not in found[0]
     os.kill(process.pid, ending)
-    out, complaints = process.communicate(timeout=60)
+    out, complaints = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert out == b""
     first, second = complaints.decode().splitlines()

@@ -13,7 +13,6 @@ import pytest
 
 from analytics.api.stream import MAX_STREAMS
 from tests.analytics.examples import wire
-from tests.analytics.program import TIMEOUT
 from tests.patience import PATIENCE_S
 
 RATE = 100
@@ -158,7 +157,7 @@ def test_the_end_of_the_program_ends_streams_at_once(program):
         began = time.monotonic()
         assert program.end() == (0, "")
         assert list(stream.lines) == []
-        assert time.monotonic() - began < TIMEOUT / 2
+        assert time.monotonic() - began < PATIENCE_S / 2
 
 
 def test_when_there_are_too_many_streams_the_oldest_is_ended(program):

@@ -7,7 +7,8 @@ import socket
 import time
 from pathlib import Path
 
-from tests.analytics.program import AGENT, TIMEOUT
+from tests.analytics.program import AGENT
+from tests.patience import PATIENCE_S
 
 POLLS = 1000
 BROKEN = 20  # of each kind
@@ -22,7 +23,7 @@ def used_s(pid):
 
 
 def asking(port, path="/events/json?thresholdID=t&timeout=600&eventID=-1", *, whole=True):
-    stream = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    stream = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
     stream.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n".encode() + b"\r\n" * whole)
     return stream
 
@@ -34,7 +35,7 @@ def answers(streams):
     by_number = {stream.fileno(): stream for stream in streams}
     for number in by_number:
         open_ones.register(number, select.POLLIN)
-    left, deadline = len(said), time.monotonic() + 60.0
+    left, deadline = len(said), time.monotonic() + PATIENCE_S
     while left and time.monotonic() < deadline:
         for number, _ in open_ones.poll(1000):
             if piece := by_number[number].recv(1 << 16):

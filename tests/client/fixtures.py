@@ -1,15 +1,19 @@
 """A real analytics with programs beside it: fixtures of all tests that run scripts, examples and foreign clients."""
 
+import sys
+
 import pytest
 
 from tests.analytics.program import Program
 from tests.client.process import Process
+from tests.ryu_manager import free_ports
 from tests.switch import Switch
 
 
 @pytest.fixture
 def program():
-    made = Program()
+    """On a port that a second one can be given, when the first has ended."""
+    made = Program("--port", *map(str, free_ports(1)))
     yield made
     if made.process.poll() is None:
         made.end()
@@ -31,7 +35,8 @@ def begin(url):
     running = []
 
     def beginning(path, *words, **environment):
-        running.append(Process(path, url, *words, **environment))
+        environment["HOWDAH_ANALYTICS_URL"] = url
+        running.append(Process(sys.executable, "-u", str(path), *words, **environment))
         return running[-1]
 
     yield beginning

@@ -1,11 +1,10 @@
-"""A script as a program: started with the URL of analytics, its lines read, ended."""
+"""A program beside analytics, whose lines are read: a script, or `howdah run` with its scripts."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,29 +16,36 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """`lines` is all that it has printed, with its standard error."""
 
-    def __init__(self, path, url, *words, **environment):
+    def __init__(self, *command, folder=None, **environment):
         self.lines = []
         self.process = subprocess.Popen(
-            [sys.executable, "-u", str(path), *words],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "HOWDAH_ANALYTICS_URL": url} | environment,
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self):
         for line in self.process.stdout:
             self.lines.append(line.rstrip("\n"))
 
+    def wait(self):
+        """Its exit code, as soon as it has ended; `lines` are complete then."""
+        status = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return status
+
     def end(self, sign=signal.SIGTERM):
         """Its exit code."""
         self.process.send_signal(sign)
-        return self.process.wait(PATIENCE_S)
+        return self.wait()
 
     def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        self.wait()
         self.process.stdout.close()

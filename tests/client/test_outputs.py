@@ -6,6 +6,7 @@ import time
 import pytest
 
 from client import graphite, syslog
+from tests.patience import PATIENCE_S
 
 
 def test_graphite():
@@ -28,7 +29,7 @@ def test_no_name_for_graphite(name):
 def test_syslog_takes_text_as_it_is():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
         collector.bind(("127.0.0.1", 0))
-        collector.settimeout(20)
+        collector.settimeout(PATIENCE_S)
         syslog("127.0.0.1", "port down", port=collector.getsockname()[1], facility=23, severity=0)
         text = collector.recv(4096).decode()
     assert text.startswith("<184>1 ")

@@ -3,16 +3,14 @@
 import os
 import re
 import signal
-import subprocess
 import sys
-import threading
 
 import httpx
 import pytest
 
 from client import run as crew
 from tests.analytics.program import Program
-from tests.client.process import ROOT
+from tests.client.process import ROOT, Process
 from tests.patience import PATIENCE_S
 
 OWN = ["--analytics", "--port 0 --sflow-port 0"]
@@ -21,38 +19,25 @@ KEPT = """
 from client import Script
 script = Script()
 script.set_flow("kept", value="bytes")
-print("set", flush=True)
+
+@script.every(0.05)
+def running(now):
+    print("runs", flush=True)
+
 script.run()
 """
 
 
-class Run:
-    """`howdah run` in a directory of its own; `lines` is what it printed."""
+class Run(Process):
+    """`howdah run` in a directory of its own."""
 
     def __init__(self, folder, scripts, options):
-        self.lines = []
         for name, text in scripts.items():
             (folder / name).write_text(text)
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", ROOT / "scripts" / "howdah", "run", *scripts, *options],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
+        super().__init__(sys.executable, "-I", ROOT / "scripts" / "howdah", "run", *scripts, *options, folder=folder)
 
     def url(self):
         return next((found[1] for found in map(READY.match, self.lines) if found), None)
-
-    def end(self, sign=signal.SIGTERM):
-        self.process.send_signal(sign)
-        return self.process.wait(PATIENCE_S)
 
 
 @pytest.fixture
@@ -65,15 +50,12 @@ def run(tmp_path):
 
     yield starter
     for each in running:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-        each.process.stdout.close()
+        each.close()
 
 
 def flows(url):
     try:
-        return set(httpx.get(f"{url}/flow/json").json()) - {"mn_bytes", "mn_flow"}
+        return set(httpx.get(f"{url}/flow/json", timeout=PATIENCE_S).json()) - {"mn_bytes", "mn_flow"}
     except httpx.TransportError:
         return None
 
@@ -91,7 +73,7 @@ def alive(pid):
 def test_scripts_beside_an_analytics_of_their_own(run, eventually, sign):
     running = run({"one.py": KEPT, "two.py": "import os; print(os.environ['HOWDAH_ANALYTICS_URL'])"}, *OWN)
     url = eventually(running.url)
-    eventually(lambda: {"one: set", f"two: {url}"} <= set(running.lines))
+    eventually(lambda: {"one: runs", f"two: {url}"} <= set(running.lines))
     assert flows(url) == {"kept"}
     assert running.end(sign) == 0
     assert flows(url) is None
@@ -103,7 +85,8 @@ def test_scripts_beside_one_that_runs_already_remove_what_they_defined(run, even
     try:
         url = f"http://127.0.0.1:{program.port}"
         running = run({"one.py": KEPT}, "--url", url)
-        eventually(lambda: flows(url) == {"kept"})
+        eventually(lambda: "one: runs" in running.lines)
+        assert flows(url) == {"kept"}
         assert running.end() == 0
         assert flows(url) == set()
     finally:
@@ -113,36 +96,36 @@ def test_scripts_beside_one_that_runs_already_remove_what_they_defined(run, even
 def test_one_that_fails_is_started_again_and_one_that_is_done_is_not(run, eventually):
     failing = "import os; print(open('/proc/self/stat').read().split()[0]); os._exit(3)"
     running = run({"bad.py": failing, "good.py": "print('done')"}, *OWN)
-    eventually(lambda: sum(line.startswith("bad: ") for line in running.lines) >= 3)
+    eventually(lambda: sum(line.startswith("bad: ") for line in running.lines) >= 3 and "good: done" in running.lines)
     said = [line for line in running.lines if line.startswith("howdah run: ")]
     assert said[:2] == [
         "howdah run: bad ended with status 3; starting it again in 1 s",
         "howdah run: bad ended with status 3; starting it again in 2 s",
     ]
-    assert running.lines.count("good: done") == 1
     assert running.end() == 0
+    assert running.lines.count("good: done") == 1
 
 
 def test_it_ends_when_all_scripts_are_done(run):
     running = run({"good.py": "print('done', end='')"}, *OWN)
-    assert running.process.wait(PATIENCE_S) == 0
+    assert running.wait() == 0
     assert "good: done" in running.lines
 
 
 def test_it_ends_with_analytics(run, eventually):
     running = run({"one.py": KEPT}, *OWN)
-    eventually(lambda: "one: set" in running.lines)
+    eventually(lambda: "one: runs" in running.lines)
     os.kill(children(running.process.pid)["analytics"], signal.SIGKILL)
-    assert running.process.wait(PATIENCE_S) == 1
-    eventually(lambda: "howdah run: analytics ended with status -9" in running.lines)
+    assert running.wait() == 1
+    assert "howdah run: analytics ended with status -9" in running.lines
 
 
 def test_nothing_outlives_a_keeper_that_is_killed(run, eventually):
     running = run({"one.py": KEPT}, *OWN)
-    eventually(lambda: "one: set" in running.lines)
+    eventually(lambda: "one: runs" in running.lines)
     found = children(running.process.pid)
     running.process.kill()
-    running.process.wait()
+    running.process.wait(PATIENCE_S)
     eventually(lambda: not any(map(alive, found.values())))
 
 
@@ -168,8 +151,8 @@ def children(pid):
 )
 def test_what_cannot_be_run(run, eventually, scripts, options, said):
     running = run(scripts, *options)
-    assert running.process.wait(PATIENCE_S) in (1, 2)
-    eventually(lambda: any(said in line for line in running.lines))
+    assert running.wait() in (1, 2)
+    assert any(said in line for line in running.lines)
     assert not any("Traceback" in line for line in running.lines)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from client import Refused, Script, Unavailable, WrongAnswer
 from tests.analytics.program import Program
+from tests.patience import PATIENCE_S
 from tests.switch import AGENT, Switch
 
 FIVE_TUPLE = "10.0.1.1,10.0.2.2,40000,5001"
@@ -49,9 +50,12 @@ def test_events_come_to_those_who_asked_for_them(program, run, switch, names, ev
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_and_removes_what_it_defined(run, names, eventually, sign):
+def test_a_signal_ends_it_and_removes_what_it_defined(run, switch, names, eventually, sign):
     script = run(WATCHING)
-    eventually(lambda: names("threshold") == {"large"} and names("flow") == {"tried"})
+    eventually(lambda: names("threshold") == {"large"})
+    switch.segment("10.0.1.1")
+    eventually(lambda: "large 10.0.1.1" in script.lines)
+    assert names("flow") == {"tried"}
     assert script.end(sign) == 0
     assert names("threshold") == names("flow") == set()
     assert not any("Traceback" in line for line in script.lines)
@@ -63,7 +67,7 @@ def test_so_does_its_last_line_and_an_exception(run, names):
         Script().set_flow("tried", value="bytes")
         1 / 0
     """)
-    assert script.process.wait(60) == 1
+    assert script.wait() == 1
     assert names("flow") == set()
 
 
@@ -155,7 +159,7 @@ def test_http_requests_are_handled_one_at_a_time_with_everything_else(run, event
         script.run()
     """)
     line = eventually(lambda: next((line for line in script.lines if "answers at" in line), None))
-    with httpx.Client(base_url=line.rpartition(" ")[2], timeout=60) as http:
+    with httpx.Client(base_url=line.rpartition(" ")[2], timeout=PATIENCE_S) as http:
         answer = http.put("/a/b%20c/json?x=1&x=2&y=", json={"k": [1]})
         assert answer.json() == ["PUT", ["a", "b c"], {"x": ["1", "2"], "y": [""]}, {"k": [1]}]
         assert http.get("/json").json() == ["GET", [], {}, None]
@@ -181,7 +185,7 @@ def test_the_store_is_the_scripts_own_and_stays(run, tmp_path):
             script = Script()
             script.store["runs"] = script.store.get("runs", 0) + 1
         """)
-        assert script.process.wait(60) == 0
+        assert script.wait() == 0
         assert json.loads((tmp_path / "store" / "tried.json").read_text()) == {"runs": times}
 
 

@@ -54,11 +54,11 @@ def traces(directory):
 
 
 @pytest.fixture
-def nothing_left(tmp_path):
+def nothing_left(tmp_path, eventually):
     """The machine is the same before and after, and no file is kept."""
     before = traces(tmp_path)
     yield
-    assert traces(tmp_path) == before
+    eventually(lambda: traces(tmp_path) == before)
 
 
 @pytest.fixture
@@ -177,15 +177,22 @@ def test_marked_packets_wait_in_the_class_below(fabric):
 def test_a_full_queue_drops_and_counts_what_it_drops(fabric, eventually):
     """With Open vSwitch's default send buffer the queue never fills, and this count stays 0 (see sendbuffer.py)."""
     uplink, each = f"{PREFIX}leaf1-eth3", 800
-    before = dropped(uplink)
+    before, sent = dropped(uplink), 0
     with serving(fabric.host("h3"), "udp-receive", "--port", 6002) as receiver:
         flow = ["10.0.2.1:6002", "--size", 1400, "--rate", 0.85 * MBPS * 1e6, "--count", each]
-        senders = [fabric.host(name).popen(command("udp-send", *flow)) for name in ("h1", "h2")]
-        assert [said(sender)[-1]["failed"] for sender in senders] == [0, 0]
-        lost = eventually(lambda: dropped(uplink) - before)
+
+        def lost():
+            nonlocal sent
+            senders = [fabric.host(name).popen(command("udp-send", *flow)) for name in ("h1", "h2")]
+            assert [said(sender)[-1]["failed"] for sender in senders] == [0, 0]
+            sent += 2 * each
+            return dropped(uplink) - before
+
+        eventually(lambda: lost() > 20)  # where programs get too little of a busy machine, they do not send that fast
         receiver.terminate()
         arrived = sum(line["distinct"] for line in said(receiver) if line["event"] == "end")
-    assert lost > 20 and each / 2 < arrived <= 2 * each - lost
+    neighbours = 20  # packets at most of ARP and Neighbour Discovery, which pass the same queue
+    assert sent / 4 < arrived <= sent - (dropped(uplink) - before) + neighbours
 
 
 def test_the_document_has_the_real_interfaces(fabric):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -69,6 +70,11 @@ class OpenVSwitch:
 
     def appctl(self, *words: str, target: str = "ovs-vswitchd") -> str:
         return run(["ovs-appctl", "--target", f"{self.rundir}/{target}.ctl", *words], self.env)
+
+    def sent_out(self, bridge: str, port: str) -> int:
+        """Packets sent out of a port, as of now (OVSDB has them every five seconds)."""
+        (sent,) = re.findall(r"tx pkts=(\d+)", self.ofctl("dump-ports", bridge, port))
+        return int(sent)
 
     def add_bridge(self, name: str, *settings: str) -> None:
         """A bridge that drops what no rule matches; `settings` are further `column=value` of its Bridge row."""

@@ -12,6 +12,8 @@ from typing import Any
 
 from tests.analytics.conftest import start  # noqa: F401 - the fixture
 from tests.ovs.test_sflow_stream import ETH, TCP, bridge, send
+from tests.patience import PATIENCE_S
+from tests.ryu_manager import free_ports
 
 HOWDAH = Path(__file__).parents[2] / "scripts/howdah"
 
@@ -25,7 +27,7 @@ def test_from_the_switch_to_the_first_event(private_ovs, start, eventually):  # 
             check=False,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=2 * PATIENCE_S,
         )
         assert done.stderr == ""
         said: dict[str, list[dict[str, Any]]] = {}
@@ -41,9 +43,7 @@ def test_from_the_switch_to_the_first_event(private_ovs, start, eventually):  # 
     assert said["arriving"][0]["found"].startswith("nothing has ever arrived")
     private_ovs.vsctl("del-br", "s0")
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind(("127.0.0.1", 0))
-        nobody = closed.getsockname()[1]
+    (nobody,) = free_ports(1, socket.SOCK_DGRAM)
     bridge(private_ovs, nobody, polling=1)
     status, said = doctor(url)
     assert f"s1: 1 in 1 to 127.0.0.1:{nobody}, counters every 1 s, 128 bytes" in said["switch"][0]["found"]

@@ -78,14 +78,11 @@ def test_linux_answers_our_questions_and_the_answer_goes_no_further(bridge, even
     ovs, macs = bridge
     program(ovs, (macs["a"], address, 1))
 
-    def answered(mac, asked):
-        before = count(ovs, RuleKind.ANSWER)
-        question = frames.write_question(mac, asked).hex()
+    for asked in (address, "10.9.0.77", address):  # the second is nobody's
+        question = frames.write_question(macs["a"], asked).hex()
         ovs.ofctl("packet-out", "br0", f"in_port=controller,packet={question},actions=output:1", version="OpenFlow15")
-        return count(ovs, RuleKind.ANSWER) > before
-
-    eventually(lambda: answered(macs["a"], address))
-    assert not answered(macs["a"], "10.9.0.77")
+    eventually(lambda: count(ovs, RuleKind.ANSWER) >= 2)
+    assert count(ovs, RuleKind.ANSWER) == 2
 
 
 SPEC_HOSTS = {
@@ -111,7 +108,7 @@ def controlled(private_ovs, tmp_path, eventually):
                               f"ofport_request={n}")  # fmt: skip
         private_ovs.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{controller.openflow}")
         eventually(lambda: controller.connected(1))
-        eventually(lambda: rule_of(private_ovs, SPEC_HOSTS["vm"]["mac"]))
+        eventually(lambda: [rule_of(private_ovs, host["mac"]) for host in SPEC_HOSTS.values()] == [1, 1])
         yield private_ovs, controller
     finally:
         controller.stop()
@@ -143,7 +140,6 @@ def addresses(controller):
 
 def test_hosts_behind_one_port_of_ipv4_and_ipv6_are_learnt_and_outlive_the_controller(controlled, eventually):
     ovs, controller = controlled
-    assert [rule_of(ovs, host["mac"]) for host in SPEC_HOSTS.values()] == [1, 1]
     say(ovs, 2, request(GUEST, "10.9.0.7", "10.9.0.1"))
     say(ovs, 2, nd.solicitation(GUEST, "::", "fe80::7"))  # no address of anyone's yet
     say(ovs, 2, nd.solicitation(GUEST, "fe80::7", "fe80::1"))
@@ -156,7 +152,7 @@ def test_hosts_behind_one_port_of_ipv4_and_ipv6_are_learnt_and_outlive_the_contr
         "h1": "p1", "vm": "p1", GUEST: "p2", "02:00:00:00:00:08": "p2",
     }  # fmt: skip
     eventually(controller.analytics_alive)  # which was given the topology
-    assert controller.get("status")["faults"].keys() <= {"analytics connection"}
+    assert not controller.own_faults()
     controller.stop(signal.SIGKILL)
     assert nd_reaches(ovs, "33:33:ff:00:00:07", 135) == ["controller", "p2", "p3"]
     assert nd_reaches(ovs, "02:00:00:00:00:99", 136) == ["controller", "p2", "p3"]  # to a MAC that no rule knows
@@ -170,9 +166,9 @@ def test_spoofed_arp_and_nd_move_nothing_and_are_counted_and_shown(controlled, e
     say(ovs, 3, request("00:04:00:00:00:02", "10.9.0.2", "10.9.0.1"))  # a MAC of the file
     say(ovs, 3, request("ff:ff:ff:ff:ff:ff", "10.9.0.9", "10.9.0.1"))
     say(ovs, 3, request("00:00:00:00:00:00", "10.9.0.9", "10.9.0.1"))
-    eventually(lambda: controller.get("status")["counts"]["claims_refused"] == 2)
+    eventually(lambda: controller.get("status")["faults"].get("host claim") == 2)
     status = controller.get("status")
-    assert status["faults"]["host claim"] == 2
+    assert status["counts"]["claims_refused"] == 2
     assert any(problem.startswith("br0 port 3: ") for problem in status["problems"])
     assert addresses(controller) == {
         "00:04:00:00:00:01": (1, ["10.9.0.1"]), "00:04:00:00:00:02": (1, ["10.9.0.2"]), THIEF: (3, []),
@@ -187,4 +183,4 @@ def test_a_learnt_host_moves_when_it_does_not_answer_where_it_was(controlled, ev
     eventually(lambda: rule_of(ovs, GUEST) == 2)
     say(ovs, 3, request(GUEST, "10.9.0.7", "10.9.0.1"))
     eventually(lambda: rule_of(ovs, GUEST) == 3)
-    eventually(lambda: int(ovs.vsctl("get", "interface", "p2", "statistics:tx_packets")) == 1 + ASKED)
+    eventually(lambda: ovs.sent_out("br0", "p2") == 1 + ASKED)

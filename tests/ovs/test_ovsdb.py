@@ -1,6 +1,7 @@
 """sFlow settings and ports through OVSDB, against a private Open vSwitch in dummy mode."""
 
 import json
+import re
 import shlex
 import socket
 import subprocess
@@ -35,14 +36,14 @@ def db(switch):
         yield connection
 
 
-def test_bridges_have_their_ports_with_numbers(db):
+def test_bridges_have_their_ports_with_numbers(db, eventually):
     bridges = db.bridges()
     assert list(bridges) == ["s1", "s2"]
     s1 = bridges["s1"]
     assert (s1.dpid, s1.datapath_type, s1.sflow) == ("00000000000000a1", "dummy", None)
     assert s1.external_ids == {"owner": "test"} and s1.controllers == {}
     assert [(port.name, port.ofport) for port in s1.ports] == [("p2", 3), ("p1", 7)]
-    assert all(port.mac and port.up for port in s1.ports)
+    eventually(lambda: all(port.mac and port.up for port in db.bridges()["s1"].ports))
     assert [port.ofport for port in bridges["s2"].ports] == [1]
 
 
@@ -102,10 +103,10 @@ def test_datagrams_carry_the_agent_of_their_bridge(switch, db):
     assert agents == {"10.254.0.1", "10.254.0.2"}
 
 
-def test_tcp_remotes_work_too(switch):
+def test_tcp_remotes_work_too(switch, eventually):
     switch.appctl("ovsdb-server/add-remote", "ptcp:0:127.0.0.1", target="ovsdb-server")
-    log = (switch.rundir / "ovsdb-server.log").read_text()
-    number = log.rpartition("listening on port ")[2].split()[0]
+    log = switch.rundir / "ovsdb-server.log"
+    (number,) = eventually(lambda: re.findall(r"listening on port (\d+)\b", log.read_text()))
     with Ovsdb(f"tcp:127.0.0.1:{number}") as db:
         assert "s1" in db.bridges()
 

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.patience import PATIENCE_S
+from tests.ryu_manager import free_ports
 from topologies.traffic import command
 from topologies.traffic.mice import percentiles
 
@@ -57,15 +58,16 @@ def program(*words):
 
 @pytest.fixture
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
+
+
+@pytest.fixture
+def udp_port():
+    return free_ports(1, socket.SOCK_DGRAM)[0]
 
 
 def test_all_bytes_arrive_from_the_chosen_source_port(port):
-    with socket.socket() as reserve:
-        reserve.bind(("127.0.0.1", 0))
-        sport = reserve.getsockname()[1]
+    (sport,) = free_ports(1)
     with program("receive", "--port", port, "--interval", 0.05) as receiver:
         receiver.until("ready")
         before = time.time()
@@ -107,10 +109,11 @@ def test_a_receiver_that_does_not_listen_is_an_error_in_the_end_line(port):
     assert sender.said[-1]["error"] == "no answer" and sender.said[-1]["bytes"] == 0
 
 
-def test_datagrams_are_counted_per_port_and_sender(port):
-    with program("udp-receive", "--port", port, "--port", port + 1, "--count", 150) as receiver:
+def test_datagrams_are_counted_per_port_and_sender():
+    port, other = sorted(free_ports(2, socket.SOCK_DGRAM))
+    with program("udp-receive", "--port", port, "--port", other, "--count", 150) as receiver:
         receiver.until("ready")
-        flows = [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
+        flows = [f"127.0.0.1:{port}", f"127.0.0.1:{other}"]
         with program("udp-send", *flows, "--count", 70, "--rate", 4e6, "--size", 500) as sender:
             assert sender.wait() == 0
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
@@ -124,26 +127,26 @@ def test_datagrams_are_counted_per_port_and_sender(port):
     ) == [
         (port, 0, 0, 10, 80),
         (port, 70, 0, 0, 35_000),
-        (port + 1, 70, 0, 0, 35_000),
+        (other, 70, 0, 0, 35_000),
     ]
 
 
-def test_a_copied_datagram_is_counted_as_a_copy(port):
-    with program("udp-receive", "--port", port, "--count", 4) as receiver:
+def test_a_copied_datagram_is_counted_as_a_copy(udp_port):
+    with program("udp-receive", "--port", udp_port, "--count", 4) as receiver:
         receiver.until("ready")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for number in (0, 2, 2, 1):
-                sender.sendto(b"hwdh" + bytes(4) + number.to_bytes(8, "big"), ("127.0.0.1", port))
+                sender.sendto(b"hwdh" + bytes(4) + number.to_bytes(8, "big"), ("127.0.0.1", udp_port))
         assert receiver.wait() == 0
     end = receiver.said[-1]
     assert (end["distinct"], end["copies"], end["late"]) == (3, 1, 1)
 
 
-def test_datagrams_keep_their_rate(port, eventually):
+def test_datagrams_keep_their_rate(udp_port, eventually):
     """100 datagrams at 100 a second: never faster, and about as fast unless the machine pauses."""
 
     def took():
-        with program("udp-send", f"127.0.0.1:{port}", "--count", 100, "--rate", 800_000, "--size", 1000) as sender:
+        with program("udp-send", f"127.0.0.1:{udp_port}", "--count", 100, "--rate", 800_000, "--size", 1000) as sender:
             assert sender.wait() == 0
         first, end = sender.said[0], sender.said[-1]
         return end["time"] - first["time"]
@@ -174,11 +177,11 @@ def test_a_mouse_reads_replies_larger_than_one_packet(port):
     assert mouse.said[-1]["requests"] >= 5
 
 
-def test_a_request_without_answer_times_out(port):
+def test_a_request_without_answer_times_out(udp_port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
-        deaf.bind(("127.0.0.1", port))
+        deaf.bind(("127.0.0.1", udp_port))
         words = ["--udp", "--count", 2, "--gap", 0, "--timeout", 0.05]
-        with program("mice", f"127.0.0.1:{port}", *words) as mouse:
+        with program("mice", f"127.0.0.1:{udp_port}", *words) as mouse:
             assert mouse.wait() == 0
     assert mouse.said[-1]["timeouts"] >= 2 and mouse.said[-1]["p50_ms"] is None
 

@@ -50,4 +50,4 @@ else:
     while True:
         for each in requests.get(f"{url}/activeflows/ALL/tcp/json").json():
             print(json.dumps(each), flush=True)
-        time.sleep(5)
+        time.sleep(1)

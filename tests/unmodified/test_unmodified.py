@@ -42,7 +42,7 @@ def rows(script, start):
 
 
 def test_topflows(program, run, switch, eventually):
-    assert run("topflows.py", "flows", "24").process.wait(60) == 1  # there is none of that name yet
+    assert run("topflows.py", "flows", "24").wait() == 1  # there is none of that name yet
     program.http.put(
         "/flow/flows/json", content='{"keys":"ipsource,ipdestination,tcpsourceport,tcpdestinationport","value":"bytes"}'
     )

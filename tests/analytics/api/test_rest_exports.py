@@ -10,6 +10,7 @@ from analytics.core.wire import sflow
 from analytics.export import sender
 from tests.analytics.api.application import AGENT, Client, counter_sample, flow_sample, host_sample
 from tests.analytics.examples import wire
+from tests.patience import PATIENCE_S
 
 OTHER = "192.168.1.10"
 V6_AGENT = "2001:db8::9"
@@ -261,7 +262,7 @@ def test_nothing_is_sent_to_our_own_port(client):
 def test_the_program_passes_on(start, collector, eventually):
     """With its thread, after root became somebody else."""
     collector.setblocking(True)
-    collector.settimeout(20.0)
+    collector.settimeout(PATIENCE_S)
     program = start()
     body = {"address": "127.0.0.1", "port": collector.getsockname()[1]}
     assert program.http.put("/forwarding/f/json", json=body).status_code == 204

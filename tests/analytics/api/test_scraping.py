@@ -2,13 +2,14 @@
 over UDP, and answers the queries of a dashboard. What the values must be follows from what is sent."""
 
 import signal
-import socket
 import subprocess
 
 import httpx
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.prometheus import PROMETHEUS
+from tests.ryu_manager import free_ports
 from tests.switch import AGENT, Switch
 
 pytestmark = pytest.mark.skipif(
@@ -59,8 +60,8 @@ def program(start):
 @pytest.fixture
 def prometheus(program, tmp_path, eventually):
     """Asks a Prometheus that scrapes `program`: its query -> [(labels, value)]."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
     (tmp_path / "prometheus.yml").write_text(JOBS.replace("TARGET", f"127.0.0.1:{program.port}"))
     options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address={address}"]
     with (tmp_path / "log").open("w") as log:
@@ -69,12 +70,13 @@ def prometheus(program, tmp_path, eventually):
     def is_ready():
         assert process.poll() is None, (tmp_path / "log").read_text()
         try:
-            return httpx.get(f"http://{address}/-/ready").is_success
+            return httpx.get(f"http://{address}/-/ready", timeout=PATIENCE_S).is_success
         except httpx.TransportError:
             return False
 
     def query(expression):
-        answer = httpx.get(f"http://{address}/api/v1/query", params={"query": expression}).json()
+        url = f"http://{address}/api/v1/query"
+        answer = httpx.get(url, params={"query": expression}, timeout=PATIENCE_S).json()
         assert answer["status"] == "success", answer
         return [(series["metric"], float(series["value"][1])) for series in answer["data"]["result"]]
 

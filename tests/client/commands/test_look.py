@@ -24,6 +24,7 @@ from tests.analytics.examples.wire import (
 )
 from tests.client.commands.conftest import HOWDAH
 from tests.controller.answering import Answering
+from tests.patience import PATIENCE_S
 
 KEY = "10.1.1.1,10.0.2.2,6,40000,5001"
 
@@ -137,7 +138,7 @@ def test_followed_until_it_is_ended(howdah, url, ending):
         assert json.loads(waiting.stdout.readline())["thresholdID"] == "any"
         for process in (looking, waiting):
             process.send_signal(ending)
-            _, complaints = process.communicate(timeout=60)
+            _, complaints = process.communicate(timeout=PATIENCE_S)
             assert (process.returncode, complaints) == (0, "")
     assert set(json.loads(howdah("define", "list", "flow", "--json").stdout)["flow"]) == {"mn_bytes", "mn_flow"}
 
