@@ -63,7 +63,8 @@ class Placement:
         self._on: list[dict[FlowKey, None]] = [{} for _ in fabric.links]
         self._costs = [0.0] * len(fabric.links)
         self._over: set[int] = set()
-        self._hopeless: set[int] = set()  # of those: nothing helped, and nothing changed since
+        self._hopeless: dict[int, None] = {}  # of those: nothing helped, and nothing changed since
+        self._again: dict[int, None] = {}  # of those: nothing helped when they were looked at last
         self._want: dict[FlowKey, float] = {}
         self._course: dict[FlowKey, Course] = {}
         self._choices: dict[FlowKey, list[Course]] = {}
@@ -121,14 +122,15 @@ class Placement:
     def _hope(self, course: Course) -> None:
         """The load of these links changed: whoever shares a link with a flow on one of them may be helped now."""
         for link in course:
-            self._hopeless.discard(link)
-            for flow in self._on[link]:
-                self._hopeless.difference_update(self._course[flow])
+            for near in (link, *(other for flow in self._on[link] for other in self._course[flow])):
+                self._hopeless.pop(near, None)
+                self._again.pop(near, None)
 
     # What shall be
 
     def retry(self) -> None:
         """Look at all overloaded links again: time has passed, and flows are no longer held."""
+        self._again |= self._hopeless
         self._hopeless.clear()
 
     def decide(self, held: Collection[FlowKey]) -> list[Move]:
@@ -139,7 +141,8 @@ class Placement:
         while (link := self._worst()) is not None and self._left > 0:
             steps = self._relieve(link, held)
             if not steps:
-                self._hopeless.add(link)
+                self._again.pop(link, None)
+                self._hopeless[link] = None
                 continue
             for flow, _ in steps:
                 old = self._course[flow]
@@ -165,8 +168,11 @@ class Placement:
         return self._load[link] / self._speed[link] if self._speed[link] else 0.0
 
     def _worst(self) -> int | None:
-        """The overloaded link under the most pressure for which there is hope."""
-        return max(self._over - self._hopeless, key=lambda link: (self._pressure(link), -link), default=None)
+        """The overloaded link under the most pressure for which there is hope; those of `retry` last, and in turns."""
+        fresh = self._over - self._hopeless.keys() - self._again.keys()
+        if fresh:
+            return max(fresh, key=lambda link: (self._pressure(link), -link))
+        return next((link for link in self._again if link in self._over), None)
 
     def _relieve(self, link: int, held: Collection[FlowKey]) -> Steps:
         """What lowers the cost enough and most: a move of one flow off the link, else a chain that begins so; or
@@ -211,7 +217,7 @@ class Placement:
                 self._move(flow, way)
             while waiting and self._load[waiting[0][0]] <= bearable[waiting[0][0]] * (1 + 1e-9):
                 waiting.pop(0)
-            if not waiting or count == LONGEST or self._left <= 0:
+            if not waiting or count == LONGEST:
                 break
             link, old, newcomer = waiting[0]
             step = self._aside(link, newcomer, old, first, held, before)
