@@ -392,7 +392,7 @@ def build(
     """The application. Its `state.feeds` must be closed before the server waits for running requests to end. With
     `keep`, what is kept over restarts has to be restored first: `state.kept`."""
     api = Api(engine, version, clock)
-    state = keep(documents(engine, lambda: api.scraped.names() | LOCATING)) if keep else None
+    state = keep(documents(engine, api.sender, lambda: api.scraped.names() | LOCATING)) if keep else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
