@@ -20,6 +20,8 @@ from analytics.metrics.names import Names
 
 DEFAULT_PORT = 6343
 MOST_CONDITIONS = 256  # of one kind: compared one after the other with every sample
+FORWARDING = ("address", "port", "agents")  # attributes
+TENANT = ("collectorAddress", "collectorPort", "filters")
 FILTERS = ("ifindex", "ifname", "cidr", "mac")
 MAPPED = bytes(10) + b"\xff\xff"
 
@@ -66,7 +68,7 @@ def parse_forwarding(name: str, spec: object) -> Forwarding:
     """InvalidDefinition names the offending word."""
     what = f"forwarding {name!r}"
     check_name("forwarding", name)
-    given = _given(what, spec, ("address", "port", "agents"))
+    given = _given(what, spec, FORWARDING)
     agents = given.get("agents", [])
     if not isinstance(agents, list) or len(agents) > MOST_CONDITIONS:
         raise InvalidDefinition(f"{what}: agents is not a list of at most {MOST_CONDITIONS} addresses")
@@ -80,7 +82,7 @@ def parse_tenant(name: str, spec: object) -> Tenant:
     """InvalidDefinition names the offending word."""
     what = f"tenant {name!r}"
     check_name("tenant", name)
-    given = _given(what, spec, ("collectorAddress", "collectorPort", "filters"))
+    given = _given(what, spec, TENANT)
     filters = _given(f"{what}: filters", given.get("filters", {}), FILTERS)
     if not any(filters.values()):
         raise InvalidDefinition(f"{what}: filters is missing or chooses nothing: {', '.join(FILTERS)}")

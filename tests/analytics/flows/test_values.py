@@ -250,3 +250,17 @@ def test_offsets_and_options_are_keys(engine):
     engine.set_flow("f", {"keys": "ip_offset,udp_offset,ipoptions,null:tcpoptions", "value": "frames", "t": 1})
     feed(engine, 1.0, flow_sample(sampled_header(frame), rate=1, sequence=next(NUMBERS)))
     assert flows(engine, 1.0) == {"18,42,94040000,null": (1.0,)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "noted"),
+    [
+        ({}, []),
+        ({"log": True, "flowStart": True, "activeTimeout": 5}, []),
+        ({"activeTimeout": 60, "flowStart": False}, []),
+        ({"flowStart": True, "activeTimeout": 5}, ["flowStart", "activeTimeout"]),
+    ],
+)
+def test_what_does_nothing_without_a_log_is_said(engine, spec, noted):
+    notes = engine.set_flow("f", {"value": "bytes", **spec})
+    assert [note.partition(":")[0] for note in notes] == noted
