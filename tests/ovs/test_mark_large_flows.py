@@ -1,5 +1,5 @@
-"""scripts/examples/mark_large_flows.py beside a real switch: packets of a large flow leave it marked, others do not, and
-when the flow has ended the rule is gone."""
+"""scripts/examples/mark_large_flows.py beside a real switch: packets of a large flow leave it marked, others do not,
+and when the flow has ended the rule is gone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_large_flows_are_marked_while_they_last(private_ovs, program, begin, eve
     bridge(private_ovs, int(program.source.rpartition(":")[2]))
     private_ovs.vsctl("set", "interface", "p2", f"options:tx_pcap={out}")
     private_ovs.ofctl("del-flows", "s1")
-    private_ovs.ofctl("add-flow", "s1", "priority=0,actions=normal")  # as a bridge has it that no controller has touched
+    private_ovs.ofctl("add-flow", "s1", "priority=0,actions=normal")  # as before any controller
     script = begin(EXAMPLE, MARK_BRIDGE="s1", OVS_RUNDIR=str(private_ovs.rundir))
     eventually(lambda: "mark_large_flows" in program.http.get("/threshold/json").json())
 
