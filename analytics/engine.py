@@ -533,6 +533,10 @@ class Engine(Queries):
         with self._pipeline:
             return {name: made.spec for name, made in self._lookups.maps.items()}
 
+    def vendor(self, mac: str) -> str | None:
+        """Who makes devices with such a MAC address (12 hex digits); None: nobody known, or no file of vendors."""
+        return self._lookups.vendor(mac)
+
     def _names_left(self, replaced: Group | Map | None) -> int:
         """Bytes that a group or a map may take in the place of another: asked while it is read, so that no more is,
         and when it is there, because others may have come meanwhile."""

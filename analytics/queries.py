@@ -330,16 +330,16 @@ class Queries:
 
     metric_names = at_once(metric_names_in_turns)
 
-    def provides(self, metric: str) -> bool:
-        """Whether there is a flow of that name, or counters of which the metric may be made."""
-        return metric in self._caches or self._counters.has(metric)
+    def knows(self, metric: str) -> bool:
+        """Whether some counter makes such a metric, seen or not."""
+        return self._counters.knows(metric)
 
     def _chosen(
         self, agents: Sequence[str], filters: Mapping[str, Sequence[str]], now: float
     ) -> Turns[list[DataSource]]:
         checked = parse_filters(filters)
         for name in checked:
-            if not self._counters.knows(name):
+            if not self.knows(name):
                 raise InvalidQuery(f"filter '{name}': no counter makes such a metric")
         wanted = yield from self._wanted(agents)
         chosen: list[DataSource] = []

@@ -174,6 +174,7 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
         if app.state.kept:
             app.state.kept.restore()
         connections = Connections(engine.faults, engine.budget.part("answers"))
+        app.state.api.vitals.connections = connections.counts
         server = HttpServer(app, http, connections, on_ready=functools.partial(begin, ready))
         asyncio.run(serve(server, tasks, parent_pid, engine.faults))
 

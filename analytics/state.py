@@ -1,5 +1,5 @@
-"""What is known again after a restart, if the operator names a directory for it: definitions, thresholds, groups, maps
-and the topology.
+"""What is known again after a restart, if the operator names a directory for it: definitions, thresholds, groups, maps,
+the topology, and to whom sFlow is passed on.
 
 Each is a document: a JSON file of its name, in the words in which clients set it. A request that changes one is
 answered when its file is on disk (api/middleware.py): written beside, synced, and renamed over the old one, so that

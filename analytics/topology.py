@@ -154,19 +154,26 @@ class Topology:
 
     @cached_property
     def is_by_name(self) -> bool:
-        """Whether the document leaves it to the switches where some end of a link is."""
+        """Whether the document leaves it to the switches who some node or where some end of a link is."""
         given = self.given or self
-        return any(given.end(key).place is None for link in given.links.values() for key in link.ends)
+        return any(_is_called(node) for node in given.nodes.values()) or any(
+            given.end(key).place is None for link in given.links.values() for key in link.ends
+        )
 
     @cached_property
     def missing(self) -> list[str]:
-        """What is not found, one line per end of a link."""
+        """What is not found: one line per node that the document calls by a name which nobody has, and one per end of a
+        link."""
+        given = self.given or self
+        nobody = {name: node for name, node in given.nodes.items() if _is_called(node) and not self.nodes[name].agent}
         return [
-            f"link '{link.name}': {_why(self.nodes[key[0]], self.end(key))}"
-            for link in self.links.values()
-            for key in link.ends
-            if self.end(key).place is None
-        ]
+            *(_one_line(f"node '{name}': agent '{node.agent}' is neither an address nor a known host_name")
+              for name, node in nobody.items()),
+            *(f"link '{link.name}': {_why(self.nodes[key[0]], self.end(key))}"
+              for link in self.links.values()
+              for key in link.ends
+              if self.end(key).place is None and key[0] not in nobody),
+        ]  # fmt: skip
 
 
 def parse(document: object) -> Topology:
@@ -250,7 +257,7 @@ def _found(node: Node, names: Names) -> Node:
     agent = node.agent
     if not _is_address(agent):
         by_dpid = next((names.dpids[dpid] for dpid in _dpids(node) if dpid in names.dpids), None)
-        agent = names.hosts.get(agent or node.name) or agent or by_dpid
+        agent = names.hosts.get(agent or node.name) or by_dpid
     ports = {name: _placed(port, agent, names) for name, port in node.ports.items()}
     return node if (agent, ports) == (node.agent, node.ports) else replace(node, agent=agent, ports=ports)
 
@@ -317,6 +324,11 @@ def _canonical(agent: str | None) -> str | None:
         return str(ipaddress.ip_address(agent)) if agent else None
     except ValueError:
         return agent
+
+
+def _is_called(node: Node) -> bool:
+    """Whether the document gives a node's agent by a host_name."""
+    return node.agent is not None and not _is_address(node.agent)
 
 
 def _is_address(agent: str | None) -> bool:

@@ -55,8 +55,15 @@ class Connection:
     def text(self, path: str) -> str:
         return self.ask("GET", path).text
 
-    def put(self, path: str, body: object) -> None:
-        self.ask("PUT", path, json=body)
+    def put(self, path: str, body: object) -> list[str]:
+        """What of the body the engine takes and does not serve, if it says so."""
+        answer = self.ask("PUT", path, json=body)
+        try:
+            said = answer.json() if answer.content else {}
+        except ValueError:  # words for people; sFlow-RT's older versions answer something too
+            return []
+        notes = said.get("notes", ()) if isinstance(said, dict) else ()
+        return [str(note) for note in notes]
 
     def delete(self, path: str) -> None:
         self.ask("DELETE", path)

@@ -47,7 +47,7 @@ ANALYTICS_WEB = (
     "analytics/server.py",
     *modules(
         "analytics/api",
-        "compression connections exports feeds middleware pages parameters rest serving stream topologies",
+        "compression connections elsewhere exports feeds middleware pages parameters rest serving stream topologies",
     ),
 )
 ANALYTICS_SHELL = (
@@ -66,14 +66,14 @@ RULES = (
     Rule("they meet only over HTTP", ("analytics/*",), ("controller",)),
     Rule("they meet only over HTTP", ("controller/*",), ("analytics",)),
     Rule("clients meet both only over HTTP", ("client/*",), ("analytics", "controller", "topologies")),
-    Rule("scripts know no switch", ("client/*",), ("ovs_rules",), ("client/commands/doctor.py",)),
+    Rule("scripts know no switch", ("client/*",), ("ovs_rules",), ("client/commands/facts.py",)),
     Rule("scripts know no commands", ("client/*",), ("client.commands",), ("client/commands/*",)),
     Rule("both know no scripts", ("analytics/*", "controller/*"), ("client",)),
     Rule("a script needs requests and nothing more", ("client/*",), ("typer", "rich", "msgspec", "networkx", "yaml"),
          ("client/cli.py", "client/commands/*")),
     Rule("of scripts only the shell touches the world", ("client/*",), WORLD,
          (*modules("client", "connection outputs requesthandler run script store"),
-          *modules("client/commands", "asking doctor look"))),
+          *modules("client/commands", "asking doctor facts look"))),
     Rule("the shared parts stand below both", ("topologies/*", "ovs_rules/*", "documents/*"), PROGRAMS),
     Rule("what all share imports nothing of ours", ("documents/*",), ("ovs_rules", "topologies")),
     Rule("rules know no laboratory", ("ovs_rules/*", "controller/*", "analytics/*"), ("topologies",)),

@@ -116,10 +116,13 @@ class TopKey(Struct):
     key: str
     value: float
     lastUpdate: int
+    values: tuple[float | None, ...] | UnsetType = UNSET
 
 
 def _top_keys(top: tuple[TopFlow, ...] | None, now: float) -> list[TopKey] | UnsetType:
-    return UNSET if top is None else [TopKey(each.key, each.value, elapsed_ms(now, each.updated)) for each in top]
+    if top is None:
+        return UNSET
+    return [TopKey(each.key, each.value, elapsed_ms(now, each.updated), each.values or UNSET) for each in top]
 
 
 # Metrics

@@ -70,6 +70,7 @@ class Connections:
         self._idle: dict[Connection, None] = {}  # answered
         self._answering: dict[Connection, None] = {}
         self._per_peer: dict[str, int] = {}
+        self._total = 0
         self._body_bytes = 0
 
     async def serve(self, listener: socket.socket, protocol: Callable[[], Connection]) -> None:
@@ -117,9 +118,14 @@ class Connections:
                 unsent -= connection.unsent()
                 self.end(connection, "http time-out", TimeoutError(f"{connection.peer}: does not take its answer"))
 
+    def counts(self) -> tuple[int, int]:
+        """How many there are, and how many there were."""
+        return len(self._asking) + len(self._idle) + len(self._answering), self._total
+
     # What connections say of themselves
 
     def opened(self, connection: Connection) -> None:
+        self._total += 1
         self._per_peer[connection.peer] = self._per_peer.get(connection.peer, 0) + 1
         self._asking[connection] = None
 
@@ -175,7 +181,7 @@ class Connections:
         in_order: Iterator[Connection] = itertools.chain(self._asking, self._idle, self._answering)
         if self._per_peer.get(peer, 0) >= MAX_PER_PEER and not is_loopback(peer):
             in_order = (each for each in in_order if each.peer == peer)
-        elif len(self._asking) + len(self._idle) + len(self._answering) < self._most:
+        elif self.counts()[0] < self._most:
             return
         if victim := next(in_order, None):
             self.end(victim, "http full", ConnectionAbortedError(f"{victim.peer}: closed for a newer connection"))

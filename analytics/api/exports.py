@@ -44,7 +44,7 @@ class Exports:
     async def put_forwarding(self, request: Request) -> Response:
         name = request.path_params["name"]
         spec = await spec_of(request, f"forwarding '{name}'")
-        await self._serving.done(self._sender.set_forwarding(name, spec))
+        await self._serving.done(self._sender.set_forwarding_in_turns(name, spec))
         return NO_CONTENT
 
     async def delete_forwarding(self, request: Request) -> Response:
@@ -61,7 +61,7 @@ class Exports:
     async def put_tenant(self, request: Request) -> Response:
         name = request.path_params["name"]
         spec = await spec_of(request, f"tenant '{name}'")
-        await self._serving.done(self._sender.set_tenant(name, spec))
+        await self._serving.done(self._sender.set_tenant_in_turns(name, spec))
         return NO_CONTENT
 
     async def delete_tenant(self, request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -10,12 +10,14 @@ import msgspec
 from analytics import topology
 from analytics.api import answers
 from analytics.engine import Engine
+from analytics.export.sender import Sender, Sent
+from analytics.export.targets import Forwarding, Tenant
 from analytics.flows.definitions import FlowDefinition
 from analytics.memory import TOPOLOGY_FACTOR
 from analytics.state import Document, each_of
 
 
-def documents(engine: Engine, temporary: Callable[[], Collection[str]] = tuple) -> tuple[Document, ...]:
+def documents(engine: Engine, sender: Sender, temporary: Callable[[], Collection[str]] = tuple) -> tuple[Document, ...]:
     """In the order in which they are restored: first what others refer to. `temporary`: flows that are not kept."""
 
     def flows() -> dict[str, FlowDefinition]:
@@ -48,4 +50,16 @@ def documents(engine: Engine, temporary: Callable[[], Collection[str]] = tuple) 
             lambda known: {name: answers.threshold(threshold) for name, threshold in known.items()},
             each_of(engine.set_threshold),
         ),
+        Document(
+            "forwardings",
+            lambda: specs(sender.forwardings()),
+            lambda known: known,
+            each_of(sender.set_forwarding),
+        ),
+        Document("tenants", lambda: specs(sender.tenants()), lambda known: known, each_of(sender.set_tenant)),
     )
+
+
+def specs(known: Mapping[str, tuple[Forwarding | Tenant, Sent]]) -> dict[str, Mapping[str, Any]]:
+    """What is passed on, as it was put: without counts."""
+    return {name: target.spec for name, (target, _) in known.items()}

@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from analytics.api import answers, pages, prometheus, relaxed_json, scraped
 from analytics.api.compression import compressed
+from analytics.api.elsewhere import nothing_here
 from analytics.api.exports import Exports
 from analytics.api.feeds import Feeds
 from analytics.api.kept import documents
@@ -326,10 +327,21 @@ class Api(Serving):
         name = request.path_params["name"]
         spec = await spec_of(request, f"threshold '{name}'")
         await self.done(self.engine.set_threshold_in_turns(name, spec))
-        metric = parse_name(str(spec["metric"])).metric
-        if not self.engine.provides(metric):
-            log.warning("threshold '%s' is on metric '%s', which no flow and no counter provides so far", name, metric)
-        return NO_CONTENT
+        notes = self.threshold_notes(self.engine.threshold(name))
+        for note in notes:
+            log.warning("threshold '%s': %s", name, note)
+        return answer({"notes": notes}) if notes else NO_CONTENT
+
+    def threshold_notes(self, known: Threshold | None) -> list[str]:
+        """Why it may never fire: words that are likely to be misspelt."""
+        if known is None:  # removed meanwhile
+            return []
+        metric, knows = parse_name(known.metric).metric, self.engine.knows
+        is_known = self.engine.flow(metric) is not None or knows(metric)
+        notes = [] if is_known else [f"metric '{metric}': no flow has that name so far, and no counter makes it"]
+        return notes + [
+            f"filter '{word}': no counter makes such a metric" for word in known.accepted if not knows(word)
+        ]
 
     async def delete_threshold(self, request: Request) -> Response:
         self.existing_threshold(request)
@@ -361,6 +373,8 @@ async def unknown(request: Request, fault: Exception) -> Response:
 
 async def refused(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
+    if fault.status_code == 405:
+        fault.detail = f"{request.method} is no method of {request.url.path}"
     return PlainTextResponse(in_one_line(fault.detail), fault.status_code, fault.headers)
 
 
@@ -392,7 +406,7 @@ def build(
     """The application. Its `state.feeds` must be closed before the server waits for running requests to end. With
     `keep`, what is kept over restarts has to be restored first: `state.kept`."""
     api = Api(engine, version, clock)
-    state = keep(documents(engine, lambda: api.scraped.names() | LOCATING)) if keep else None
+    state = keep(documents(engine, api.sender, lambda: api.scraped.names() | LOCATING)) if keep else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -423,6 +437,7 @@ def build(
             scraped.TooManyScraped: busy,
         },
     )
+    app.router.default = nothing_here
     app.state.feeds, app.state.api, app.state.kept = api.feeds, api, state
     return app
 

@@ -41,9 +41,10 @@ MAX_NOTES = 10  # lines that one topology may write into the log
 MAX_HOSTS = 50_000  # in one answer
 SEEN_S = 60
 LOCATE_S = 3600.0
-HOSTS = {  # version of IP -> flow
-    4: ("topology_hosts", "macsource,ipsource"),
-    6: ("topology_hosts6", "macsource,ip6source"),
+UNTAGGED = ("-", "0")
+HOSTS = {  # version of IP -> flow; the VLAN is the packet's tag, or else the one that the switch says it is in
+    4: ("topology_hosts", f"macsource,null:[or:vlan:vlansource]:{UNTAGGED[0]},ipsource"),
+    6: ("topology_hosts6", f"macsource,null:[or:vlan:vlansource]:{UNTAGGED[0]},ip6source"),
 }
 LOCATING = frozenset(name for name, _ in HOSTS.values())
 """Flows that are there as long as somebody asks where hosts are."""
@@ -229,8 +230,13 @@ class Topologies:
         at = {key: text for key, text in (("agent", agent and _spelt(agent)), ("ifindex", ifindex)) if text is not None}
         rows = [row for row in rows if all(row.get(key) == text for key, text in at.items())]
         hosts: dict[tuple[str | None, ...], dict[str, str]] = {}
-        for row in rows:  # what the document says comes first, and with a name
-            hosts.setdefault(tuple(map(row.get, ("agent", "ifindex", "mac", "ipaddress", "ip6address"))), row)
+        for row in rows:  # what the document says comes first, and with a name; what was learnt adds the VLAN
+            host = tuple(map(row.get, ("agent", "ifindex", "mac", "ipaddress", "ip6address")))
+            hosts[host] = row | hosts.get(host, {})
+        for row in hosts.values():
+            vendor = self._engine.vendor(row["mac"])
+            if vendor is not None:
+                row["ouiname"] = vendor
         return self._serving.answer_long(list(hosts.values()), list)
 
     def _learn(self) -> None:
@@ -268,8 +274,9 @@ class Topologies:
         word = "ipaddress" if version == 4 else "ip6address"
         rows = []
         for flow in await self._serving.asked(request, turns):
-            mac, _, ip = flow.key.partition(",")
-            rows.append(_where(known, flow.agent, flow.source) | {"mac": mac, word: ip})
+            mac, vlan, ip = flow.key.split(",")
+            tag = {} if vlan in UNTAGGED else {"vlan": vlan}
+            rows.append(_where(known, flow.agent, flow.source) | {"mac": mac, word: ip} | tag)
         return rows
 
     # The topology app

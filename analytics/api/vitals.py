@@ -1,6 +1,7 @@
 """The part of the analyzer statistics that is about this process and its HTTP side, not about sFlow.
 
-`Vitals` counts HTTP messages and body bytes as they pass, and reads the process's memory and processor use when asked.
+`Vitals` counts HTTP messages and body bytes as they pass, and reads the process's memory and processor use when asked;
+`connections`, if the server sets it, answers how many there are and how many there were.
 Names are those of sFlow-RT's /analyzer/json (heapUsed is the resident memory).
 """
 
@@ -25,7 +26,8 @@ class Vitals:
     """Cumulative counts since start, and the process's own figures."""
 
     def __init__(self) -> None:
-        self._messages = 0
+        self.connections: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self._messages = self._answers = 0
         self._received = 0
         self._sent = 0
         self._resident = 0
@@ -47,6 +49,7 @@ class Vitals:
 
             async def counted_send(message: Message) -> None:
                 self._sent += len(message.get("body", b""))
+                self._answers += message["type"] == "http.response.start"
                 await send(message)
 
             await app(scope, counted_receive, counted_send)
@@ -55,8 +58,12 @@ class Vitals:
 
     def read(self) -> dict[str, Any]:
         """Current values; the processor load is of the time since the last reading at least a second ago."""
+        current, total = self.connections()
         return {
+            "httpConnectionsCurrent": current,
+            "httpConnectionsTotal": total,
             "httpMessagesReceived": self._messages,
+            "httpMessagesSent": self._answers,
             "httpBytesReceived": self._received,
             "httpBytesSent": self._sent,
             "heapUsed": self._resident_bytes(),

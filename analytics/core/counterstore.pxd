@@ -34,7 +34,6 @@ cdef class CounterStore:
     cdef Counters* by_source                        # by data source
     cdef uint32_t capacity                          # of by_source
     cdef uint8_t* watched                           # by row in the table of structures: a threshold needs it
-    cdef uint8_t* sent                              # by row: some data source sent it
     cdef uint32_t* changed                          # data sources that sent what is watched since `clear_changed`
     cdef uint32_t changed_count
     cdef readonly uint64_t records, bytes, refused

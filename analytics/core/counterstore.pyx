@@ -90,9 +90,8 @@ cdef class CounterStore:
     def __cinit__(self, uint64_t max_bytes):
         self.max_bytes = max_bytes
         self.watched = <uint8_t*>calloc(COUNTER_TABLE.count, 1)
-        self.sent = <uint8_t*>calloc(COUNTER_TABLE.count, 1)
         self.changed = <uint32_t*>malloc(MOST_CHANGED * sizeof(uint32_t))
-        if not (self.watched and self.sent and self.changed):
+        if not (self.watched and self.changed):
             raise MemoryError
 
     def __dealloc__(self):
@@ -101,7 +100,6 @@ cdef class CounterStore:
             free(self.by_source[source].entries)
         free(self.by_source)
         free(self.watched)
-        free(self.sent)
         free(self.changed)
 
     cdef uint32_t keep(self, uint32_t source, const CounterSample* sample, uint32_t uptime, double now) noexcept nogil:
@@ -141,7 +139,6 @@ cdef class CounterStore:
                 counters.sequence, counters.uptime, counters.updated = sample.sequence, uptime, now
                 counters.version += 1
             interval = max(interval, write(entry, counters.epoch, record.at, length, now))
-            self.sent[entry.row] = 1
             if self.watched[entry.row]:
                 self.note_changed(source)
         if interval > 0.0:
@@ -262,15 +259,6 @@ cdef class CounterStore:
     def sources(self, uint32_t first, uint32_t count) -> list[int]:
         """Those of `count` data sources from `first` on that sent counters."""
         return [source for source in range(first, min(first + count, self.capacity)) if self.by_source[source].used]
-
-    def has(self, tags) -> bool:
-        """Whether any data source sent one of these records since the start."""
-        cdef const Row* row
-        for enterprise, form in tags:
-            row = find(&COUNTER_TABLE, enterprise << 12 | form)
-            if row != NULL and self.sent[row - COUNTER_TABLE.rows]:
-                return True
-        return False
 
     def version(self, uint32_t source) -> int:
         """A number that changes with every sample of a data source; 0 when nothing is known of it."""

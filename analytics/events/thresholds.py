@@ -39,13 +39,14 @@ class Threshold:
 
 
 def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
-    """Check a threshold; InvalidDefinition names the offending word."""
+    """Check a threshold; InvalidDefinition names the offending word. null means the default."""
     check_name("threshold", name)
     if not isinstance(spec, dict):
         raise InvalidDefinition(f"threshold {name!r}: a threshold is a JSON object, not {spec!r}")
     for word in spec:
         if word not in ATTRIBUTES:
             raise InvalidDefinition(f"threshold {name!r}: unknown attribute {word!r}")
+    spec = {word: value for word, value in spec.items() if value is not None}
     metric = spec.get("metric")
     if not isinstance(metric, str) or not metric:
         raise InvalidDefinition(f"threshold {name!r}: attribute 'metric' is missing or not text: {metric!r}")
@@ -53,14 +54,14 @@ def parse_threshold(name: str, spec: dict[str, Any]) -> Threshold:
         raise InvalidDefinition(
             f"threshold {name!r}: metric {metric!r}: a threshold watches every data source by itself, not a statistic"
         )
-    if spec.get("value") is None:
+    if "value" not in spec:
         raise InvalidDefinition(f"threshold {name!r}: attribute 'value' is missing")
     value = number_of(f"threshold {name!r}: attribute 'value'", spec["value"])
     timeout = number_of(f"threshold {name!r}: attribute 'timeout'", spec.get("timeout", DEFAULT_TIMEOUT_S))
     if timeout < 0:
         raise InvalidDefinition(f"threshold {name!r}: attribute 'timeout' is negative: {timeout!r}")
     by_flow = truth_of(f"threshold {name!r}: attribute 'byFlow'", spec.get("byFlow", False))
-    filters = spec.get("filter") or {}
+    filters = spec.get("filter", {})
     try:
         accepted = parse_filters(filters)
     except InvalidQuery as error:

@@ -15,16 +15,15 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from analytics.core.relay import Relay
 from analytics.engine import Engine
 from analytics.export.targets import Address, Forwarding, Tenant, parse_forwarding, parse_tenant
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.names import Names, Wanted
-from analytics.turns import Turns
+from analytics.turns import Turns, at_once
 
 MOST_TARGETS = 32  # forwardings and tenants together
 MOST_STREAMS = 10_000
@@ -134,15 +133,19 @@ class Sender:
 
     # -- definitions --
 
-    def set_forwarding(self, name: str, spec: Mapping[str, Any]) -> Turns[None]:
-        """Define one or replace it, in turns; InvalidDefinition names the offending word."""
+    def set_forwarding_in_turns(self, name: str, spec: object) -> Turns[None]:
+        """Define one or replace it; InvalidDefinition names the offending word."""
         yield from self._set(
             self._forwardings, name, self._allowed(f"forwarding {name!r}", parse_forwarding(name, spec))
         )
 
-    def set_tenant(self, name: str, spec: Mapping[str, Any]) -> Turns[None]:
+    set_forwarding = at_once(set_forwarding_in_turns)
+
+    def set_tenant_in_turns(self, name: str, spec: object) -> Turns[None]:
         """The same of a tenant."""
         yield from self._set(self._tenants, name, self._allowed(f"tenant {name!r}", parse_tenant(name, spec)))
+
+    set_tenant = at_once(set_tenant_in_turns)
 
     def clear_forwarding(self, name: str) -> None:
         """Remove one that is there."""

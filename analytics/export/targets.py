@@ -20,6 +20,8 @@ from analytics.metrics.names import Names
 
 DEFAULT_PORT = 6343
 MOST_CONDITIONS = 256  # of one kind: compared one after the other with every sample
+FORWARDING = ("address", "port", "agents")  # attributes
+TENANT = ("collectorAddress", "collectorPort", "filters")
 FILTERS = ("ifindex", "ifname", "cidr", "mac")
 MAPPED = bytes(10) + b"\xff\xff"
 
@@ -62,37 +64,36 @@ class Tenant:
         return [], ports, list(self.prefixes), list(self.macs)
 
 
-def parse_forwarding(name: str, spec: Mapping[str, Any]) -> Forwarding:
+def parse_forwarding(name: str, spec: object) -> Forwarding:
     """InvalidDefinition names the offending word."""
     what = f"forwarding {name!r}"
     check_name("forwarding", name)
-    _only(what, spec, ("address", "port", "agents"))
-    agents = spec.get("agents") or []
+    given = _given(what, spec, FORWARDING)
+    agents = given.get("agents", [])
     if not isinstance(agents, list) or len(agents) > MOST_CONDITIONS:
         raise InvalidDefinition(f"{what}: agents is not a list of at most {MOST_CONDITIONS} addresses")
     of = tuple(_address(what, "agents", agent) for agent in agents)
-    address, port = _address(what, "address", spec.get("address")), _port(what, "port", spec.get("port", DEFAULT_PORT))
+    address, port = _address(what, "address", given.get("address")), _port(what, "port", given.get("port"))
     listed = {"agents": [str(agent) for agent in of]} if of else {}
     return Forwarding(address, port, of, {"address": str(address), "port": port, **listed})
 
 
-def parse_tenant(name: str, spec: Mapping[str, Any]) -> Tenant:
+def parse_tenant(name: str, spec: object) -> Tenant:
     """InvalidDefinition names the offending word."""
     what = f"tenant {name!r}"
     check_name("tenant", name)
-    _only(what, spec, ("collectorAddress", "collectorPort", "filters"))
-    filters = spec.get("filters")
-    if not isinstance(filters, Mapping) or not any(filters.values()):
+    given = _given(what, spec, TENANT)
+    filters = _given(f"{what}: filters", given.get("filters", {}), FILTERS)
+    if not any(filters.values()):
         raise InvalidDefinition(f"{what}: filters is missing or chooses nothing: {', '.join(FILTERS)}")
-    _only(what, filters, FILTERS)
     for kind, values in filters.items():
         if not isinstance(values, list) or len(values) > MOST_CONDITIONS:
             raise InvalidDefinition(f"{what}: filter {kind!r} is not a list of at most {MOST_CONDITIONS} values")
         for value in values:
             if not isinstance(value, str):
                 raise InvalidDefinition(f"{what}: filter {kind!r}: {str(value)[:60]!r} is not text")
-    address = _address(what, "collectorAddress", spec.get("collectorAddress"))
-    port = _port(what, "collectorPort", spec.get("collectorPort", DEFAULT_PORT))
+    address = _address(what, "collectorAddress", given.get("collectorAddress"))
+    port = _port(what, "collectorPort", given.get("collectorPort"))
     ports = []
     for text in filters.get("ifindex", ()):
         agent, index = _place(what, "ifindex", text)
@@ -115,10 +116,14 @@ def parse_tenant(name: str, spec: Mapping[str, Any]) -> Tenant:
     )
 
 
-def _only(what: str, spec: Mapping[str, Any], words: tuple[str, ...]) -> None:
+def _given(what: str, spec: object, words: tuple[str, ...]) -> dict[str, Any]:
+    """The attributes that are given; null means the default."""
+    if not isinstance(spec, Mapping):
+        raise InvalidDefinition(f"{what}: not a JSON object: {str(spec)[:60]!r}")
     for word in spec:
         if word not in words:
             raise InvalidDefinition(f"{what}: unknown attribute {str(word)[:60]!r}, not one of {', '.join(words)}")
+    return {word: value for word, value in spec.items() if value is not None}
 
 
 def _address(what: str, word: str, value: object) -> Address:
@@ -133,6 +138,8 @@ def _address(what: str, word: str, value: object) -> Address:
 
 
 def _port(what: str, word: str, value: object) -> int:
+    if value is None:
+        return DEFAULT_PORT
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:

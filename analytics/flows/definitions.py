@@ -41,6 +41,7 @@ from analytics.memory import TEXT_BYTES
 
 N_RANGE = (5, 20)
 T_RANGE = (0.2, 600.0)
+ACTIVE_TIMEOUT_S = 60
 ACTIVE_TIMEOUT_RANGE = (1.0, 86400.0)
 MAX_NAME = 128  # characters of a flow's or a threshold's name
 MOST_KEY_IDS = (1 << 32) - 1
@@ -89,15 +90,19 @@ class FlowDefinition:
     fs: str = ","
     log: bool = False
     flow_start: bool = False
-    active_timeout: float = 60
+    active_timeout: float = ACTIVE_TIMEOUT_S
     dropped: bool = False
     aggregation: Aggregation | None = None
     ipfix_collectors: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of it is taken and not served."""
-        return (IPFIX,) if self.ipfix_collectors else ()
+        """What of it is taken and does nothing."""
+        found = [IPFIX] if self.ipfix_collectors else []
+        if not self.log:
+            idle = {"flowStart": self.flow_start, "activeTimeout": self.active_timeout != ACTIVE_TIMEOUT_S}
+            found += [f"{word}: without log there are no records" for word, given in idle.items() if given]
+        return tuple(found)
 
     @property
     def mode(self) -> Mode:

@@ -100,6 +100,8 @@ def _comparison(reader: _Reader) -> Callable[[Sample], bool]:
     reader.at += negated
     operator = reader.text[reader.at]
     reader.at += 1
+    if reader.text[reader.at : reader.at + 1] in ("=", "~"):
+        raise reader.fail(f"{operator}{reader.text[reader.at]} is none of = != ~ !~ (quote a value that begins so)")
     if operator == "~":
         return _matching(key, _patterns(reader), negated)
     wanted = _values(reader)

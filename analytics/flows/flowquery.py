@@ -52,11 +52,12 @@ class FlowLocation:
 
 @dataclass(frozen=True, slots=True)
 class TopFlow:
-    """One of the largest flows of a data source; `updated`: when a sample last counted."""
+    """One of the largest flows of a data source; `updated`: when a sample last counted; `values` as of ActiveFlow."""
 
     key: str
     value: float
     updated: float
+    values: Values = ()
 
 
 def largest(
@@ -143,7 +144,7 @@ def _merge_statistics(found: list[RawFlow], program: Program, mode: Mode) -> Tur
         for raw, observed in part:
             chosen = best(observed, key=_observed)
             if mode in (Mode.MAX, Mode.CORE):
-                values = tuple(None if figure is None else figure[0] for figure in chosen[5])
+                values = _values(chosen[5])
             else:
                 columns = zip(*(flow[5] for flow in observed), strict=True)
                 values = tuple(
@@ -154,6 +155,10 @@ def _merge_statistics(found: list[RawFlow], program: Program, mode: Mode) -> Tur
             flows.append((first, raw, len(observed), chosen[0], values[1:]))
         yield
     return (yield from in_order(flows, _value, descending=True))
+
+
+def _values(figures: Figures) -> Values:
+    return tuple(None if figure is None else figure[0] for figure in figures)
 
 
 def _value(flow: MergedFlow) -> float:
@@ -180,8 +185,8 @@ def _together(statistic: str, figures: list[tuple[float, float]], mode: Mode) ->
 def top_keys(found: list[RawFlow], program: Program) -> dict[int, tuple[TopFlow, ...]]:
     """Data source -> its flows, largest first."""
     by_source: dict[int, list[TopFlow]] = {}
-    for source, key_id, carried, rate, updated, _ in sorted(found, key=lambda flow: -flow[3]):
+    for source, key_id, carried, rate, updated, figures in sorted(found, key=lambda flow: -flow[3]):
         key = program.text(key_id, carried)
         if key is not None:
-            by_source.setdefault(source, []).append(TopFlow(key, rate, updated))
+            by_source.setdefault(source, []).append(TopFlow(key, rate, updated, _values(figures)[1:]))
     return {source: tuple(flows) for source, flows in by_source.items()}

@@ -112,10 +112,6 @@ class Counters:
         found = [names[source] for source in self._store.sources(first, count) if source < len(names)]
         return found + [named for named in names[first : first + count] if named in self._named]
 
-    def has(self, name: str) -> bool:
-        """Whether some data source sent what the metric is made of."""
-        return self._store.has(tags_of(name)) or any(name in state.metrics for state in list(self._named.values()))
-
     def knows(self, name: str) -> bool:
         """Whether there are, or may be, metrics of that name."""
         return bool(tags_of(name)) or any(name in state.metrics for state in list(self._named.values()))

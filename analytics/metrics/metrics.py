@@ -9,7 +9,7 @@ import fnmatch
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from analytics.flows.flowquery import TopFlow
@@ -205,7 +205,8 @@ def _quartiles(values: list[float]) -> Turns[Quartiles]:
 
 
 def _top(statistic: str, chosen: Cell | None, cells: list[Cell]) -> Turns[tuple[TopFlow, ...] | None]:
-    """The chosen cell's flows, or for summaries the flows of all: largest observation per key, added up for `sum`."""
+    """The chosen cell's flows, or for summaries the flows of all: largest observation per key, or for `sum` added up,
+    and then without their other values: not all of those can be added up."""
     if chosen is not None:
         return chosen.top
     merged: dict[str, TopFlow] = {}
@@ -215,8 +216,11 @@ def _top(statistic: str, chosen: Cell | None, cells: list[Cell]) -> Turns[tuple[
             longest = max(longest, -1 if cell.top is None else len(cell.top))
             for flow in cell.top or ():
                 before = merged.get(flow.key, TopFlow(flow.key, 0.0, flow.updated))
-                value = before.value + flow.value if statistic == "sum" else max(before.value, flow.value)
-                merged[flow.key] = TopFlow(flow.key, value, max(before.updated, flow.updated))
+                updated = max(before.updated, flow.updated)
+                if statistic == "sum":
+                    merged[flow.key] = TopFlow(flow.key, before.value + flow.value, updated)
+                else:
+                    merged[flow.key] = replace(max(flow, before, key=lambda each: each.value), updated=updated)
         yield
     if longest < 0:
         return None

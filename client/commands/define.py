@@ -1,7 +1,9 @@
-"""`howdah define`: flow definitions, thresholds, groups and maps of analytics: set, list, show, delete.
+"""`howdah define`: flow definitions, thresholds, groups, maps, forwardings and tenants of analytics: set, list, show,
+delete.
 
 Words are those of the flow language (analytics/README.md) and go to analytics as they are: what is wrong with them it
-says itself. Nothing is kept here.
+says itself, and what of them it takes and does not serve is shown on stderr. Every attribute has an option. Nothing is
+kept here.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ import typer
 
 from client.commands.asking import URL, AsJson, Url, analytics, names_at, show_json
 from client.connection import part
-from documents.printable import say
+from documents.printable import complain, say
 
-define = typer.Typer(help="Flow definitions, thresholds, groups and maps of analytics.", no_args_is_help=True)
+define = typer.Typer(help="Flow definitions, thresholds, groups, maps, forwardings and tenants.", no_args_is_help=True)
 
 
 class Kind(str, Enum):
@@ -26,6 +28,8 @@ class Kind(str, Enum):
     threshold = "threshold"
     group = "group"
     map = "map"
+    forwarding = "forwarding"
+    tenant = "tenant"
 
 
 def _complete_name(context: typer.Context, incomplete: str) -> list[str]:
@@ -42,19 +46,30 @@ def flow(
     name: Annotated[str, typer.Argument(help="The name.", autocompletion=names_at("/flow/json"))],
     *,
     value: Annotated[str, typer.Option(help="What is counted: bytes, frames, a field.")] = "bytes",
+    values: Annotated[str | None, typer.Option(help="What else is counted, a list.")] = None,
     keys: Annotated[str | None, typer.Option(help="Keys, a list.")] = None,
     condition: Annotated[str | None, typer.Option("--filter", help="Which samples count.")] = None,
     seconds: Annotated[float | None, typer.Option("-t", help="Time constant.")] = None,
     top: Annotated[int | None, typer.Option("-n", help="Largest flows reported per data source.")] = None,
     separator: Annotated[str | None, typer.Option("--fs", help="Separator of the fields of a key.")] = None,
+    agg_mode: Annotated[
+        str | None,
+        typer.Option(help="What many data sources that see one packet count: AGENT, edge, core, max, sum, avg."),
+    ] = None,
     dropped: Annotated[bool, typer.Option("--dropped", help="Count discarded packets.")] = False,
     log: Annotated[bool, typer.Option("--log", help="Record flows as they end.")] = False,
-    active_timeout: Annotated[int | None, typer.Option(help="Seconds after which a long flow is recorded.")] = None,
+    flow_start: Annotated[bool, typer.Option("--flow-start", help="Record flows as they begin.")] = False,
+    active_timeout: Annotated[float | None, typer.Option(help="Seconds after which a long flow is recorded.")] = None,
+    ipfix: Annotated[
+        list[str] | None, typer.Option("--ipfix-collector", help="For sFlow-RT: Howdah exports no IPFIX, and says so.")
+    ] = None,
     url: Url = URL,
 ) -> None:
     """Define a flow or replace it."""
-    spec = {"keys": keys, "value": value, "filter": condition, "t": seconds, "n": top, "fs": separator,
-            "dropped": dropped or None, "log": log or None, "activeTimeout": active_timeout}  # fmt: skip
+    spec = {"keys": keys, "value": value, "values": values, "filter": condition, "t": seconds, "n": top,
+            "fs": separator, "aggMode": agg_mode, "dropped": dropped or None, "log": log or None,
+            "flowStart": flow_start or None, "activeTimeout": active_timeout,
+            "ipfixCollectors": ipfix or None}  # fmt: skip
     _put(Kind.flow, name, url, {key: given for key, given in spec.items() if given is not None})
 
 
@@ -65,7 +80,7 @@ def threshold(
     metric: Annotated[str, typer.Option(help="The metric; a flow's name is one.")],
     value: Annotated[float, typer.Option(help="The value that is too much.")],
     by_flow: Annotated[bool, typer.Option("--by-flow", help="One event per flow, not per data source.")] = False,
-    timeout: Annotated[int | None, typer.Option(help="Seconds at or below it before the next event.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds at or below it before the next event.")] = None,
     only: Annotated[
         list[str] | None, typer.Option("--filter", help="METRIC=VALUE[,VALUE]: data sources that have it; repeatable.")
     ] = None,
@@ -98,6 +113,43 @@ def map_(
 ) -> None:
     """Define words for values: howdah define map service web=80,443 dns=53"""
     _put(Kind.map, name, url, _pairs(members, "WORD=VALUE"))
+
+
+@define.command()
+def forwarding(
+    name: Name,
+    address: Annotated[str, typer.Argument(help="Where datagrams go, as they came.")],
+    *,
+    port: Annotated[int | None, typer.Option(help="UDP port there; 6343 otherwise.")] = None,
+    agents: Annotated[list[str] | None, typer.Option("--agent", help="Only of this agent; repeatable.")] = None,
+    url: Url = URL,
+) -> None:
+    """Pass sFlow datagrams on: howdah define forwarding archive 192.0.2.7 --agent 10.0.0.1"""
+    spec = {"address": address, "port": port, "agents": agents or None}
+    _put(Kind.forwarding, name, url, {key: given for key, given in spec.items() if given is not None})
+
+
+@define.command()
+def tenant(
+    name: Name,
+    address: Annotated[str, typer.Argument(help="Where samples go that match one of the options.")],
+    *,
+    port: Annotated[int | None, typer.Option(help="UDP port there; 6343 otherwise.")] = None,
+    ifindex: Annotated[list[str] | None, typer.Option(help="AGENT_IFINDEX, a port; repeatable.")] = None,
+    ifname: Annotated[list[str] | None, typer.Option(help="AGENT_NAME, a port by its name; repeatable.")] = None,
+    cidr: Annotated[list[str] | None, typer.Option(help="A prefix or an address of the packet; repeatable.")] = None,
+    mac: Annotated[list[str] | None, typer.Option(help="A MAC address of the packet; repeatable.")] = None,
+    url: Url = URL,
+) -> None:
+    """Pass chosen samples on: howdah define tenant blue 192.0.2.8 --cidr 10.1.0.0/16 --ifname 10.0.0.1_eth3"""
+    filters = {"ifindex": ifindex, "ifname": ifname, "cidr": cidr, "mac": mac}
+    spec: dict[str, Any] = {
+        "collectorAddress": address,
+        "filters": {kind: given for kind, given in filters.items() if given},
+    }
+    if port is not None:
+        spec["collectorPort"] = port
+    _put(Kind.tenant, name, url, spec)
 
 
 @define.command("list")
@@ -141,7 +193,8 @@ def _path(kind: Kind, name: str) -> str:
 
 def _put(kind: Kind, name: str, url: str, spec: dict[str, Any]) -> None:
     with analytics(f"define {kind.value}", url) as connection:
-        connection.put(_path(kind, name), spec)
+        for note in connection.put(_path(kind, name), spec):
+            complain(f"howdah define {kind.value}: {note}")
 
 
 def _pairs(words: list[str], form: str) -> dict[str, list[str]]:

@@ -1,29 +1,22 @@
-"""engine: the whole journey from datagrams to answers, events and metrics."""
+"""engine: the whole journey from datagrams to answers and metrics."""
 
 from __future__ import annotations
 
-import os
 import threading
 from types import SimpleNamespace
 
 import pytest
 
-from analytics.engine import Engine, EngineSettings
-from analytics.events.log import Event
-from analytics.events.thresholds import Threshold
 from analytics.flows.flowquery import ActiveFlow, FlowLocation, Mode
 from analytics.flows.keys import InvalidDefinition
 from analytics.flows.patterns import Pattern
 from analytics.metrics.metrics import Statistic
 from analytics.metrics.numbers import ReceivingNumbers
-from analytics.news import Topic
-from analytics.topology import parse
+from tests.analytics.engine_fabric import HOWDAH, LEAF, NOW, SPINE, Switch, keys, wires
 from tests.analytics.examples.wire import (
-    counter_sample,
     datagram,
     ethernet,
     flow_sample,
-    if_counters,
     ipv4,
     ipv6,
     opaque,
@@ -32,60 +25,7 @@ from tests.analytics.examples.wire import (
     tcp,
     tcp_frame,
     udp,
-    words,
 )
-
-TUPLE = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
-HOWDAH = {"keys": TUPLE, "value": "bytes", "filter": "direction=ingress&(ipprotocol=6|ipprotocol=17)"}
-LEAF, SPINE = "10.254.0.1", "10.254.0.9"
-NOW = 1000.0
-
-
-def wires(links=None, speeds=None):
-    """A topology: link names by (agent, ifIndex) of their ends, and speeds of ports."""
-    links, speeds = links or {}, speeds or {}
-    ports = {place: {"ifindex": place[1]} for place in (*links, *speeds)}
-    for place, speed in speeds.items():
-        ports[place]["speed"] = speed
-    ends = {name: [place for place in links if links[place] == name] for name in links.values()}
-    return parse(
-        {
-            "nodes": {
-                agent: {"agent": agent, "ports": {place[1]: port for place, port in ports.items() if place[0] == agent}}
-                for agent, _ in ports
-            },
-            "links": {
-                name: {"node1": one[0], "port1": one[1], "node2": other[0], "port2": other[1]}
-                for name, (one, *others) in ends.items()
-                for other in (others or [("elsewhere", "1")])
-            },
-        }
-    )
-
-
-class Switch:
-    """An Open vSwitch: one sampler of class 2, sequence numbers that are right."""
-
-    def __init__(self, engine: Engine, agent: str = LEAF) -> None:
-        self.engine, self.agent, self.sent = engine, agent, 0
-
-    def samples(self, *headers: bytes, port: int = 5, now: float = NOW, rate: int = 100, output: int = 6) -> None:
-        made = []
-        for header in headers:
-            self.sent += 1
-            made.append(flow_sample(sampled_header(header, 1000), sequence=self.sent, source=(2, 1000), rate=rate,
-                                    ports=(port, output)))  # fmt: skip
-        self.engine.feed([datagram(*made, agent=self.agent, sequence=self.sent, uptime=self.sent)], now)
-
-    def counters(self, now: float, *more: bytes, port: int = 5, **values) -> None:
-        self.sent += 1
-        sample = counter_sample(if_counters(port, **values), *more, sequence=self.sent, source=(0, port))
-        uptime = int(now * 1000)
-        self.engine.feed([datagram(sample, agent=self.agent, sub_agent=9, sequence=self.sent, uptime=uptime)], now)
-
-
-def keys(engine: Engine, name: str, now: float = NOW, agents=("ALL",), **more) -> list[str]:
-    return [flow.key for flow in engine.active_flows(list(agents), name, now, **more)]
 
 
 def test_the_flow_of_the_controller(engine):
@@ -224,153 +164,6 @@ def test_a_flow_put_again_starts_anew(engine):
         engine.set_flow("f", {"keys": "ipsource", "value": "frames", "t": 1})
         switch.samples(tcp_frame(), rate=1)
         assert engine.active_flows(["ALL"], "f", NOW)[0].value == 1
-
-
-def test_an_event_says_everything(engine):
-    engine.set_flow("howdah_flow", HOWDAH)
-    engine.set_threshold("elephant", {"metric": "howdah_flow", "value": 40_000, "byFlow": True, "timeout": 2})
-    switch = Switch(engine)
-    switch.samples(tcp_frame(), now=1000.25)
-    assert engine.events(None, 10) == [
-        Event(
-            threshold="elephant",
-            metric="howdah_flow",
-            limit=40000.0,
-            value=50000.0,
-            agent=LEAF,
-            source="5",
-            time=1000.25,
-            key="10.0.1.1,10.0.2.2,6,40000,5001",
-            id=1,
-        )
-    ]
-    assert os.read(engine.news.fd(Topic.THRESHOLDS), 8)
-    for step in range(50):
-        switch.samples(tcp_frame(), now=1000.5 + step / 10)  # above all the time: no second event
-    assert engine.events(1, 10) == []
-    switch.samples(tcp_frame(), now=1030)
-    assert [event.id for event in engine.events(1, 10)] == [2]
-    assert engine.events(None, 10, "other") == []
-
-
-def test_thresholds_come_and_go(engine):
-    engine.set_threshold("t", {"metric": "f", "value": 10})
-    assert engine.threshold("t") == Threshold("t", "f", 10, by_flow=False, timeout=1.0, filter={}, accepted={})
-    assert list(engine.thresholds()) == ["t"]
-    engine.set_flow("f", {"value": "frames"})  # after its threshold
-    switch = Switch(engine)
-    switch.samples(tcp_frame())
-    assert len(engine.events(None, 10)) == 1
-    engine.set_flow("f", {"value": "frames"})  # again: armed again
-    switch.samples(tcp_frame())
-    assert len(engine.events(None, 10)) == 2
-    engine.clear_flow("f")
-    assert engine.clear_threshold("t")
-    assert not engine.clear_threshold("t")
-    assert engine.threshold("t") is None
-
-
-def test_a_speed_filter_asks_the_topology_first(engine):
-    engine.set_flow("f", {"keys": "ipsource", "value": "bytes"})
-    spec = {"metric": "f", "value": 1, "byFlow": True, "filter": {"ifspeed": [5_000_000]}}
-    engine.set_threshold("five", spec)
-    engine.set_threshold("fast", spec | {"filter": {"ifspeed": [10_000_000_000]}})
-    switch = Switch(engine)
-    switch.samples(tcp_frame())
-    assert engine.events(None, 10) == []  # unknown speed: no match
-    switch.counters(NOW, speed=10_000_000_000)
-    switch.samples(tcp_frame("10.0.0.2"))
-    assert [event.threshold for event in engine.events(None, 10)] == ["fast"]
-    engine.set_topology(wires(speeds={(LEAF, "5"): 5_000_000}))
-    switch.samples(tcp_frame("10.0.0.3"))
-    assert [event.threshold for event in engine.events(1, 10)] == ["five"]
-
-
-def test_speed_of_a_port_met_and_sampled_in_one_batch(engine):
-    engine.set_topology(wires(speeds={(LEAF, "5"): 5_000_000}))
-    engine.set_flow("f", {"keys": "ipsource", "value": "bytes"})
-    engine.set_threshold("five", {"metric": "f", "value": 1, "filter": {"ifspeed": [5_000_000]}})
-    Switch(engine).samples(tcp_frame())
-    assert len(engine.events(None, 10)) == 1
-
-
-def test_a_threshold_pinned_to_a_data_source(engine):
-    engine.set_flow("f", {"keys": "ipsource", "value": "bytes"})
-    engine.set_threshold("t", {"metric": "7.f", "value": 1, "byFlow": True})
-    switch = Switch(engine)
-    for port in (5, 7):
-        switch.samples(tcp_frame(), port=port)
-    [event] = engine.events(None, 10)
-    assert (event.source, event.metric) == ("7", "7.f")
-
-
-def test_a_threshold_on_a_counter(engine):
-    engine.set_threshold("busy", {"metric": "ifinutilization", "value": 80, "timeout": 5, "byFlow": True})
-    switch = Switch(engine)
-    for step, load in enumerate([0, 0.5, 0.9, 0.95, 0.1, 0.1, 0.9]):
-        total = 125_000 * step * 10 if load is None else 0
-        switch.total = getattr(switch, "total", 0) + int(1_250_000 * 10 * load)
-        switch.counters(NOW + 10 * step, speed=10_000_000, octets=(switch.total + total, 0))
-    events = engine.events(None, 10)
-    assert [event.time for event in events] == [NOW + 60, NOW + 20]
-    assert events[0].value == pytest.approx(90)
-    assert (events[0].agent, events[0].source) == (LEAF, "5")
-    assert events[0].key is None
-
-
-def test_a_threshold_on_the_counters_of_very_many_ports():
-    engine = Engine(EngineSettings(max_events=30_000))
-    engine.set_threshold("any", {"metric": "ifspeed", "value": 1})
-    datagrams = [
-        datagram(*(counter_sample(if_counters(port), source=(0, port)) for port in range(first, first + 400)),
-                 sequence=first)
-        for first in range(1, 8_000, 400)
-    ]  # fmt: skip
-    engine.feed(datagrams, NOW)
-    assert {event.source for event in engine.events(None, 30_000)} == {str(n) for n in range(1, 8_001)}
-    engine.close()
-
-
-HOST = record(2000, opaque(b"alpha") + bytes(range(16)) + words(3, 2) + opaque(b"6.1.0"))
-
-
-def test_a_filter_by_the_name_of_the_host(engine):
-    """The host's name comes with its own data source, before or after the counters of the port."""
-    engine.set_flow("f", {"keys": "ipsource", "value": "bytes"})
-    engine.set_threshold("t", {"metric": "f", "value": 1, "byFlow": True, "filter": {"host_name": ["alph*"]}})
-    switch = Switch(engine)
-    switch.counters(NOW)
-    switch.samples(tcp_frame())
-    assert engine.events(None, 10) == []
-    engine.feed([datagram(counter_sample(HOST, source=(2, 1)), agent=LEAF, sub_agent=7)], NOW)
-    switch.samples(tcp_frame("10.0.0.2"))
-    switch.samples(tcp_frame("10.0.0.3"), port=7)
-    assert [event.source for event in engine.events(None, 10)] == ["7", "5"]
-
-
-def test_only_counters_that_a_threshold_looks_at_need_python(engine):
-    told = []
-    engine.on_counters = lambda source, now: told.append(source)
-    switch = Switch(engine)
-
-    def of_one_batch():
-        told.clear()
-        switch.counters(NOW, record(1005, opaque(b"leaf1-eth5")))
-        engine.feed([datagram(counter_sample(HOST, sequence=switch.sent, source=(2, 1)), agent=LEAF,
-                              sequence=switch.sent, sub_agent=7)], NOW)  # fmt: skip
-        return len(told)
-
-    engine.set_flow("f", {"value": "frames"})
-    engine.set_threshold("plain", {"metric": "f", "value": 1})
-    assert of_one_batch() == 0
-    engine.set_threshold("named", {"metric": "f", "value": 1, "filter": {"ifname": ["leaf*"]}})
-    assert of_one_batch() == 1
-    engine.set_threshold("hosts", {"metric": "5.vir_host_name", "value": 1})
-    assert of_one_batch() == 2
-    engine.clear_flow("f")
-    assert of_one_batch() == 1, "what watched the flow waits for counters of its name"
-    engine.clear_threshold("hosts")
-    assert of_one_batch() == 0
 
 
 def test_metrics(engine):

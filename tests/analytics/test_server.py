@@ -311,3 +311,15 @@ def test_the_command_is_added_to_howdahs():
     failed = CliRunner().invoke(app, ["analytics", "--port", "-1"])
     assert failed.exit_code == 1
     assert "port -1 is not between 0 and 65535" in failed.output
+
+
+def test_the_program_counts_its_connections(start):
+    program = start()
+    before = program.http.get("/analyzer/json").json()
+    assert (before["httpConnectionsCurrent"], before["httpConnectionsTotal"]) == (1, 1)
+    with socket.create_connection(("127.0.0.1", program.port)) as other:
+        other.sendall(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert other.recv(4096).startswith(b"HTTP/1.1 200")
+        after = program.http.get("/analyzer/json").json()
+    assert (after["httpConnectionsCurrent"], after["httpConnectionsTotal"]) == (2, 2)
+    assert after["httpMessagesSent"] == after["httpMessagesReceived"] - 1 == 2

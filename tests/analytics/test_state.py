@@ -4,21 +4,32 @@ import json
 import os
 import pwd
 import signal
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
 from analytics.api.kept import documents
+from analytics.core.wire import sflow
 from analytics.engine import Engine
+from analytics.export.sender import Sender
 from analytics.state import State, open_folder
-from tests.analytics.program import refused
+from tests.analytics.program import AGENT, refused
+from tests.patience import PATIENCE_S
 
 FLOW = {"keys": "ipsource,group:ipsource:site", "value": "bytes", "filter": "ipprotocol=6", "t": 3, "n": 7}
 THRESHOLD = {"metric": "f", "value": 1000, "byFlow": True, "timeout": 5, "filter": {"ifspeed": ["1000000000"]}}
 GROUP = {"inside": ["10.0.0.0/8"], "outside": ["0.0.0.0/0"]}
 TOPOLOGY = {"nodes": {"s1": {"agent": "10.1.2.3", "ports": {"s1-eth1": {"ifindex": "4"}}}}, "links": {}}
-FILES = {"flows.json", "thresholds.json", "groups.json", "maps.json", "topology.json"}
+FORWARDING = {"address": "192.0.2.1", "port": 6344, "agents": ["10.0.0.1", "2001:db8::1"]}
+TENANT = {
+    "collectorAddress": "192.0.2.2",
+    "collectorPort": 6345,
+    "filters": {"ifname": ["10.0.0.1_s1_eth1"], "cidr": ["10.0.0.0/8"], "mac": ["D8D385B2DD2B"]},
+}
+DOCUMENTS = ("flow", "threshold", "topology", "forwarding", "tenant")
+FILLED = {"flows.json", "thresholds.json", "groups.json", "maps.json"}
 
 
 def put(program, path, body):
@@ -35,13 +46,18 @@ def test_what_was_set_is_there_after_a_restart(sign, start, tmp_path):
     put(program, "/flow/f/json", {**FLOW, "keys": "ipsource,macsource"})
     put(program, "/flow/gone/json", FLOW | {"keys": "ipsource"})
     put(program, "/threshold/t/json", THRESHOLD)
-    assert program.http.delete("/flow/gone/json").status_code == 204
-    assert program.http.delete("/flow/mn_bytes/json").status_code == 204
-    before = {path: program.http.get(path).json() for path in ("/flow/json", "/threshold/json", "/topology/json")}
+    for name in ("f", "gone"):
+        put(program, f"/forwarding/{name}/json", FORWARDING)
+        put(program, f"/tenant/{name}/json", TENANT)
+    for path in ("/flow/gone/json", "/flow/mn_bytes/json", "/forwarding/gone/json", "/tenant/gone/json"):
+        assert program.http.delete(path).status_code == 204
+    before = {path: program.http.get(path).json() for path in (f"/{word}/json" for word in DOCUMENTS)}
     program.end(sign)
 
     again = start("--state", str(folder))
     assert before["/flow/json"].keys() == {"f", "mn_flow"}
+    assert again.http.get("/forwarding/f/json").json() == FORWARDING
+    assert again.http.get("/tenant/f/json").json() == TENANT
     for path, known in before.items():
         found = again.http.get(path).json()
         assert {**found, "version": 0} == {**known, "version": 0} if path == "/topology/json" else found == known
@@ -57,16 +73,17 @@ def test_without_a_directory_nothing_is_kept(start):
 
 @pytest.fixture
 def kept(tmp_path):
-    """Engines that share a directory, one after the other: (engine, state)."""
+    """Engines that share a directory, one after the other: (engine, sender, state)."""
     made = []
 
     def make():
         engine = Engine()
         folder = open_folder(str(tmp_path / "state"), lambda descriptor: None)
         made.append((engine, folder))
-        state = State(folder, "DIR", documents(engine))
+        sender = Sender(engine)
+        state = State(folder, "DIR", documents(engine, sender))
         state.restore()
-        return engine, state
+        return engine, sender, state
 
     yield make
     for engine, folder in made:
@@ -85,16 +102,16 @@ def test_flows_that_are_there_for_a_while_are_not_kept():
     engine = Engine()
     engine.set_flow("f", {"value": "bytes"})
     engine.set_flow("prometheus_1", {"value": "bytes"})
-    [flows] = [each for each in documents(engine, lambda: {"prometheus_1"}) if each.name == "flows"]
+    [flows] = [each for each in documents(engine, Sender(engine), lambda: {"prometheus_1"}) if each.name == "flows"]
     assert flows.words(flows.current()).keys() == {"f"}
     engine.close()
 
 
 def test_groups_and_maps_are_kept_and_come_before_the_flows_that_name_them(kept):
-    engine, state = kept()
+    engine, _, state = kept()
     fill(engine)
     state.save()
-    again, _ = kept()
+    again, *_ = kept()
     assert again.groups() == engine.groups()
     assert again.maps() == engine.maps()
     assert again.flows() == engine.flows()
@@ -102,18 +119,47 @@ def test_groups_and_maps_are_kept_and_come_before_the_flows_that_name_them(kept)
 
 
 def test_only_what_changed_is_written_and_never_is_a_file_there_in_part(kept, tmp_path):
-    engine, state = kept()
+    engine, _, state = kept()
     state.save()
     assert list((tmp_path / "state").iterdir()) == []
     fill(engine)
     state.save()
-    assert {path.name for path in (tmp_path / "state").iterdir()} == FILES - {"topology.json"}
+    assert {path.name for path in (tmp_path / "state").iterdir()} == FILLED
     before = {path.name: path.stat().st_ino for path in (tmp_path / "state").iterdir()}
     engine.clear_threshold("t")
     state.save()
     after = {path.name: path.stat().st_ino for path in (tmp_path / "state").iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"thresholds.json"}
     assert json.loads((tmp_path / "state/thresholds.json").read_text()) == {}
+
+
+def test_what_is_passed_on_is_sent_after_a_restart(start, tmp_path):
+    """kill -9 between two datagrams: the collector behind gets the second too, from a program that nobody told."""
+    tmp_path.chmod(0o755)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.settimeout(PATIENCE_S)
+        for sign in (signal.SIGKILL, signal.SIGTERM):
+            program = start("--state", str(tmp_path / "state"))
+            if sign == signal.SIGKILL:
+                put(program, "/forwarding/f/json", {"address": "127.0.0.1", "port": collector.getsockname()[1]})
+            program.send()
+            assert sflow.decode(collector.recv(65536))["agent"] == socket.inet_aton(AGENT)
+            program.end(sign)
+
+
+def test_one_bad_forwarding_costs_no_other(kept, tmp_path, caplog):
+    folder = tmp_path / "state"
+    folder.mkdir()
+    known = {"f": FORWARDING, "g": {"address": "nonsense"}, "h": 5}
+    (folder / "forwardings.json").write_text(json.dumps(known))
+    _, sender, _ = kept()
+    [line] = caplog.messages
+    assert "forwarding 'g': address is missing or not the address of a machine: 'nonsense'" in line
+    assert "forwarding 'h': not a JSON object: '5'" in line
+    assert sender.forwardings().keys() == {"f"}
+    assert json.loads((folder / "forwardings.json").read_text()) == {"f": FORWARDING}
+    assert json.loads((folder / "forwardings.json.bad").read_text()) == known
 
 
 @pytest.mark.parametrize(
@@ -131,7 +177,7 @@ def test_a_bad_file_is_named_in_one_line_and_kept(content, why, kept, tmp_path, 
     folder.mkdir()
     (folder / "flows.json").write_bytes(content)
     (folder / "groups.json").write_text(json.dumps({"site": GROUP}))
-    engine, _ = kept()
+    engine, *_ = kept()
     [line] = caplog.messages
     assert line.startswith("state DIR/flows.json: ")
     assert why in line
@@ -146,7 +192,7 @@ def test_a_link_in_the_directory_is_not_followed(kept, tmp_path, caplog):
     folder.mkdir()
     (tmp_path / "secret").write_text('{"f": {"value": "bytes"}}')
     (folder / "flows.json").symlink_to(tmp_path / "secret")
-    engine, state = kept()
+    engine, _, state = kept()
     assert "is a symbolic link" in caplog.text
     assert engine.flows() == {}
     engine.set_flow("g", {"value": "bytes"})

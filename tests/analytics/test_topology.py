@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.metrics.names import Names
 from analytics.topology import InvalidTopology, Topology, parse
 
 # Two bridges of one Open vSwitch: same agent, told apart by ifIndex (what Mininet's sflow.py sends, plus our speed).
@@ -58,6 +59,20 @@ def test_unknown_fields_are_kept():
 def test_addresses_are_compared_as_addresses():
     topology = parse({"nodes": {"s1": {"agent": "2001:DB8:0::1"}, "s2": {"agent": "leaf2.lab"}, "s3": {"agent": ""}}})
     assert topology.agents() == {"2001:db8::1", "leaf2.lab"}
+
+
+def test_an_agent_that_is_no_address_and_that_nobody_has_is_missing():
+    document = copy.deepcopy(SHARED_AGENT)
+    document["nodes"]["s1"]["agent"] = "192.168.1.999"
+    given = parse(document)
+    assert given.is_by_name
+    assert given.wanted().hosts == {"192.168.1.999"}
+    topology = given.named(Names())
+    assert topology.missing == ["node 's1': agent '192.168.1.999' is neither an address nor a known host_name"]
+    assert topology.agents() == {AGENT}
+    found = topology.named(Names(hosts={"192.168.1.999": "10.0.0.7"}))
+    assert found.missing == []
+    assert found.link_name("10.0.0.7", "5") == "s1-s2"
 
 
 def test_nodes_and_links_are_optional():

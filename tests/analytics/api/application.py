@@ -59,8 +59,8 @@ def openflow_sample(port, dpid, ofport):
 class Client:
     """The application around a fresh engine; `feed` is what the network does, the rest is HTTP."""
 
-    def __init__(self, access=LOCAL):
-        self.engine = Engine()
+    def __init__(self, access=LOCAL, sources=None):
+        self.engine = Engine(sources=sources)
         self.now = NOW
         self.sequence = 0
         self.app = rest.build(self.engine, version="0.1.0 (core test)", access=access, clock=lambda: self.now)

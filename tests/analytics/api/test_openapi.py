@@ -2,7 +2,7 @@
 
 Valid and invalid requests, a fixed seed, a bounded number of examples. Every answer must have a documented status,
 content type and schema; what the description allows must be accepted. The engine has live traffic, so the answers are
-not all empty. (That invalid requests are refused is test_rest's business: relaxed JSON makes "invalid" a soft word.)
+not all empty. (That invalid requests are refused is test_refusals' business: relaxed JSON makes "invalid" a soft word.)
 """
 
 import hypothesis

@@ -48,6 +48,33 @@ def test_bgp_is_refused_as_for_a_router_without_a_session(client, method, path):
     assert client.refusal(method, path) == (404, "no BGP session: this program does not speak BGP")
 
 
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/groups/json", "/group/json"),
+        ("/script/top.js/json", "howdah run"),
+        ("/app/browse-flows/scripts/top.js/flowkeys/json", "howdah run"),
+        ("/app/prometheus/scripts/export.js/nonsense/txt", "prometheus/scripts/export.js"),
+        ("/app/browse-flows/html/index.html", "no app's pages"),
+        ("/inc/img/inmon.svg", "widgets"),
+        ("/of/switch/ALL/json", "the controller"),
+        ("/agents/html", "/json"),
+        ("/agents", "/api/index.html"),
+        ("/nonsense/" + "x" * 5000, "/api/index.html"),
+    ],
+)
+def test_what_is_not_there_is_named_and_where_to_look_instead(client, path, word):
+    status, line = client.refusal("GET", path)
+    assert status == 404
+    assert line.startswith(f"nothing at '{path[:100]}': ")
+    assert word in line
+    assert len(line) < 300
+
+
+def test_a_method_that_is_not_there_is_named(client):
+    assert client.refusal("DELETE", "/topology/json") == (405, "DELETE is no method of /topology/json")
+
+
 def test_groups(client):
     client.put("/group/sites/json", "{external:['0.0.0.0/0'],lab:['10.0.0.0/24']}")
     client.put("/flow/f/json", {"keys": "group:ipsource:sites", "value": "bytes"})

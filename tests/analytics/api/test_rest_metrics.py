@@ -1,5 +1,7 @@
 """Metrics over HTTP: who is asked, what is filtered, how rows are joined; values worked out by hand."""
 
+import json
+
 import pytest
 
 from tests.analytics.api.application import (
@@ -168,6 +170,31 @@ def test_a_threshold_may_have_numbers_as_text_and_dots_in_its_name(client, numbe
     client.feed(flow_sample(4), flow_sample(4))
     (event,) = client.get("/events/json?thresholdID=elephant.10.0.0.1")
     assert event["flowKey"] == "10.0.0.1"
+
+
+def test_null_in_a_threshold_is_the_default(client):
+    spec = {"metric": "f", "value": 5, "byFlow": None, "timeout": None, "filter": None}
+    client.put("/threshold/t/json", spec)
+    assert client.get("/threshold/t/json") == {"metric": "f", "value": 5, "byFlow": False, "timeout": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("spec", "noted"),
+    [
+        ({"metric": "f"}, []),
+        ({"metric": "4.f"}, []),
+        ({"metric": "ifinoctets", "filter": {"ifspeed": [10]}}, []),
+        ({"metric": "nonsense"}, ["metric 'nonsense'"]),
+        ({"metric": "f", "filter": {"ifspead": [10], "ifname": ["x"]}}, ["filter 'ifspead'"]),
+    ],
+)
+def test_why_a_threshold_may_never_fire_is_said(client, caplog, spec, noted):
+    """It is taken: a flow of that name may come."""
+    answer = client.request("PUT", "/threshold/t/json", content=json.dumps({"value": 1, **spec}))
+    assert answer.status_code == (200 if noted else 204)
+    assert [note.partition(":")[0] for note in (answer.json()["notes"] if noted else [])] == noted
+    assert [message.split(": ")[1] for message in caplog.messages] == noted
+    assert client.get("/threshold/t/json")["metric"] == spec["metric"]
 
 
 def test_a_threshold_on_a_statistic_is_refused(client):

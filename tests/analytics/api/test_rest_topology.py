@@ -1,7 +1,11 @@
 """The topology over HTTP: what it takes, and what it finds of documents that have names only."""
 
+import struct
+
 import pytest
 
+from analytics.geo import VendorFile
+from analytics.lookups import Sources
 from tests.analytics.api.application import (
     AGENT,
     TOPOLOGY,
@@ -11,6 +15,7 @@ from tests.analytics.api.application import (
     host_sample,
     openflow_sample,
 )
+from tests.analytics.examples import wire
 
 LEAF, SPINE = "10.0.0.1", "10.0.0.2"
 LINKS = {"links": {"l1": {"node1": "leaf1", "port1": "s1-eth5", "node2": "spine1", "port2": "s1-eth1"}}}
@@ -277,6 +282,38 @@ def test_hosts_are_found_where_their_packets_come_in(fabric):
     assert fabric.get(f"/v1/topology/locate/json?agent={LEAF}&ifindex=4") == [SAID, LEARNT]
     assert fabric.get(f"/v1/topology/locate/json?agent={SPINE}") == []
     assert fabric.get("/app/topology/scripts/topology.js/locate/json?address=10.0.0.1") == [LEARNT]
+
+
+@pytest.mark.parametrize(
+    ("tag", "said", "vlan"), [(7, 0, "7"), (7, 9, "7"), (None, 9, "9"), (None, 0, None), (None, None, None)]
+)
+def test_hosts_have_the_vlan_of_their_tag_or_else_the_one_the_switch_says(fabric, tag, said, vlan):
+    fabric.get("/v1/topology/locate/json")
+    packet = wire.ipv4(wire.tcp(), 6, "10.0.0.1", "10.0.0.3")
+    tagged = wire.ethernet(struct.pack(">HH", tag or 0, 0x0800) + packet, 0x8100)
+    frame = wire.ethernet(packet) if tag is None else tagged
+    switch = [] if said is None else [wire.record(1001, wire.words(said, 0, 12, 0))]
+    fabric.feed(wire.flow_sample(wire.sampled_header(frame), *switch, source=(0, 4), ports=(4, 9)), agent=LEAF)
+    found = [row.get("vlan") for row in fabric.get("/v1/topology/locate/json?address=10.0.0.1")]
+    assert found == [vlan]
+
+
+def test_a_host_of_the_document_gets_its_vlan_and_stays_one_row(fabric):
+    fabric.get("/v1/topology/locate/json")
+    head = bytes.fromhex("000000000002000400000101810000070800")
+    frame = head + wire.ipv4(wire.tcp(), 6, "10.0.1.1", "10.0.0.3")
+    fabric.feed(wire.flow_sample(wire.sampled_header(frame), source=(0, 4), ports=(4, 9)), agent=LEAF)
+    assert fabric.get("/v1/topology/locate/json") == [SAID | {"vlan": "7"}]
+
+
+def test_hosts_have_their_vendor_where_there_is_a_file_of_them(tmp_path):
+    file = tmp_path / "oui.csv"
+    file.write_text('Registry,Assignment,Organization Name,Organization Address\nMA-L,000400,"Lexmark, Inc.",x\n')
+    fabric = Client(sources=Sources(vendors=VendorFile(str(file))))
+    fabric.request("PUT", "/topology/json", json=FABRIC)
+    fabric.get("/v1/topology/locate/json")
+    fabric.feed(flow_sample(4), agent=LEAF)
+    assert fabric.get("/v1/topology/locate/json") == [SAID | {"ouiname": "Lexmark, Inc."}, LEARNT]
 
 
 def test_hosts_that_are_silent_are_forgotten(fabric):

@@ -61,6 +61,8 @@ SAMPLE = Sample({name: TEXTS.get(name) for name in FIELDS}, "10.254.0.1", LOOKUP
         ("range:ipprotocol:1:10=true", True),
         ("link:inputifindex=null", True),
         ("agent=10.254.0.1", True),
+        ("ipprotocol='=6',6", True),
+        ("ipprotocol~'=6',6", True),
     ],
 )
 def test_filters(text, passes):
@@ -74,6 +76,11 @@ def test_filters(text, passes):
         ("ipsource", "missing operator (= != ~ !~) after 'ipsource'"),
         ("ipsource<5", "missing operator"),
         ("ipsource=", "missing value at position 10"),
+        ("ipsource~=10[.].*", "~= is none of = != ~ !~ (quote a value that begins so) at position 10"),
+        ("ipsource=~10[.].*", "=~ is none of"),
+        ("ipsource==10.0.0.1", "== is none of"),
+        ("ipsource!==10.0.0.1", "== is none of"),
+        ("ipsource!~~x", "~~ is none of"),
         ("ipsource=a,", "missing value"),
         ("ipsrc=1", "unknown key 'ipsrc'"),
         ("(vlan=1", "missing ')'"),

@@ -68,6 +68,27 @@ def test_average_least_most_and_count(engine):
     assert (frames, added) == (pytest.approx(weights / 2), pytest.approx(mean * weights / 2))
 
 
+@pytest.mark.parametrize(
+    ("statistic", "expected"),
+    [
+        ("", ("10.0.0.2", 500.0, (70.0, 10.0))),
+        ("avg:", ("10.0.0.2", 500.0, (70.0, 10.0))),
+        ("sum:", ("10.0.0.2", 600.0, ())),
+    ],
+)
+def test_top_keys_have_the_other_values_too(engine, statistic, expected):
+    engine.set_flow("f", {"keys": "ipsource", "value": "bytes", "values": "avg:queuedepth,frames", "t": 1})
+    feed(engine, 1.0, sample("10.0.0.1", size=5), sample("10.0.0.2", size=50, queuedepth=70))
+    feed(engine, 1.0, sample("10.0.0.2", size=10, queuedepth=3), agent="10.0.0.2")
+    [first, *_] = engine.metric(["ALL"], [f"{statistic}f"], {}, 1.0)[0].top
+    assert (first.key, first.value, first.values) == expected
+    tops = {cell.agent: [(top.key, top.values) for top in cell.top] for cell in engine.dump(["ALL"], ["f"], {}, 1.0)}
+    assert tops == {
+        "10.0.0.1": [("10.0.0.2", (70.0, 10.0)), ("10.0.0.1", (None, 10.0))],
+        "10.0.0.2": [("10.0.0.2", (3.0, 10.0))],
+    }
+
+
 def test_an_average_forgets_as_a_rate_does(engine):
     engine.set_flow("f", {"value": "avg:queuedepth", "t": 2})
     feed(engine, 1.0, sample(rate=10, queuedepth=1000))
@@ -229,3 +250,17 @@ def test_offsets_and_options_are_keys(engine):
     engine.set_flow("f", {"keys": "ip_offset,udp_offset,ipoptions,null:tcpoptions", "value": "frames", "t": 1})
     feed(engine, 1.0, flow_sample(sampled_header(frame), rate=1, sequence=next(NUMBERS)))
     assert flows(engine, 1.0) == {"18,42,94040000,null": (1.0,)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "noted"),
+    [
+        ({}, []),
+        ({"log": True, "flowStart": True, "activeTimeout": 5}, []),
+        ({"activeTimeout": 60, "flowStart": False}, []),
+        ({"flowStart": True, "activeTimeout": 5}, ["flowStart", "activeTimeout"]),
+    ],
+)
+def test_what_does_nothing_without_a_log_is_said(engine, spec, noted):
+    notes = engine.set_flow("f", {"value": "bytes", **spec})
+    assert [note.partition(":")[0] for note in notes] == noted

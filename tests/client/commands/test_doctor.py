@@ -1,4 +1,4 @@
-"""walk of client.commands.doctor: what each step says of what was gathered. Real switches: tests/ovs."""
+"""client.commands.walk: what each step says of what was gathered. Real switches: tests/ovs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from client.commands.doctor import Export, Facts, Step, Switch, sockets_here, walk
+from client.commands.facts import Export, Facts, Switch, sockets_here
+from client.commands.walk import Step, walk
 
 NUMBERS = {"sFlowDatagramsReceived": 100, "sFlowSourcesRefused": 0, "sFlowKernelDrops": 0, "sFlowParseErrors": 0,
            "sFlowUnsupportedVersion": 0, "sFlowDatagramsShed": 0, "sFlowAgentsRefused": 0}  # fmt: skip
