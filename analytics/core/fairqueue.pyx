@@ -7,7 +7,8 @@ from libc.string cimport memcpy, memset
 from analytics.core.pipeline cimport Slice
 from analytics.core.wire.xdr cimport be32
 
-cdef double STANDING_S = 0.25                       # long for a burst, short for the socket's buffer
+cdef double STANDING_S = 0.05                       # long for a burst, short for who waits behind it;
+cdef double HALVING_S = 0.01                        # once something is shed what stands is no burst
 cdef double RECOVERY_S = 0.1
 cdef enum:
     FEW = 8                                         # datagrams that are taken as they came: nobody waits long
@@ -50,10 +51,10 @@ cdef class FairQueue:
         """The share, by whether more comes than is taken."""
         if stands != self.stood:
             self.stood, self.since = stands, now
-        elif stands and now - self.since >= STANDING_S:
+        elif stands and now - self.since >= (STANDING_S if self.share == MOST else HALVING_S):
             self.share, self.since = max(1, self.share // 2), now
         elif not stands and self.share < MOST and now - self.since >= RECOVERY_S:
-            self.share, self.since = min(MOST, 2 * self.share), now
+            self.share, self.since = self.share + 1, now
 
     cdef uint32_t arrange(self, Slice* slices, uint32_t count, bint stands, double now) noexcept nogil:
         """Put a batch that arrived at `now` in order; answers how many of it are taken, the first ones.
