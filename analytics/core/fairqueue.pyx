@@ -12,6 +12,7 @@ cdef double HALVING_S = 0.01                        # once something is shed wha
 cdef double RECOVERY_S = 0.1
 cdef enum:
     FEW = 8                                         # datagrams that are taken as they came: nobody waits long
+    LEAST_SHARE = 4                                 # of whom a sixteenth of all comes, or less, nothing is shed
     PLACES = 2 * MOST                               # of the table, a power of two
     IPV6 = 2                                        # the type of an agent's address
     ADDRESS = 8                                     # where it stands in a datagram, after version and type
@@ -52,7 +53,7 @@ cdef class FairQueue:
         if stands != self.stood:
             self.stood, self.since = stands, now
         elif stands and now - self.since >= (STANDING_S if self.share == MOST else HALVING_S):
-            self.share, self.since = max(1, self.share // 2), now
+            self.share, self.since = max(<uint32_t>LEAST_SHARE, self.share // 2), now
         elif not stands and self.share < MOST and now - self.since >= RECOVERY_S:
             self.share, self.since = self.share + 1, now
 

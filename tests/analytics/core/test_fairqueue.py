@@ -73,24 +73,30 @@ def test_full_batches_that_do_not_end_halve_the_share_again_and_again():
     sent = batch(["10.9.9.9"] * 32 + ["10.0.0.1"] * 16 + ["10.0.0.2"] * 16)
     taken = queue.arranged(sent, True, STANDING_S + HALVING_S)
     assert sorted(taken) == sorted(sent[:16] + sent[32:])
-    assert flooded(12).share == 1
+
+
+def test_who_sends_little_loses_nothing_however_long_it_goes_on():
+    queue = flooded(12)
+    sent = batch(["10.9.9.9"] * 56 + ["10.0.0.1"] * 4 + ["10.0.0.2"] * 4)
+    taken = queue.arranged(sent, True, 1.0)
+    assert sorted(taken) == sorted(sent[:4] + sent[56:])
 
 
 def test_of_a_batch_that_is_not_full_nothing_is_shed():
     queue = flooded(6)
-    assert queue.share == 1
+    assert queue.share == 4
     sent = batch(["10.9.9.9"] * 63)
     assert queue.arranged(sent, False, 1.6) == sent
 
 
 def test_the_share_comes_back_step_by_step():
     queue = flooded(5)
-    assert queue.share == 2
+    assert queue.share == 4
     shares = []
     for number in range(100):
         queue.arranged([], False, 2.0 + number * RECOVERY_S)
         shares.append(queue.share)
-    assert shares == [*range(2, MOST), *[MOST] * 38]
+    assert shares == [*range(4, MOST), *[MOST] * 40]
 
 
 def test_a_flood_that_goes_on_is_noticed_sooner_than_one_that_begins():
