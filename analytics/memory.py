@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PROGRAM = 96 << 20  # interpreter, libraries, fixed tables, receive buffers
+PROGRAM = 96 << 20  # interpreter, libraries, fixed tables, receive buffers, spare pages
 LEAST = 160 << 20
 
 SOURCE_BYTES = 800  # of a data source: in the ledger's tables, and its names

@@ -90,8 +90,8 @@ class Queries:
         cache = self._caches[name]
         mode = mode or cache.program.definition.mode
         wanted = yield from self._wanted(agents, {Mode.EDGE: "EDGE", Mode.CORE: "CORE"}.get(mode))
-        if mode in (Mode.MAX, Mode.CORE) and pattern is None and not cache.program.statistics:
-            merged = yield from flowquery.leaders(self._pipeline, cache, wanted, max_flows, min_value, now)
+        if pattern is None and not cache.program.statistics:
+            merged = yield from flowquery.leaders(self._pipeline, cache, wanted, max_flows, min_value, now, mode)
         else:
             most = flowquery.MANY if pattern else max(max_flows, cache.program.n)
             found = yield from flowquery.largest(self._pipeline, cache, wanted, most, min_value, now)

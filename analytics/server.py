@@ -19,6 +19,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
@@ -30,7 +31,7 @@ from analytics import machine, privileges
 from analytics.api import rest
 from analytics.api.connections import MAX_CONNECTIONS, Connection, Connections
 from analytics.config import Settings
-from analytics.core import pipeline
+from analytics.core import pages, pipeline
 from analytics.engine import Engine, EngineSettings
 from analytics.geo import GeoDatabase, VendorFile
 from analytics.inputs.collector import Collector
@@ -168,6 +169,8 @@ def run(settings: Settings, parent_pid: int | None = None) -> None:
             tasks.append(Playback(path, file, engine, played, settings.sflow_port or None, speed=speed, loop=loop).play)
             ready += f"replay {settings.replay}"
         sender.start()
+        threading.Thread(target=pages.keep_spares, name="pages", daemon=True).start()
+        closing.callback(pages.end_spares)
         if resolver is not None:
             resolver.start()
             closing.callback(resolver.stop)
@@ -284,6 +287,7 @@ async def tick(engine: Engine, api: rest.Api, every_s: float = TICK_S) -> None:
                 await asyncio.to_thread(finished, api.sender.look_up_names())
                 named = time.monotonic()
             if time.monotonic() - given_back >= GIVE_BACK_S:
+                pages.give_back()
                 await asyncio.to_thread(machine.give_back)
                 given_back = time.monotonic()
         except Exception as error:

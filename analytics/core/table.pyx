@@ -1,50 +1,19 @@
 """Growth, removal and shrinking of the hash table declared (and explained) in table.pxd."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
-cdef extern from "<sys/mman.h>" nogil:
-    int MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
-    void* MAP_FAILED
-    int madvise(void*, size_t, int) noexcept
-    void* mmap(void*, size_t, int, int, int, long) noexcept
-    int munmap(void*, size_t) noexcept
+from analytics.core.pages cimport LARGEST, release, zeroed
 
 cdef enum:
     SMALLEST = 1 << 12                              # bytes of the only segment at first
-    LARGEST = 1 << 21                               # bytes of each when there are several: a huge page
     LEAST_FILL = 640                                # of 1024 cells, when a table begins to divide its segments: it
     FILL_SPREAD = 64                                # differs by so much, for tables with the same keys shall not all
     ROUND_FILL = 64                                 # grow at one key; so much more are used when all are divided
 
 
 cdef uint32_t tables_opened = 0
-
-
-cdef uint8_t* zeroed(size_t size) noexcept nogil:
-    """Memory of a segment for `release`, all zero, or NULL. A whole one asks for a huge page: lookups go anywhere in
-    it, and the translations of small pages would not fit in the processor."""
-    cdef uint8_t* made
-    cdef size_t before
-    if size < LARGEST:
-        return <uint8_t*>calloc(1, size)
-    made = <uint8_t*>mmap(NULL, 2 * LARGEST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    if made == <uint8_t*>MAP_FAILED:
-        return NULL
-    before = (LARGEST - <size_t>made % LARGEST) % LARGEST  # what is not aligned is given back
-    if before:
-        munmap(made, before)
-    munmap(made + before + LARGEST, LARGEST - before)
-    madvise(made + before, LARGEST, MADV_HUGEPAGE)  # refused: then small ones
-    return made + before
-
-
-cdef void release(uint8_t* made, size_t size) noexcept nogil:
-    if size < LARGEST:
-        free(made)
-    else:
-        munmap(made, LARGEST)
 
 
 cdef bint table_open(HashTable* table, uint32_t words, uint32_t payload, uint64_t capacity, uint64_t max_bytes,

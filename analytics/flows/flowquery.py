@@ -6,8 +6,9 @@ texts are made of the result only. All of it in turns (turns.py): there may be a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.flows.leaders import Leaders
@@ -19,6 +20,13 @@ from analytics.turns import Turns, in_order, pieces
 MANY = 10_000  # flows per data source that are read when a query selects by key
 MOST_RAW = 100_000  # of one answer, over all data sources: 20 MB
 RAW_TURN = 2000  # of these in one turn: about 1 ms
+MERGES: Mapping[Mode, Literal["max", "sum", "avg"]] = {
+    Mode.MAX: "max",
+    Mode.CORE: "max",
+    Mode.SUM: "sum",
+    Mode.EDGE: "sum",
+    Mode.AVG: "avg",
+}
 
 Figures = tuple[tuple[float, float] | None, ...]  # (value, weight) of each value; None: not seen lately
 RawFlow = tuple[int, int, bytes, float, float, Figures]
@@ -84,22 +92,34 @@ def largest(
 
 
 def leaders(
-    pipeline: Pipeline, cache: FlowCache, wanted: bytearray | None, most: int, minimum: float, now: float
+    pipeline: Pipeline,
+    cache: FlowCache,
+    wanted: bytearray | None,
+    most: int,
+    minimum: float,
+    now: float,
+    mode: Mode,
 ) -> Turns[list[MergedFlow]]:
-    """The `most` keys with the largest values at any one of the wanted data sources (by index; None: all), largest
-    first; values decayed to `now`, none below `minimum`. Exact, of any number of flows."""
-    with pipeline:
-        found = Leaders(cache, wanted, most, minimum, now)
-    for step in (found.scan, found.count):
+    """The `most` keys with the largest values over the wanted data sources (by index; None: all), largest first; values
+    decayed to `now`, none below `minimum`. Exact by the largest observation; by sum or average if there are no more
+    than 100,000 keys: of more, one may be missing that was small in what the walk met first."""
+    found = Leaders(cache, wanted, most, minimum, now, MERGES[mode])
+    for walk in range(2):
+        if walk:
+            found.count()
+            yield
         position = 0
         while True:
             with pipeline:
-                position = step(position)
-            if found.size > 2 * most or not position:
-                found.prune()
+                position = found.scan(position)
+            found.take_in()
+            if found.is_full:
+                yield
+                found.cut_down()
             if not position:
                 break
             yield
+    found.end()
     flows: list[MergedFlow] = []
     while some := found.flows(RAW_TURN):
         flows += [(*flow, ()) for flow in some]

@@ -45,8 +45,9 @@ def test_latency_is_measured_of_every_event():
     done = run("--events", 5, "--json", command="latency")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["requests"] == 5
-    assert 0 < report["p50_ms"] <= report["p99_ms"] <= report["max_ms"]
+    for figures in (report, report["first_result"]):
+        assert figures["requests"] == 5
+        assert 0 < figures["p50_ms"] <= figures["p99_ms"] <= figures["max_ms"]
 
 
 def test_the_capture_is_repeated_and_both_programs_read_it(tmp_path):

@@ -7,11 +7,12 @@ lock. Memory follows what is asked: at most `most` keys per data source that has
 cimport cython
 from libc.math cimport exp
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, qsort, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 from analytics.core.flows.flowcache cimport FlowCache, Value, state_of
 from analytics.core.flows.flowkeys cimport RATE
+from analytics.core.flows.nth cimport nth
 from analytics.core.flows.statistics cimport figure
 from analytics.core.table cimport Segment, cell_of, payload_of, segment_at, was_met
 from analytics.core.ledger cimport LIVE
@@ -160,8 +161,7 @@ cdef class Ranking:
             for i in range(self.heaps[source].size):
                 rates[count] = self.heaps[source].items[i].rate
                 count += 1
-        qsort(rates, count, sizeof(double), by_rate)
-        self.minimum = max(self.minimum, rates[count - most])
+        self.minimum = max(self.minimum, nth(rates, count, count - most))
         count = 0
         for source in range(self.sources):
             heap = &self.heaps[source]
@@ -214,12 +214,6 @@ cdef class Ranking:
                 number *= exp(min(value.last - self.now, 0.0) * self.cache.gain)
             found.append((number, weight))
         return tuple(found)
-
-
-cdef int by_rate(const void* one, const void* other) noexcept nogil:
-    cdef double first = (<const double*>one)[0]
-    cdef double second = (<const double*>other)[0]
-    return (first > second) - (first < second)
 
 
 cdef void sift_up(Candidate* heap, uint32_t index, Candidate entry) noexcept nogil:

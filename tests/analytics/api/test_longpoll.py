@@ -3,11 +3,16 @@
 import asyncio
 import itertools
 import os
+import random
+import threading
+import time
 
 import pytest
 
 from analytics.api import longpoll
 from analytics.api.longpoll import LongPolls
+from analytics.events.log import Event
+from analytics.news import Topic
 
 
 @pytest.fixture
@@ -97,3 +102,52 @@ def test_events_that_come_faster_than_all_are_woken_reach_all(signal, monkeypatc
         polls.close()
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_no_event_is_missed_while_polls_come_and_go(engine):
+    """Events from another thread at any moment: between a look and the wait, while others are woken. One that fell
+    between would be answered with the time-out, after a minute."""
+    events, readers = 3000, 8
+    fd = engine.news.fd(Topic.THRESHOLDS)
+    chance = random.Random(1)
+
+    def emit():
+        for number in range(events):
+            with engine.pipeline:
+                engine.news.emit(Event(f"t{number % 3}", "m", 1.0, 2.0, "10.0.0.1", "1", 0.0))
+            if number % 7 == 0:
+                time.sleep(chance.random() * 0.002)
+
+    async def read(polls):
+        """Asks again and again, for one threshold of three; the longest wait, and how many events came."""
+        cursor, came, longest = 0, 0, 0.0
+        while cursor < events:
+            place = cursor
+
+            def look():
+                nonlocal place
+                newest = engine.newest()[Topic.THRESHOLDS]
+                found = engine.events(place, 1000, "t2")
+                if not found:
+                    place = newest
+                return found
+
+            began = time.monotonic()
+            found = await polls.wait(look, 60, never())
+            longest = max(longest, time.monotonic() - began)
+            cursor, came = found[0].id if found else events, came + len(found)
+        return longest, came
+
+    async def scenario():
+        polls = LongPolls(fd)
+        polls.start()
+        thread = threading.Thread(target=emit)
+        thread.start()
+        answers = await asyncio.gather(*(read(polls) for _ in range(readers)))
+        thread.join()
+        polls.close()
+        return answers
+
+    answers = asyncio.run(scenario())
+    assert max(longest for longest, _ in answers) < 30
+    assert min(came for _, came in answers) > 0

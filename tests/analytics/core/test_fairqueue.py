@@ -50,57 +50,68 @@ def test_a_few_are_taken_as_they_came():
     assert FairQueue().arranged(sent, False, 0.0) == sent
 
 
-STEP_S = 0.25  # what the share takes to change, and exact
+STANDING_S, HALVING_S, RECOVERY_S = 0.0625, 0.015625, 0.125  # what the share takes to change, a little more, and exact
 
 
-def full(queue: FairQueue, times: int, began: float = 0.0) -> None:
-    """So many full batches of one agent, a step after the other."""
-    for number in range(times):
-        queue.arranged(batch(["10.9.9.9"] * MOST), True, began + number * STEP_S)
+def flooded(halvings: int, began: float = 0.0) -> FairQueue:
+    """After full batches of one agent that went on for so long."""
+    queue = FairQueue()
+    for at in (0.0, *(STANDING_S + number * HALVING_S for number in range(halvings))):
+        queue.arranged(batch(["10.9.9.9"] * MOST), True, began + at)
+    return queue
 
 
 def test_nothing_is_shed_of_a_burst():
     queue = FairQueue()
-    for number in range(100):
+    for number in range(50):
         assert len(queue.arranged(batch(["10.9.9.9"] * MOST), True, number * 0.0009)) == MOST
 
 
 def test_full_batches_that_do_not_end_halve_the_share_again_and_again():
-    queue = FairQueue()
-    full(queue, 3)
+    queue = flooded(2)
     assert queue.share == 16
     sent = batch(["10.9.9.9"] * 32 + ["10.0.0.1"] * 16 + ["10.0.0.2"] * 16)
-    taken = queue.arranged(sent, True, 0.6)
+    taken = queue.arranged(sent, True, STANDING_S + HALVING_S)
     assert sorted(taken) == sorted(sent[:16] + sent[32:])
-    full(queue, 10, 1.0)
-    assert queue.share == 1
+
+
+def test_who_sends_little_loses_nothing_however_long_it_goes_on():
+    queue = flooded(12)
+    sent = batch(["10.9.9.9"] * 56 + ["10.0.0.1"] * 4 + ["10.0.0.2"] * 4)
+    taken = queue.arranged(sent, True, 1.0)
+    assert sorted(taken) == sorted(sent[:4] + sent[56:])
 
 
 def test_of_a_batch_that_is_not_full_nothing_is_shed():
-    queue = FairQueue()
-    full(queue, 7)
-    assert queue.share == 1
+    queue = flooded(6)
+    assert queue.share == 4
     sent = batch(["10.9.9.9"] * 63)
     assert queue.arranged(sent, False, 1.6) == sent
 
 
-def test_the_share_comes_back_as_it_went():
-    queue = FairQueue()
-    full(queue, 4)
-    assert queue.share == 8
+def test_the_share_comes_back_step_by_step():
+    queue = flooded(5)
+    assert queue.share == 4
     shares = []
-    for number in range(5):
-        queue.arranged([], False, 2.0 + number * STEP_S)
+    for number in range(100):
+        queue.arranged([], False, 2.0 + number * RECOVERY_S)
         shares.append(queue.share)
-    assert shares == [8, 16, 32, 64, 64]
+    assert shares == [*range(4, MOST), *[MOST] * 40]
+
+
+def test_a_flood_that_goes_on_is_noticed_sooner_than_one_that_begins():
+    queue = flooded(2)
+    queue.arranged([], False, 2.0)
+    queue.arranged(batch(["10.9.9.9"] * MOST), True, 2.1)
+    queue.arranged(batch(["10.9.9.9"] * MOST), True, 2.1 + HALVING_S)
+    assert queue.share == 8
 
 
 def test_a_share_that_is_right_stays():
     """Batches that are now full, now not: all that comes is taken or shed, and nobody waits."""
-    queue = FairQueue()
-    full(queue, 3)
+    queue = flooded(2)
     for number in range(1000):
-        queue.arranged([], number % 20 != 0, 2.0 + number / 256)
+        queue.arranged([], number % 2 == 1, 2.0 + number / 256)
     assert queue.share == 16
 
 
