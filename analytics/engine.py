@@ -198,7 +198,7 @@ class Engine(Queries):
         self._walk(partial(self._pipeline.counters.expire, now=now))
         if now >= self._sweep_due or now < self._sweep_due - SWEEP_S:
             self._sweep_due = now + SWEEP_S
-            for sweep in (self._pipeline.ledger.sweep, *(cache.sweep for cache in caches)):
+            for sweep in (self._pipeline.ledger.sweep, *(cache.key_ids.sweep for cache in caches)):
                 self._walk(sweep)
         self._reuse(senders, caches)
         self._look_up_names(now)
@@ -255,7 +255,7 @@ class Engine(Queries):
         before = list(self._leaving)
         agents = senders[0] - sum(leaving.agents for leaving in before)
         sources = senders[1] - sum(leaving.sources for leaving in before)
-        unused = {cache: cache.unused - sum(leaving.unused.get(cache, 0) for leaving in before) for cache in caches}
+        unused = {cache: cache.key_ids.unused - sum(leaving.unused.get(cache, 0) for leaving in before) for cache in caches}
         self._leaving.append(Leaving(self._grace.begin(), agents, sources, unused))
         while self._leaving and self._grace.is_over(self._leaving[0].number):
             leaving = self._leaving.popleft()
@@ -272,7 +272,7 @@ class Engine(Queries):
             for cache, count in leaving.unused.items():
                 for first in range(0, count, AT_ONCE):
                     with self._pipeline:
-                        cache.program.forget(cache.take_unused(min(AT_ONCE, count - first)))
+                        cache.program.forget(cache.key_ids.take_unused(min(AT_ONCE, count - first)))
 
     def _note_headers(self, now: float) -> None:
         if self._started is None:
@@ -543,7 +543,7 @@ class Engine(Queries):
         """Compute the keys anew that look something up in a table; what was counted under the old ones decays."""
         for cache in self._caches.values():
             if table in cache.program.tables:
-                cache.forget_key_ids()
+                cache.key_ids.forget()
 
     # -- the engine about itself --
 

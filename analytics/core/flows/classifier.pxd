@@ -4,9 +4,10 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, Fields
-from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache, Notice, Notices
+from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache
 from analytics.core.flows.flowkeys cimport KEY_WORDS
 from analytics.core.flows.microflows cimport MOST_AMOUNTS, MOST_KEY_WORDS, MicroflowCache, PendingUpdate
+from analytics.core.flows.notices cimport Notice, Notices
 from analytics.core.flows.statistics cimport Observation
 from analytics.core.ledger cimport Ledger
 from analytics.core.table cimport HashTable
