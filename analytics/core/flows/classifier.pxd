@@ -98,5 +98,6 @@ cdef class Classifier:
                          const uint64_t* carried) noexcept nogil
     cdef int settle(self, listener, double now) except -1
     cdef tuple others_of(self, FlowCache cache, const Notice* it)
+    cdef void refuse(self, FlowCache cache, const Deferred* item, double now) noexcept nogil
     cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil
     cdef int settle_deferred(self, listener, double now) except -1

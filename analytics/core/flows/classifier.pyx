@@ -250,6 +250,8 @@ cdef class Classifier:
             deferred = self.defer(cache, it, it.source, computed, item.key + 1)
             if deferred != NULL:
                 deferred.amount = item.amount
+            else:
+                cache.refuse(item.amount, now)
             return UNSURE
         item.key[0] = key_id << 32 | it.source
         item.cache, item.flows = <void*>cache, &cache.flows
@@ -285,7 +287,7 @@ cdef class Classifier:
         if cache.plan.of_agent:
             source = self.ledger.whole_agent(it.agent, now)
             if source == NO_INDEX:
-                cache.refused += 1
+                cache.refuse_observation(&seen, now)
                 return
             announced = self.ledger.sources[source].announced
         key[0] = source
@@ -308,6 +310,8 @@ cdef class Classifier:
         deferred = self.defer(cache, it, source, computed, key + 1)
         if deferred != NULL:
             deferred.seen = seen
+        else:
+            cache.refuse_observation(&seen, now)
 
     cdef void flush(self, double now) noexcept nogil:
         """Do all staged updates, oldest first."""
@@ -329,10 +333,9 @@ cdef class Classifier:
 
     cdef Deferred* defer(self, FlowCache cache, const UnderWay* it, uint32_t source, const uint64_t* computed,
                          const uint64_t* carried) noexcept nogil:
-        """Copy a sample for `settle`, without what it adds; NULL: there are too many, which is counted."""
+        """Copy a sample for `settle`, without what it adds; NULL: there are too many."""
         cdef Deferred* item
         if self.deferred_count == MOST_DEFERRED:
-            cache.refused += 1
             return NULL
         item = &self.deferred[self.deferred_count]
         item.slot, item.source, item.agent = cache.slot, source, it.agent
@@ -370,14 +373,14 @@ cdef class Classifier:
                 hash = digest(&cache.key_ids.table, item.computed)
                 found = key_id_of(cache.key_ids, item.computed, hash)
                 if found == NULL and not self.may_compute(cache, hash, self.computed - before):
-                    cache.refused += 1
+                    self.refuse(cache, item, now)
                     continue
                 if found == NULL:
                     computed = (<const char*>item.computed)[:8 * cache.plan.computed_words]
                     self.computed += 1
                     number = listener.compute_key(cache, item.agent, computed)
                     if number is None:
-                        cache.refused += 1
+                        self.refuse(cache, item, now)
                         continue
                     key_id = number
                     cache.key_ids.hold(key_id)
@@ -398,6 +401,13 @@ cdef class Classifier:
                 cache.end_connection(key, hash)
             cache.key_ids.let_go(<uint32_t>key_id)  # told as unused if neither the entry nor the computed key was kept
         return 0
+
+    cdef void refuse(self, FlowCache cache, const Deferred* item, double now) noexcept nogil:
+        """A deferred sample whose key will not be known."""
+        if cache.plan.value_count:
+            cache.refuse_observation(&item.seen, now)
+        else:
+            cache.refuse(item.amount, now)
 
     cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil:
         """Whether Python shall compute a new key."""

@@ -8,10 +8,10 @@ from analytics.core.flows.flowkeys cimport KeyPlan
 from analytics.core.flows.flowrecords cimport Logging
 from analytics.core.flows.keyids cimport KeyIds
 from analytics.core.flows.limits cimport Limits
+from analytics.core.flows.lost cimport Lost
 from analytics.core.flows.notices cimport Notice, Notices, Reporter
 from analytics.core.flows.statistics cimport Observation, State
 from analytics.core.ledger cimport Ledger
-from analytics.core.seenonce cimport SeenOnce
 from analytics.core.table cimport HashTable
 
 cdef enum:
@@ -27,7 +27,7 @@ cdef class FlowCache:
     cdef Limits limits
     cdef Logging logging
     cdef Reporter reporter
-    cdef SeenOnce newcomers                         # keys that came to a full table
+    cdef Lost losses
     cdef uint32_t slot, source_capacity, agent_capacity
     cdef double t, gain                             # gain = 1/t
     cdef double fading                              # the same, 0 if values stay as they are when no sample comes
@@ -36,7 +36,6 @@ cdef class FlowCache:
     cdef double* seen                               # per data source: time of the last sample that counted
     cdef uint32_t* held                             # per agent: entries
     cdef uint64_t refused, displaced
-    cdef uint64_t refused_before                    # at the last look of `expire`
     cdef readonly object program
 
     cdef void report_to(self, Notices* notices) noexcept
@@ -44,8 +43,10 @@ cdef class FlowCache:
     cdef Value* place(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
     cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now) noexcept nogil
     cdef bint enter(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
-    cdef bint came_before(self, uint64_t hash) noexcept nogil
+    cdef void refuse(self, double amount, double now) noexcept nogil
+    cdef void refuse_observation(self, const Observation* seen, double now) noexcept nogil
     cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil
+    cdef void lose_rest(self, const uint64_t* cell, double now) noexcept nogil
     cdef bint release(self, uint64_t* cell) noexcept nogil
     cdef void note_left(self, const uint64_t* key) noexcept nogil
     cdef void end_connection(self, const uint64_t* key, uint64_t hash) noexcept nogil

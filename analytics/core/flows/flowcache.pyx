@@ -10,25 +10,30 @@ What else is done while values change: limits.pyx, flowrecords.pyx; who computes
 
 Memory is bounded. When the entries' table is full, a key that was not seen before is refused. One that is seen again
 takes the place of the weakest entry near by that is of an agent with more entries than its own, or of one with as many
-and has a lower rate than this sample alone. So keys that never repeat push out nothing, and an agent with many keys
-pushes out no flow of one with few.
+and has a lower rate than the key would have if it had lost nothing (as far as known: lost.pyx). So keys that never
+repeat push out nothing, a heavy one gets in however light each of its samples is, and an agent with many keys pushes
+out no flow of one with few. What values lack for that is known together, and for each key within a bound. A value that
+is no rate lacks samples: a maximum or a count may be too low, a minimum too high, an average is of what was kept.
 """
 
 from libc.math cimport INFINITY, exp
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from analytics.core.flows.entry cimport Span, Value, rate_at
-from analytics.core.flows.flowkeys cimport RATE, compile_plan
+from analytics.core.flows.flowkeys cimport KEY_WORDS, RATE, compile_plan
 from analytics.core.flows.flowrecords cimport end_record, is_due, log_sample
 from analytics.core.flows.keyids cimport KeyIds
 from analytics.core.flows.limits cimport Limits
+from analytics.core.flows.lost cimport (
+    Spot, find_spot, forget_lost, left_at, lose, lose_unkeyed, lost_bytes, most_lost,
+)
 from analytics.core.flows.notices cimport Notice, Notices, Reporter, are_half_full
 from analytics.core.flows.statistics cimport Observation, figure, take_in
-from analytics.core.seenonce cimport seen_once_bytes, seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
-    Segment, cell_near, cell_of, find, insert, payload_of, remove, replace, segment_at, shrink, table_close, table_open,
+    Segment, cell_near, cell_of, digest, find, insert, payload_of, remove, replace, segment_at, shrink, table_close,
+    table_open,
 )
 from analytics.core.ledger cimport LIVE, Ledger
 
@@ -37,7 +42,6 @@ cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, or
 cdef double SHORTEST_IDLE_S = 2.0
 cdef enum:
     NEAR_BY = 16                                    # entries that one of is displaced
-    NEWCOMER_TAGS = 1 << 18
 
 
 cdef class FlowCache:
@@ -49,7 +53,7 @@ cdef class FlowCache:
         self.program = program
         self.ledger = ledger
         self.t = program.t
-        self.gain = 1.0 / self.t
+        self.gain = self.losses.gain = 1.0 / self.t
         self.logging = Logging(program.log, program.flow_start, program.active_timeout)
         compile_plan(&self.plan, program)
         self.fading = self.gain if self.plan.value_count == 0 or self.plan.values[0].statistic == RATE else 0.0
@@ -63,7 +67,7 @@ cdef class FlowCache:
 
     def __dealloc__(self):
         table_close(&self.flows)
-        seen_once_close(&self.newcomers)
+        forget_lost(&self.losses)
         free(self.seen)
         free(self.held)
 
@@ -118,16 +122,16 @@ cdef class FlowCache:
         """The entry of a key, made if it is not there yet and has or can be given room; NULL when it is refused."""
         cdef uint8_t* payload
         if not self.reserve(<uint32_t>key[0]):
+            self.refuse(amount, now)
             return NULL
         payload = find(&self.flows, key, hash)
         if payload != NULL:
             return <Value*>payload
         payload = insert(&self.flows, key, hash)
-        if payload == NULL and self.came_before(hash):
-            payload = self.displace(key, hash, amount, now)
         if payload == NULL:
-            self.refused += 1
-            return NULL
+            payload = self.displace(key, hash, amount, now)
+            if payload == NULL:
+                return NULL
         (<Value*>payload).last = now
         self.held[self.ledger.sources[<uint32_t>key[0]].agent] += 1
         if key[0] >> 32:
@@ -150,32 +154,55 @@ cdef class FlowCache:
             self.watch(<uint64_t*>value - self.flows.words, value, amount, now)
         return 1
 
-    cdef bint came_before(self, uint64_t hash) noexcept nogil:
-        """Whether a key that there is no room for came lately; notes it. The filter is made when it is needed."""
-        if self.newcomers.tags == NULL and not seen_once_open(&self.newcomers, NEWCOMER_TAGS):
-            return 0
-        return was_seen_once(&self.newcomers, hash)
+    cdef void refuse(self, double amount, double now) noexcept nogil:
+        """Count a sample whose key is not known, because it is not computed."""
+        self.refused += 1
+        lose_unkeyed(&self.losses, amount * self.fading, now)
+
+    cdef void refuse_observation(self, const Observation* seen, double now) noexcept nogil:
+        """The same, in a definition with statistics."""
+        self.refuse(seen.numbers[0] * seen.weight, now)
 
     cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
-        """Put a key in the place of the weakest near by, of an agent with more entries or with as many; NULL: no."""
-        cdef uint32_t own = self.held[self.ledger.sources[<uint32_t>key[0]].agent], held, i
+        """Put a key that came before in the place of the weakest near by, of an agent with more entries or with as
+        many; NULL: it is refused."""
+        cdef uint32_t agent = self.ledger.sources[<uint32_t>key[0]].agent, own = self.held[agent], held, i
         cdef uint64_t* cell
         cdef uint64_t* weakest = NULL
         cdef double rate, lowest = INFINITY
         cdef Value* value
-        for i in range(NEAR_BY):
+        cdef Spot spot
+        if not find_spot(&self.losses, hash, agent, now, self.flows.bytes, &spot):
+            self.refuse(amount, now)
+            return NULL
+        for i in range(NEAR_BY if spot.came_before else 0):
             cell = cell_near(&self.flows, hash, i)
             if cell[0] == 0:
                 continue
             value = <Value*>payload_of(&self.flows, cell)
             held = self.held[self.ledger.sources[<uint32_t>cell[1]].agent]
             rate = rate_at(value, now, self.fading)
-            if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
+            if rate < lowest and (held > own or (held == own and rate < spot.most + amount * self.gain)):
                 lowest, weakest = rate, cell
         if weakest == NULL or not self.release(weakest):
+            self.refused += 1
+            lose(&self.losses, &spot, amount * self.fading, now)
             return NULL
+        self.lose_rest(weakest, now)
         self.displaced += 1
         return replace(&self.flows, weakest, key, hash)
+
+    cdef void lose_rest(self, const uint64_t* cell, double now) noexcept nogil:
+        """An entry goes with what is left of its rate."""
+        cdef uint32_t agent = self.ledger.sources[<uint32_t>cell[1]].agent
+        cdef double rate = rate_at(<const Value*>(cell + 1 + self.flows.words), now, self.fading)
+        cdef Spot spot
+        if self.fading == 0:
+            return
+        if find_spot(&self.losses, cell[0], agent, now, self.flows.bytes, &spot):
+            lose(&self.losses, &spot, rate, now)
+        else:
+            lose_unkeyed(&self.losses, rate, now)
 
     cdef bint release(self, uint64_t* cell) noexcept nogil:
         """Let an entry go, with which its record ends; 0: not now."""
@@ -273,6 +300,7 @@ cdef class FlowCache:
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
         cdef double constants = CROWDED_CONSTANTS if crowded or self.fading == 0 else IDLE_CONSTANTS
         cdef double idle = max(constants * self.t, SHORTEST_IDLE_S)
+        cdef double lost_idle = max(IDLE_CONSTANTS * self.t, SHORTEST_IDLE_S)
         cdef uint64_t* cell
         cdef Value* value
         cdef Span* record
@@ -297,15 +325,36 @@ cdef class FlowCache:
                     end_record(&self.logging, &self.reporter, cell + 1, record)
                 if (now - value.last > idle and (crowded or not self.logging.on or record.samples == 0)
                         and self.release(cell)):
+                    if crowded or self.losses.memory != NULL:
+                        self.lose_rest(cell, now)
                     remove(&self.flows, cell)
                 else:
                     slot += 1
             shrink(&self.flows)
-        if position == 0:
-            if self.refused == self.refused_before:
-                seen_once_close(&self.newcomers)
-            self.refused_before = self.refused
+        if position == 0 and now - self.losses.last > lost_idle:
+            forget_lost(&self.losses)
         return after
+
+    def lost(self, double now) -> tuple[float, float] | None:
+        """(rate that no value has, more than any value lacks), 0.0 each if nothing was lost lately; None: the values
+        are no rates."""
+        if self.fading == 0:
+            return None
+        return (left_at(&self.losses, self.losses.rate, now),
+                left_at(&self.losses, self.losses.largest + self.losses.unkeyed, now))
+
+    def most_lost(self, uint32_t source, uint32_t key_id, bytes carried, double now) -> float:
+        """How much more a value may be than it says, whether it is kept or not (then it says 0); of rates.
+
+        IndexError: no such data source.
+        """
+        cdef uint64_t[1 + KEY_WORDS] key
+        if source >= self.ledger.source_count:
+            raise IndexError(f"no data source {source}")
+        memset(key, 0, sizeof(key))
+        key[0] = <uint64_t>key_id << 32 | source
+        memcpy(key + 1, <const char*>carried, min(<uint32_t>len(carried), 8 * self.plan.carried_words))
+        return most_lost(&self.losses, digest(&self.flows, key), self.ledger.sources[source].agent, now)
 
     def forget_sources(self, sources) -> None:
         """Data sources whose indexes get new owners; their entries are gone already."""
@@ -314,6 +363,19 @@ cdef class FlowCache:
             if source < self.source_capacity:
                 self.seen[source] = 0.0
             self.limits.forget_source(source)
+
+    def trim(self) -> None:
+        """Give back memory for indexes of data sources and agents that the ledger has no room for any more."""
+        cdef void* less
+        if self.source_capacity > self.ledger.source_capacity:
+            less = realloc(self.seen, max(self.ledger.source_capacity, 1) * sizeof(double))
+            if less != NULL:
+                self.seen, self.source_capacity = <double*>less, self.ledger.source_capacity
+        if self.agent_capacity > self.ledger.agent_capacity:
+            less = realloc(self.held, max(self.ledger.agent_capacity, 1) * sizeof(uint32_t))
+            if less != NULL:
+                self.held, self.agent_capacity = <uint32_t*>less, self.ledger.agent_capacity
+        self.limits.trim()
 
     @property
     def carried_bytes(self) -> int:
@@ -325,5 +387,5 @@ cdef class FlowCache:
         return {"entries": self.flows.used, "refused": self.refused, "displaced": self.displaced,
                 "key_ids": self.key_ids.table.used,
                 "bytes": (self.flows.bytes + self.key_ids.bytes() + self.limits.bytes()
-                          + seen_once_bytes(&self.newcomers)
+                          + lost_bytes(&self.losses)
                           + 8 * self.source_capacity + 4 * self.agent_capacity)}

@@ -45,4 +45,5 @@ cdef class Limits:
     cdef tuple elephants(self, uint32_t index, uint64_t position, double now, const HashTable* flows)
     cdef uint64_t expire(self, uint32_t index, uint64_t position, double now) noexcept nogil
     cdef void forget_source(self, uint32_t source) noexcept nogil
+    cdef void trim(self) noexcept nogil
     cdef uint64_t bytes(self) noexcept nogil

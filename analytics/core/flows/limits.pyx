@@ -252,6 +252,18 @@ cdef class Limits:
             if source < self.items[i].accepts_capacity:
                 self.items[i].accepts[source] = 0
 
+    cdef void trim(self) noexcept nogil:
+        """Give back memory for indexes of data sources that the ledger has no room for any more."""
+        cdef Limit* limit
+        cdef void* less
+        cdef uint32_t i
+        for i in range(self.count):
+            limit = &self.items[i]
+            if limit.accepts_capacity > self.ledger.source_capacity:
+                less = realloc(limit.accepts, max(self.ledger.source_capacity, 1))
+                if less != NULL:
+                    limit.accepts, limit.accepts_capacity = <uint8_t*>less, self.ledger.source_capacity
+
     cdef uint64_t bytes(self) noexcept nogil:
         """Memory of all this."""
         cdef uint32_t i
