@@ -23,7 +23,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from analytics.core.staticassert cimport static_assert
-from analytics.core.table cimport fold
+from analytics.core.table cimport fetch, fold
 
 cdef enum:
     PARTS = 64                                      # of a row in the second half: an agent's keys are in one
@@ -82,8 +82,11 @@ cdef bint find_spot(Lost* lost, uint64_t hash, uint32_t agent, double now, uint6
     spot.came_before = 0
     for row in range(ROWS):
         spread = fold(hash, SPREAD[row])
-        line = spot.lines[row] = &lost.lines[line_of(lost, row, spread, agent)]
+        spot.lines[row] = &lost.lines[line_of(lost, row, spread, agent)]
         spot.cells[row] = cell_in(spread)
+        fetch(spot.lines[row], 1)                   # all at once
+    for row in range(ROWS):
+        line = spot.lines[row]
         fade(lost, line, now)
         spot.came_before |= line.tags[spot.cells[row]] == spot.tag
         if row == 0 or line.rates[spot.cells[row]] < spot.most:
