@@ -5,6 +5,8 @@ Also what is left of a flood: whom it pushes out, whom it does not, and the memo
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -317,6 +319,7 @@ def test_what_is_there_by_data_source_or_agent_goes_with_them(engine):
     after = engine.numbers().memory.used
     assert after["flows"] < before["flows"] + len(sources)
     assert engine.pipeline.counters.table_bytes < 20 * len(sources)
+    assert max(map(sys.getsizeof, vars(engine._directory).values())) < 10 * len(sources)
     frames(engine, "10.9.0.1", NOW + 200)
     assert [flow.agent for flow in engine.active_flows(["ALL"], "f", NOW + 200)] == ["10.9.0.1"]
 
