@@ -43,7 +43,14 @@ from analytics.metrics.countertable import tags_of
 from analytics.metrics.directory import AGENT_WIDE, Directory
 from analytics.metrics.hosts import INDEX_S, Hosts
 from analytics.metrics.names import Wanted
-from analytics.metrics.numbers import EngineNumbers, MemoryNumbers, Receiving, elapsed_ms, engine_numbers
+from analytics.metrics.numbers import (
+    EngineNumbers,
+    LostDetail,
+    MemoryNumbers,
+    Receiving,
+    elapsed_ms,
+    engine_numbers,
+)
 from analytics.news import Cursor, News, Piece, Topic
 from analytics.queries import Queries
 from analytics.topology import InvalidTopology, Topology
@@ -198,7 +205,7 @@ class Engine(Queries):
         self._walk(partial(self._pipeline.counters.expire, now=now))
         if now >= self._sweep_due or now < self._sweep_due - SWEEP_S:
             self._sweep_due = now + SWEEP_S
-            for sweep in (self._pipeline.ledger.sweep, *(cache.sweep for cache in caches)):
+            for sweep in (self._pipeline.ledger.sweep, *(cache.key_ids.sweep for cache in caches)):
                 self._walk(sweep)
         self._reuse(senders, caches)
         self._look_up_names(now)
@@ -255,7 +262,9 @@ class Engine(Queries):
         before = list(self._leaving)
         agents = senders[0] - sum(leaving.agents for leaving in before)
         sources = senders[1] - sum(leaving.sources for leaving in before)
-        unused = {cache: cache.unused - sum(leaving.unused.get(cache, 0) for leaving in before) for cache in caches}
+        unused = {
+            cache: cache.key_ids.unused - sum(leaving.unused.get(cache, 0) for leaving in before) for cache in caches
+        }
         self._leaving.append(Leaving(self._grace.begin(), agents, sources, unused))
         while self._leaving and self._grace.is_over(self._leaving[0].number):
             leaving = self._leaving.popleft()
@@ -267,12 +276,15 @@ class Engine(Queries):
                     self._pipeline.counters.drop(whose)
                     self._pipeline.classifier.forget_sources(whose)
                     ledger.reuse(agents, sources)
-                    self._directory.trim(ledger.indexes())
+                    for store in (self._directory, self._pipeline.counters):
+                        store.trim(ledger.indexes())
+                    for cache in self._caches.values():
+                        cache.trim()
                 leaving = replace(leaving, agents=leaving.agents - agents, sources=leaving.sources - sources)
             for cache, count in leaving.unused.items():
                 for first in range(0, count, AT_ONCE):
                     with self._pipeline:
-                        cache.program.forget(cache.take_unused(min(AT_ONCE, count - first)))
+                        cache.program.forget(cache.key_ids.take_unused(min(AT_ONCE, count - first)))
 
     def _note_headers(self, now: float) -> None:
         if self._started is None:
@@ -547,7 +559,7 @@ class Engine(Queries):
         """Compute the keys anew that look something up in a table; what was counted under the old ones decays."""
         for cache in self._caches.values():
             if table in cache.program.tables:
-                cache.forget_key_ids()
+                cache.key_ids.forget()
 
     # -- the engine about itself --
 
@@ -557,6 +569,12 @@ class Engine(Queries):
             self._note_headers(now)
             slots = {name: slot_of(name) for name in FIELDS}
             return {name: elapsed_ms(now, self._headers[slot]) for name, slot in slots.items() if slot in self._headers}
+
+    def lost_detail(self, now: float) -> dict[str, LostDetail]:
+        """By name, the flow definitions whose values are incomplete because there were more keys than room."""
+        with self._pipeline:
+            lost = {name: cache.lost(now) for name, cache in self._caches.items()}
+        return {name: LostDetail(*each) for name, each in lost.items() if each is not None and each[0] > 0}
 
     def numbers(self) -> EngineNumbers:
         """Cumulative numbers of the engine."""
@@ -581,7 +599,7 @@ class Engine(Queries):
         used = {
             "flows": sum(cache["bytes"] for cache in caches),
             "texts": sum(cache.program.text_bytes for cache in self._caches.values()),
-            "senders": self._pipeline.ledger.bytes + self._directory.bytes,
+            "senders": self._pipeline.ledger.bytes + self._directory.bytes + self._pipeline.counters.table_bytes,
             "counters": self._pipeline.counters.bytes,
             "metrics": self._counters.bytes + self._watches.counters.states * STATE_BYTES,
             "events": len(self.news) * EVENT_BYTES,

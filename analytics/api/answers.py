@@ -19,7 +19,7 @@ from analytics.flows.definitions import FlowDefinition
 from analytics.flows.flowquery import ActiveFlow, FlowLocation, TopFlow
 from analytics.flows.records import FlowRecord
 from analytics.metrics.metrics import Cell, Statistic
-from analytics.metrics.numbers import AgentNumbers, EngineNumbers, Tally, elapsed_ms
+from analytics.metrics.numbers import AgentNumbers, EngineNumbers, LostDetail, Tally, elapsed_ms
 from analytics.topology import Topology
 
 # Flows
@@ -340,6 +340,11 @@ def _tally(form: str, received: str, duplicate: str, tally: Tally) -> dict[str, 
         form.format(duplicate): tally.duplicate,
         form.format("OutOfOrder"): tally.out_of_order,
     }
+
+
+def lost_detail(found: Mapping[str, LostDetail]) -> dict[str, Any]:
+    """A word of ours in /analyzer/json: flow definitions that had more keys than room, and what their values lack."""
+    return {"lostDetail": {name: {"rate": each.rate, "bound": each.bound} for name, each in found.items()}}
 
 
 def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:

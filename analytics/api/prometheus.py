@@ -77,8 +77,7 @@ def analyzer_text(statistics: Mapping[str, Any]) -> str:
     for number in NUMBERS:
         for name in (number.name, *([ALSO[number.name]] if number.name in ALSO else [])):
             out.append(_number(f"sflow_analyzer_{name}", number, statistics))
-    return "".join(out) + _stores_and_faults("sflow_analyzer_memory_used_bytes", "sflow_analyzer_memory_max_bytes",
-                                             "sflow_analyzer_faults", statistics)  # fmt: skip
+    return "".join(out) + _by_label("sflow_analyzer_", "", statistics)
 
 
 def engine_text(statistics: Mapping[str, Any]) -> str:
@@ -88,8 +87,7 @@ def engine_text(statistics: Mapping[str, Any]) -> str:
     for number in NUMBERS:
         total = "_total" if number.kind == "counter" else ""
         out.append(_number(f"howdah_analytics_{number.name}{total}", number, statistics))
-    return "".join(out) + _stores_and_faults("howdah_analytics_memory_used_bytes", "howdah_analytics_memory_max_bytes",
-                                             "howdah_analytics_faults_total", statistics)  # fmt: skip
+    return "".join(out) + _by_label("howdah_analytics_", "_total", statistics)
 
 
 def _number(name: str, number: Number, statistics: Mapping[str, Any]) -> str:
@@ -97,19 +95,27 @@ def _number(name: str, number: Number, statistics: Mapping[str, Any]) -> str:
     return f"{_head(name, number.kind, number.help)}{name} {value}\n" if _is_number(value) else ""
 
 
-def _stores_and_faults(used: str, most: str, faults: str, statistics: Mapping[str, Any]) -> str:
+def _by_label(prefix: str, total: str, statistics: Mapping[str, Any]) -> str:
+    """Numbers that there are several of: of stores, of flow definitions, of kinds of faults."""
+    stores = statistics.get("memory", {}).get("stores", {})
+    lost = statistics.get("lostDetail", {})
+    faults = statistics.get("faults", {})
     out = []
-    if memory := statistics.get("memory"):
-        for name, key, text in (
-            (used, "used", "Bytes that a store takes."),
-            (most, "most", "Bytes that a store may take."),
-        ):
-            out.append(_head(name, "gauge", text))
-            out += [f'{name}{{store="{store}"}} {held[key]}\n' for store, held in memory["stores"].items()]
-    if counts := statistics.get("faults"):
-        out.append(_head(faults, "counter", "What went wrong inside the program."))
-        out += [f'{faults}{{kind="{_escaped(kind)}"}} {count}\n' for kind, count in counts.items()]
+    for name, kind, text, label, values in (
+        ("memory_used_bytes", "gauge", "Bytes that a store takes.", "store", _each(stores, "used")),
+        ("memory_max_bytes", "gauge", "Bytes that a store may take.", "store", _each(stores, "most")),
+        ("flow_lost_rate", "gauge", "Rate that no value of a flow has, for want of room.", "flow", _each(lost, "rate")),
+        ("flow_lost_bound", "gauge", "No value of a flow lacks more.", "flow", _each(lost, "bound")),
+        (f"faults{total}", "counter", "What went wrong inside the program.", "kind", faults),
+    ):
+        if values:
+            out.append(_head(prefix + name, kind, text))
+            out += [f'{prefix}{name}{{{label}="{_escaped(key)}"}} {value}\n' for key, value in values.items()]
     return "".join(out)
+
+
+def _each(rows: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, Any]:
+    return {name: row[key] for name, row in rows.items()}
 
 
 def metrics_text(cells: Iterable[Cell], naming: Iterable[Cell], over: str, found: Iterable[Statistic]) -> Turns[str]:

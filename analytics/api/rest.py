@@ -102,7 +102,9 @@ class Api(Serving):
 
     def analyzer(self) -> dict[str, Any]:
         own = {"version": self.version, "updateAvailable": False}
-        return answers.analyzer(self.engine.numbers(), self.clock()) | self.vitals.read() | own
+        now = self.clock()
+        lost = answers.lost_detail(self.engine.lost_detail(now))
+        return answers.analyzer(self.engine.numbers(), now) | lost | self.vitals.read() | own
 
     async def get_license(self, request: Request) -> Response:
         return answer(answers.license_of(self.version, self._bits_per_second()))

@@ -256,6 +256,23 @@ cdef class CounterStore:
             if source < self.capacity:
                 self.forget(&self.by_source[source])
 
+    def trim(self, uint32_t count) -> None:
+        """Give back memory behind the first `count` data sources: the others are gone."""
+        cdef Counters* less
+        cdef uint32_t source, capacity = 2 * count + 64
+        if self.capacity <= 2 * capacity:
+            return
+        for source in range(capacity, self.capacity):
+            self.forget(&self.by_source[source])
+        less = <Counters*>realloc(self.by_source, capacity * sizeof(Counters))
+        if less != NULL:
+            self.by_source, self.capacity = less, capacity
+
+    @property
+    def table_bytes(self) -> int:
+        """What is there once per data source, beside the `bytes` of records."""
+        return self.capacity * sizeof(Counters)
+
     def sources(self, uint32_t first, uint32_t count) -> list[int]:
         """Those of `count` data sources from `first` on that sent counters."""
         return [source for source in range(first, min(first + count, self.capacity)) if self.by_source[source].used]

@@ -18,7 +18,7 @@ from analytics.core.counterstore cimport MOST_CHANGED, CounterStore
 from analytics.core.dissect.packet cimport EGRESS, INGRESS, UNKNOWN, Direction, describe, describe_switch
 from analytics.core.dissect.records cimport describe_records
 from analytics.core.dissect.walk cimport dissect
-from analytics.core.flows.flowcache cimport CROSSED, RECORDED
+from analytics.core.flows.notices cimport CROSSED, RECORDED
 from analytics.core.flows.classifier cimport Classifier, UnderWay
 from analytics.core.relay cimport Relay
 from analytics.core.table cimport fetch

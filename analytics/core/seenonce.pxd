@@ -22,6 +22,10 @@ cdef inline void seen_once_close(SeenOnce* filter) noexcept nogil:
     filter.tags = NULL
 
 
+cdef inline uint64_t seen_once_bytes(const SeenOnce* filter) noexcept nogil:
+    return (filter.mask + 1) * sizeof(uint16_t) if filter.tags != NULL else 0
+
+
 cdef inline bint was_seen_once(const SeenOnce* filter, uint64_t hash) noexcept nogil:
     """Whether the tag of a hash is there already; sets it."""
     cdef uint16_t* seen = &filter.tags[hash >> 14 & filter.mask]

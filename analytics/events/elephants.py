@@ -1,6 +1,6 @@
 """Elephants: flows above a threshold with byFlow, from its event until they were below it for its timeout.
 
-What is known of one is added up in the core while it lasts (core/flows/flowcache.pyx), by data source: nothing is kept
+What is known of one is added up in the core while it lasts (core/flows/limits.pyx), by data source: nothing is kept
 here. Each start, update and end is a Change, on one data source as the threshold's event is; `merge` makes one elephant
 of what several data sources see.
 
@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analytics.core.flows.flowcache import ELEPHANT
+from analytics.core.flows.limits import ELEPHANT
 from analytics.core.listener import Span
 from analytics.turns import Turns, pieces
 

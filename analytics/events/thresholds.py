@@ -1,6 +1,6 @@
 """Thresholds (sflow-rt-api.md 3): what they say, and which data sources they watch.
 
-On flow metrics the native core checks every update (core/flows/flowcache.pyx); counter metrics, which change seldom,
+On flow metrics the native core checks every update (core/flows/limits.pyx); counter metrics, which change seldom,
 are watched in Python (counterwatches.py).
 """
 

@@ -1,6 +1,6 @@
 """Flow records (sflow-rt-api.md 1.3): what a definition with `log` saw of one flow on one data source, added up.
 
-When a record ends is the core's business (core/flows/flowcache.pyx). Here it is an item of a log, whose key becomes
+When a record ends is the core's business (core/flows/flowrecords.pyx). Here it is an item of a log, whose key becomes
 text when somebody asks for it: of the records that a busy definition makes, few are ever read.
 """
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from analytics.core.ledger import Ledger
 
+K = TypeVar("K")
+V = TypeVar("V")
 DataSource = tuple[str, str]  # address of the agent, name of the data source
 
 GONE: DataSource = ("", "")  # in place of names: the index has no owner
 GROUPS = frozenset({"ALL", "TOPOLOGY", "EDGE", "CORE"})  # of agents, or of their ports
+SPARSE_BYTES = 300  # of a dictionary, by what it has; 30 to 100 are usual
 AGENT_WIDE = "2.1"  # the data source whose metrics describe the agent as a whole
 
 
@@ -29,6 +33,11 @@ class Topology(Protocol):
 
 class UnknownAgent(LookupError):
     """A word that means no agent; the message quotes it."""
+
+
+def fitted(table: dict[K, V]) -> dict[K, V]:
+    """The same, in another dictionary if it has room for much more: what was once there leaves its room behind."""
+    return dict(table) if sys.getsizeof(table) > SPARSE_BYTES * (len(table) + 100) else table
 
 
 class Directory:
@@ -75,8 +84,9 @@ class Directory:
         self._agents.pop(agent, None)
 
     def trim(self, count: int) -> None:
-        """No index from `count` on is in use."""
+        """No index from `count` on is in use; give back the memory of those that were."""
         del self.sources[count:]
+        self._agents, self.index, self.by_agent = fitted(self._agents), fitted(self.index), fitted(self.by_agent)
 
     @property
     def bytes(self) -> int:

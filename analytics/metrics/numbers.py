@@ -85,6 +85,15 @@ class MemoryNumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class LostDetail:
+    """Of the values of a flow definition, which are rates, while its table is too small: `rate` is missing in all of
+    them together, and no more than `bound` in any one at a data source, whether it is shown or not (then it says 0)."""
+
+    rate: float
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
 class EngineNumbers:
     """The engine about itself. `overflow`: metrics (rtmetric) beyond a bound; `agents_refused`, `sources_refused`:
     datagrams and samples of newcomers for whom there was no room; `displaced`: flows that made room for others;

@@ -5,6 +5,8 @@ Also what is left of a flood: whom it pushes out, whom it does not, and the memo
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -295,6 +297,31 @@ def test_memory_returns_when_a_flood_has_ended(engine):
     assert after["flows"] < before["flows"] + 50_000
     assert after["texts"] == 0
     assert engine.active_flows(["ALL"], "f", NOW + 100) == []
+
+
+def test_what_is_there_by_data_source_or_agent_goes_with_them(engine):
+    engine.set_flow("f", {"keys": "ipsource", "value": "frames", "t": 1})
+    engine.set_threshold("fast", {"metric": "f", "value": 1e9, "byFlow": True, "filter": {"ifspeed": [5]}})
+    before = engine.numbers().memory.used
+    sources = [(forged(number), port) for number in range(1000) for port in range(1, 9)]
+    for agent, port in sources:
+        frames(engine, agent, NOW, port, port)
+        counters = counter_sample(if_counters(port), sequence=port, source=(0, port))
+        engine.feed([datagram(counters, agent=agent, sequence=10 + port, uptime=10 + port)], NOW)
+    for later in (60, 61):
+        engine.tick(NOW + later)
+    assert engine.numbers().flow_entries == 0
+    held = engine.numbers().memory.used
+    assert held["flows"] > before["flows"] + 9 * len(sources)
+    assert held["senders"] > before["senders"] + 100 * len(sources)
+    for later in (NEW_S, NEW_S + 1):
+        engine.tick(NOW + later)
+    after = engine.numbers().memory.used
+    assert after["flows"] < before["flows"] + len(sources)
+    assert engine.pipeline.counters.table_bytes < 20 * len(sources)
+    assert max(map(sys.getsizeof, vars(engine._directory).values())) < 10 * len(sources)
+    frames(engine, "10.9.0.1", NOW + 200)
+    assert [flow.agent for flow in engine.active_flows(["ALL"], "f", NOW + 200)] == ["10.9.0.1"]
 
 
 def test_the_parts_of_the_budget_are_at_most_all_of_it():

@@ -1,4 +1,4 @@
-"""What attackers send, each kind a function that goes on until it is told to stop.
+"""What attackers send, each kind a function that goes on until it is told to stop, or has sent what it has to.
 
     python tests/attack/floods.py KIND HOST PORT [MORE]
 
@@ -12,6 +12,7 @@ import contextlib
 import json
 import math
 import random
+import re
 import select
 import socket
 import struct
@@ -29,6 +30,7 @@ ARP_REQUEST = bytes.fromhex("0806 0001 0800 06 04 0001")
 BROADCAST = b"\xff" * 6
 ETH_P_ALL = 3
 MARKER, AGENT = b"\xde\xad\xbe\xefMARKERS!", b"\xde\xad\xbe\xef"  # what is random in a datagram
+FLOODER = "10.9.9.9"
 SEQUENCE = 16  # where a datagram of an IPv4 agent has its sequence number
 
 Counts = dict[str, int]
@@ -77,6 +79,46 @@ def forged_agents(host: str, port: int, rate: str = "inf") -> Iterator[Counts]:
 def random_keys(host: str, port: int, rate: str = "inf") -> Iterator[Counts]:
     """An agent whose every sample is a flow of its own, six in each datagram."""
     return datagrams(host, port, refilled(datagram(b"\x0a\x09\x09\x09", *[sample(MARKER)] * 6), MARKER), float(rate))
+
+
+def distinct_flows(host: str, port: int, flows: str, rate: str = "inf") -> Iterator[Counts]:
+    """So many flows of FLOODER, no two alike, a sample of each, six in each datagram."""
+    before, *parts = datagram(socket.inet_aton(FLOODER), *[sample(MARKER)] * 6).split(MARKER)
+    made = bytearray(before + b"".join(MARKER + part for part in parts))
+    places = [found.start() for found in re.finditer(re.escape(MARKER), bytes(made))]
+    numbers = count(1)
+
+    def make() -> bytes:
+        number = next(numbers)
+        struct.pack_into(">I", made, SEQUENCE, number)
+        for which, place in enumerate(places):
+            made[place : place + 12] = (6 * number + which).to_bytes(12, "big")
+        return made
+
+    return take(datagrams(host, port, make, float(rate)), int(flows) // 6)
+
+
+def agents(host: str, port: int, number: str, rate: str = "inf") -> Iterator[Counts]:
+    """So many agents, each with four data sources and a flow of its own at each of them; they send three times."""
+    template = datagram(AGENT, *[sample(MARKER, port=1000 + source) for source in range(4)])
+
+    def each() -> Iterator[bytes]:
+        for first in range(0, int(number), TURN):
+            for sequence in range(1, 4):
+                for agent in range(first, min(first + TURN, int(number))):
+                    address = (0x0C000000 + agent).to_bytes(4, "big")
+                    made = template.replace(AGENT, address, 1).replace(MARKER, address * 3)
+                    yield made[:SEQUENCE] + words(sequence) + made[SEQUENCE + 4 :]
+
+    return take(datagrams(host, port, each().__next__, float(rate)), 3 * int(number))
+
+
+def take(sending: Iterator[Counts], most: int) -> Iterator[Counts]:
+    """Until so many datagrams are sent."""
+    for counts in sending:
+        yield counts
+        if counts["datagrams"] + TURN > most:
+            return
 
 
 def elephants(
@@ -208,7 +250,19 @@ def openflow(host: str, port: int) -> Iterator[Counts]:
 
 FLOODS: dict[str, Callable[..., Iterator[Counts]]] = {
     made.__name__.replace("_", "-"): made
-    for made in (forged_agents, random_keys, elephants, malformed, connections, bodies, queries, arp, openflow)
+    for made in (
+        forged_agents,
+        random_keys,
+        distinct_flows,
+        agents,
+        elephants,
+        malformed,
+        connections,
+        bodies,
+        queries,
+        arp,
+        openflow,
+    )
 }
 
 
@@ -222,7 +276,8 @@ def select_readable(sockets: list[socket.socket]) -> list[socket.socket]:
 
 
 class Flood:
-    """A flood in a process of its own, from entering to leaving; `counts` then says what was sent."""
+    """A flood in a process of its own, from entering to leaving, or until it `ended`; `counts` then says what was
+    sent."""
 
     def __init__(self, kind: str, host: str, port: int, *more: object, prefix: tuple[str, ...] = ()) -> None:
         self.counts: Counts = {}
@@ -232,6 +287,10 @@ class Flood:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def __exit__(self, *raised: object) -> None:
         said, _ = self._process.communicate()
         self.counts = json.loads(said)
@@ -239,10 +298,11 @@ class Flood:
 
 def main() -> None:
     kind, host, port, *more = sys.argv[1:]
-    for counts in FLOODS[kind](host, int(port), *more):
+    counts: Counts = {}
+    for counts in FLOODS[kind](host, int(port), *more):  # noqa: B007 - the last ones are said
         if select.select([sys.stdin], [], [], 0)[0]:
-            print(json.dumps(counts))
-            return
+            break
+    print(json.dumps(counts))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, Fields
-from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache, Notice, Notices
+from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache
 from analytics.core.flows.flowkeys cimport KEY_WORDS
 from analytics.core.flows.microflows cimport MOST_AMOUNTS, MOST_KEY_WORDS, MicroflowCache, PendingUpdate
+from analytics.core.flows.notices cimport Notice, Notices
 from analytics.core.flows.statistics cimport Observation
 from analytics.core.ledger cimport Ledger
 from analytics.core.table cimport HashTable
@@ -97,5 +98,6 @@ cdef class Classifier:
                          const uint64_t* carried) noexcept nogil
     cdef int settle(self, listener, double now) except -1
     cdef tuple others_of(self, FlowCache cache, const Notice* it)
+    cdef void refuse(self, FlowCache cache, const Deferred* item, double now) noexcept nogil
     cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil
     cdef int settle_deferred(self, listener, double now) except -1

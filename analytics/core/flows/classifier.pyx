@@ -14,14 +14,17 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from analytics.core.dissect.packet cimport SLOT_WORDS, prepare
-from analytics.core.flows.flowcache cimport CLEARED, CROSSED, MOST_FLOWS, FlowCache, KeyId, Notice, Value, add_up
+from analytics.core.flows.entry cimport Value
+from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache, add_up
 from analytics.core.flows.flowkeys cimport (
     KEY_WORDS, gather_carried, gather_computed, gather_derived, gather_value, is_last_of_connection,
 )
+from analytics.core.flows.keyids cimport KeyId, key_id_of
 from analytics.core.flows.microflows cimport (
     Microflow, entries_of, fetch_pair, find_amounts, free_place, is_worth_it, lookup, make_key, microflows_close,
     microflows_open,
 )
+from analytics.core.flows.notices cimport CLEARED, CROSSED, Notice, are_half_full
 from analytics.core.flows.statistics cimport Observation, observation_of
 from analytics.core.ledger cimport NO_INDEX, Ledger
 from analytics.core.seenonce cimport was_seen_once
@@ -83,7 +86,7 @@ cdef class Classifier:
         if self.slot_count == MOST_FLOWS:
             raise OverflowError(f"more than {MOST_FLOWS} flow definitions")
         cache = FlowCache(program, max_entries, max_bytes, self.ledger, self.seed)
-        (<FlowCache>cache).notices = &self.notices
+        (<FlowCache>cache).report_to(&self.notices)
         self.caches.append(cache)
         self.assign_slots()
         return cache
@@ -107,7 +110,7 @@ cdef class Classifier:
 
     cdef bint is_half_full(self) noexcept nogil:
         """It is time to `settle`."""
-        return self.deferred_count >= MANY_DEFERRED or self.notices.count * 2 >= MOST_NOTICES
+        return self.deferred_count >= MANY_DEFERRED or are_half_full(&self.notices)
 
     cdef UnderWay* free_slot(self) noexcept nogil:
         """Where the caller writes the next sample."""
@@ -140,7 +143,7 @@ cdef class Classifier:
         self.generation = 1 + self.reused
         for slot in range(self.fed_count[SAMPLED]):
             self.generation += (<FlowCache>self.fed[SAMPLED][slot]).flows.generation
-            self.generation += (<FlowCache>self.fed[SAMPLED][slot]).key_ids.generation
+            self.generation += (<FlowCache>self.fed[SAMPLED][slot]).key_ids.table.generation
 
     cdef void prefetch_microflow(self, UnderWay* it) noexcept nogil:
         """Make a sample's microflow key, and ask the memory for its microflow."""
@@ -231,7 +234,7 @@ cdef class Classifier:
         cdef bint known = 1
         if cache.plan.computed_words:
             gather_computed(&it.fields, &cache.plan, it.serial, computed)
-            found = cache.computed_key(computed, digest(&cache.key_ids, computed))
+            found = key_id_of(cache.key_ids, computed, digest(&cache.key_ids.table, computed))
             known = found != NULL
             if known:
                 key_id = found.number
@@ -247,6 +250,8 @@ cdef class Classifier:
             deferred = self.defer(cache, it, it.source, computed, item.key + 1)
             if deferred != NULL:
                 deferred.amount = item.amount
+            else:
+                cache.refuse(item.amount, now)
             return UNSURE
         item.key[0] = key_id << 32 | it.source
         item.cache, item.flows = <void*>cache, &cache.flows
@@ -282,7 +287,7 @@ cdef class Classifier:
         if cache.plan.of_agent:
             source = self.ledger.whole_agent(it.agent, now)
             if source == NO_INDEX:
-                cache.refused += 1
+                cache.refuse_observation(&seen, now)
                 return
             announced = self.ledger.sources[source].announced
         key[0] = source
@@ -290,7 +295,7 @@ cdef class Classifier:
             gather_computed(&it.fields, &cache.plan, it.serial, computed)
             if cache.plan.derived:
                 gather_derived(&it.fields, &cache.plan, computed)
-            found = cache.computed_key(computed, digest(&cache.key_ids, computed))
+            found = key_id_of(cache.key_ids, computed, digest(&cache.key_ids.table, computed))
             announced = announced and found != NULL
             if found != NULL:
                 if found.number == 0:
@@ -305,6 +310,8 @@ cdef class Classifier:
         deferred = self.defer(cache, it, source, computed, key + 1)
         if deferred != NULL:
             deferred.seen = seen
+        else:
+            cache.refuse_observation(&seen, now)
 
     cdef void flush(self, double now) noexcept nogil:
         """Do all staged updates, oldest first."""
@@ -326,10 +333,9 @@ cdef class Classifier:
 
     cdef Deferred* defer(self, FlowCache cache, const UnderWay* it, uint32_t source, const uint64_t* computed,
                          const uint64_t* carried) noexcept nogil:
-        """Copy a sample for `settle`, without what it adds; NULL: there are too many, which is counted."""
+        """Copy a sample for `settle`, without what it adds; NULL: there are too many."""
         cdef Deferred* item
         if self.deferred_count == MOST_DEFERRED:
-            cache.refused += 1
             return NULL
         item = &self.deferred[self.deferred_count]
         item.slot, item.source, item.agent = cache.slot, source, it.agent
@@ -364,24 +370,24 @@ cdef class Classifier:
             cache = <FlowCache>self.slots[item.slot]
             key_id = 0
             if cache.plan.computed_words:
-                hash = digest(&cache.key_ids, item.computed)
-                found = cache.computed_key(item.computed, hash)
+                hash = digest(&cache.key_ids.table, item.computed)
+                found = key_id_of(cache.key_ids, item.computed, hash)
                 if found == NULL and not self.may_compute(cache, hash, self.computed - before):
-                    cache.refused += 1
+                    self.refuse(cache, item, now)
                     continue
                 if found == NULL:
                     computed = (<const char*>item.computed)[:8 * cache.plan.computed_words]
                     self.computed += 1
                     number = listener.compute_key(cache, item.agent, computed)
                     if number is None:
-                        cache.refused += 1
+                        self.refuse(cache, item, now)
                         continue
                     key_id = number
-                    cache.hold(key_id)
-                    cache.remember(item.computed, hash, key_id)
+                    cache.key_ids.hold(key_id)
+                    cache.key_ids.remember(item.computed, hash, key_id)
                 else:
                     key_id = found.number
-                    cache.hold(key_id)
+                    cache.key_ids.hold(key_id)
                 if key_id == 0:
                     continue
             key[0] = key_id << 32 | item.source
@@ -393,14 +399,21 @@ cdef class Classifier:
                 cache.update(key, hash, item.amount, now)
             if item.is_last:
                 cache.end_connection(key, hash)
-            cache.let_go(<uint32_t>key_id)          # told as unused if neither the entry nor the computed key was kept
+            cache.key_ids.let_go(<uint32_t>key_id)  # told as unused if neither the entry nor the computed key was kept
         return 0
+
+    cdef void refuse(self, FlowCache cache, const Deferred* item, double now) noexcept nogil:
+        """A deferred sample whose key will not be known."""
+        if cache.plan.value_count:
+            cache.refuse_observation(&item.seen, now)
+        else:
+            cache.refuse(item.amount, now)
 
     cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil:
         """Whether Python shall compute a new key."""
         if of_this_batch < MOST_COMPUTED_AT_ONCE and self.computed < MOST_COMPUTED:
             return 1
-        return cache.came_before(hash) and of_this_batch < MOST_COMPUTED_AT_ONCE
+        return cache.key_ids.came_before(hash) and of_this_batch < MOST_COMPUTED_AT_ONCE
 
     def allow(self) -> None:
         """Let MOST_COMPUTED new keys be computed from now on; called once a second."""

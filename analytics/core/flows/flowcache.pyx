@@ -1,4 +1,4 @@
-"""Accumulate, decay, watch and log the flows of one definition.
+"""Accumulate and decay the flows of one definition.
 
 The value of an entry is a rate: it decays by exp(-dt/t), and a sample of x bytes at 1-in-N adds x*N/t, so a steady
 flow settles at its true rate and a flow that starts reaches 63 % of it after t (sflow-rt-api.md 2.2). An entry is
@@ -6,60 +6,42 @@ only touched by its own samples; reading decays to the asked time, and `expire` 
 Definitions with other values than one rate have a State in each entry (statistics.pyx), of which the first is the
 value; one that is no rate stays as it is until the next sample, or until the entry is dropped.
 
-Limits are checked in the same update, with one number per limit and entry that was above it, or per limit and data
-source when not by flow: `clear`, the time at which the value falls below the limit if no further sample comes:
-now + t*ln(value/limit). A sample that finds the value above the limit after `clear + timeout` has found it armed, which
-means it stayed below for `timeout` seconds: the limit is crossed. No scan, no timer, no state machine. By data source,
-`clear` is the latest of its flows. By flow, what crossed is an *elephant* until `clear + timeout`, and its samples are
-added up beside `clear`: also those that find it below the limit for a while, but none that finds it below the limit's
-`floor`, value * exp(-timeout/t), because by then it has ended.
-
-A definition that logs keeps a *flow record* behind each value: first and last sample and their sum, undecayed. A record
-ends when its next sample would be `active_s` or more after its first or IDLE_S after its last one; at a look of
-`expire` that finds the same; with a FIN or RST, where keys identify the connection; and with the entry. The next
-sample begins another, so every sample is in exactly one record, and those of one entry do not overlap. The entry of an
-open record stays, however far its rate has decayed, unless memory is short. The rate of a definition that logs is
-always above `lowest`, so others do nothing for it. When Python cannot be told (the notices are full), a record goes on
-instead.
+What else is done while values change: limits.pyx, flowrecords.pyx; who computes keys: keyids.pyx.
 
 Memory is bounded. When the entries' table is full, a key that was not seen before is refused. One that is seen again
 takes the place of the weakest entry near by that is of an agent with more entries than its own, or of one with as many
-and has a lower rate than this sample alone. So keys that never repeat push out nothing, and an agent with many keys
-pushes out no flow of one with few. Computed keys go when they are not used; a key id is told as unused when neither
-entries nor computed keys have it.
+and has a lower rate than the key would have if it had lost nothing (as far as known: lost.pyx). So keys that never
+repeat push out nothing, a heavy one gets in however light each of its samples is, and an agent with many keys pushes
+out no flow of one with few. What values lack for that is known together, and for each key within a bound. A value that
+is no rate lacks samples: a maximum or a count may be too low, a minimum too high, an average is of what was kept.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.math cimport INFINITY, exp, log as ln
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.math cimport INFINITY, exp
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
-from analytics.core.flows.flowkeys cimport RATE, compile_plan
+from analytics.core.flows.entry cimport Span, Value, rate_at
+from analytics.core.flows.flowkeys cimport KEY_WORDS, RATE, compile_plan
+from analytics.core.flows.flowrecords cimport end_record, is_due, log_sample
+from analytics.core.flows.keyids cimport KeyIds
+from analytics.core.flows.limits cimport Limits
+from analytics.core.flows.lost cimport (
+    Spot, find_spot, forget_lost, left_at, lose, lose_unkeyed, lost_bytes, most_lost,
+)
+from analytics.core.flows.notices cimport Notice, Notices, Reporter, are_half_full
 from analytics.core.flows.statistics cimport Observation, figure, take_in
-from analytics.core.seenonce cimport seen_once_close, seen_once_open, was_seen_once
 from analytics.core.table cimport (
-    Segment, cell_near, cell_of, cell_with, digest, find, insert, payload_of, remove, replace, segment_at, shrink,
-    table_close, table_open, was_met,
+    Segment, cell_near, cell_of, digest, find, insert, payload_of, remove, replace, segment_at, shrink, table_close,
+    table_open,
 )
 from analytics.core.ledger cimport LIVE, Ledger
 
 cdef double IDLE_CONSTANTS = 12.0                   # an entry idle for 12 t holds less than 1e-5 of its value
 cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, or if they never fade, they go after 3 t
 cdef double SHORTEST_IDLE_S = 2.0
-cdef double IDLE_S = 15.0                           # a flow record without samples ends: NetFlow's usual time-out
 cdef enum:
     NEAR_BY = 16                                    # entries that one of is displaced
-    NEWCOMER_TAGS = 1 << 18
-    UNUSED_SWEEPS = 4                               # after so many a computed key goes
-    CLEARS_SHARE = 16                               # a limit's `clear` times take at most one of so many parts of bytes
-
-cdef packed struct PackedElephant:
-    uint32_t source, key_id
-    double rate, peak, first
-    Span span
-
-ELEPHANT = "=II6dQ"                                 # the same for Python's struct; a span: start, last, total, samples
 
 
 cdef class FlowCache:
@@ -71,38 +53,36 @@ cdef class FlowCache:
         self.program = program
         self.ledger = ledger
         self.t = program.t
-        self.gain = 1.0 / self.t
-        self.logs, self.flow_start, self.active_s = program.log, program.flow_start, program.active_timeout
-        self.note_lowest()
+        self.gain = self.losses.gain = 1.0 / self.t
+        self.logging = Logging(program.log, program.flow_start, program.active_timeout)
         compile_plan(&self.plan, program)
         self.fading = self.gain if self.plan.value_count == 0 or self.plan.values[0].statistic == RATE else 0.0
-        self.state_at = sizeof(Value) + self.logs * sizeof(Span)
+        self.state_at = sizeof(Value) + self.logging.on * sizeof(Span)
         payload = self.state_at + (8 * self.plan.state_words if self.plan.value_count else 0)
-        if not (table_open(&self.key_ids, self.plan.computed_words, sizeof(KeyId), ~<uint64_t>0, max_bytes // 4, seed)
-                and table_open(&self.uses, 1, 8, ~<uint64_t>0, ~<uint64_t>0, seed)
-                and table_open(&self.flows, 1 + self.plan.carried_words, payload, max_entries, max_bytes, seed)):
+        if not table_open(&self.flows, 1 + self.plan.carried_words, payload, max_entries, max_bytes, seed):
             raise MemoryError
+        self.key_ids = KeyIds(self.plan.computed_words, max_bytes // 4, seed)
+        self.limits = Limits(ledger, self.t, self.fading)
+        self.note_lowest()
 
     def __dealloc__(self):
-        cdef uint32_t i
-        table_close(&self.key_ids)
-        table_close(&self.uses)
         table_close(&self.flows)
-        seen_once_close(&self.newcomers)
+        forget_lost(&self.losses)
         free(self.seen)
         free(self.held)
-        free(self.idle)
-        for i in range(self.limit_count):
-            free(self.limits[i].accepts)
-            table_close(&self.limits[i].clears)
+
+    cdef void report_to(self, Notices* notices) noexcept:
+        """Where the notices of this definition go."""
+        self.reporter = self.limits.reporter = Reporter(notices, <void*>self, self.plan.carried_words)
 
     def bound(self, uint64_t max_bytes) -> None:
         """Take at most so much memory from now on; what is there already goes as it becomes idle."""
-        self.flows.max_bytes, self.key_ids.max_bytes = max_bytes, max_bytes // 4
+        self.flows.max_bytes = max_bytes
+        self.key_ids.bound(max_bytes // 4)
 
     cdef bint reserve(self, uint32_t source) noexcept nogil:
         """Have capacity for all data sources and agents that there are; 0 when memory is short."""
-        cdef uint32_t sources = self.ledger.source_capacity, agents = self.ledger.agent_capacity, i
+        cdef uint32_t sources = self.ledger.source_capacity, agents = self.ledger.agent_capacity
         cdef void* grown
         if source >= self.source_capacity:
             grown = realloc(self.seen, sources * sizeof(double))
@@ -110,13 +90,6 @@ cdef class FlowCache:
                 return 0
             self.seen = <double*>grown
             memset(self.seen + self.source_capacity, 0, (sources - self.source_capacity) * sizeof(double))
-            for i in range(self.limit_count):
-                if self.limits[i].accepts != NULL:
-                    grown = realloc(self.limits[i].accepts, sources)
-                    if grown == NULL:
-                        return 0
-                    self.limits[i].accepts = <uint8_t*>grown
-                    memset(self.limits[i].accepts + self.source_capacity, 0, sources - self.source_capacity)
             self.source_capacity = sources
         if self.ledger.sources[source].agent >= self.agent_capacity:
             grown = realloc(self.held, agents * sizeof(uint32_t))
@@ -149,19 +122,20 @@ cdef class FlowCache:
         """The entry of a key, made if it is not there yet and has or can be given room; NULL when it is refused."""
         cdef uint8_t* payload
         if not self.reserve(<uint32_t>key[0]):
+            self.refuse(amount, now)
             return NULL
         payload = find(&self.flows, key, hash)
         if payload != NULL:
             return <Value*>payload
         payload = insert(&self.flows, key, hash)
-        if payload == NULL and self.came_before(hash):
-            payload = self.displace(key, hash, amount, now)
         if payload == NULL:
-            self.refused += 1
-            return NULL
+            payload = self.displace(key, hash, amount, now)
+            if payload == NULL:
+                return NULL
         (<Value*>payload).last = now
         self.held[self.ledger.sources[<uint32_t>key[0]].agent] += 1
-        self.hold(<uint32_t>(key[0] >> 32))
+        if key[0] >> 32:
+            self.key_ids.hold(<uint32_t>(key[0] >> 32))
         return <Value*>payload
 
     cdef bint observe(self, const uint64_t* key, uint64_t hash, const Observation* seen, double now) noexcept nogil:
@@ -180,37 +154,62 @@ cdef class FlowCache:
             self.watch(<uint64_t*>value - self.flows.words, value, amount, now)
         return 1
 
-    cdef bint came_before(self, uint64_t hash) noexcept nogil:
-        """Whether a key that there is no room for came lately; notes it. The filter is made when it is needed."""
-        if self.newcomers.tags == NULL and not seen_once_open(&self.newcomers, NEWCOMER_TAGS):
-            return 0
-        return was_seen_once(&self.newcomers, hash)
+    cdef void refuse(self, double amount, double now) noexcept nogil:
+        """Count a sample whose key is not known, because it is not computed."""
+        self.refused += 1
+        lose_unkeyed(&self.losses, amount * self.fading, now)
+
+    cdef void refuse_observation(self, const Observation* seen, double now) noexcept nogil:
+        """The same, in a definition with statistics."""
+        self.refuse(seen.numbers[0] * seen.weight, now)
 
     cdef uint8_t* displace(self, const uint64_t* key, uint64_t hash, double amount, double now) noexcept nogil:
-        """Put a key in the place of the weakest near by, of an agent with more entries or with as many; NULL: no."""
-        cdef uint32_t own = self.held[self.ledger.sources[<uint32_t>key[0]].agent], held, i
+        """Put a key that came before in the place of the weakest near by, of an agent with more entries or with as
+        many; NULL: it is refused."""
+        cdef uint32_t agent = self.ledger.sources[<uint32_t>key[0]].agent, own = self.held[agent], held, i
         cdef uint64_t* cell
         cdef uint64_t* weakest = NULL
         cdef double rate, lowest = INFINITY
         cdef Value* value
-        for i in range(NEAR_BY):
+        cdef Spot spot
+        if not find_spot(&self.losses, hash, agent, now, self.flows.bytes, &spot):
+            self.refuse(amount, now)
+            return NULL
+        for i in range(NEAR_BY if spot.came_before else 0):
             cell = cell_near(&self.flows, hash, i)
             if cell[0] == 0:
                 continue
             value = <Value*>payload_of(&self.flows, cell)
             held = self.held[self.ledger.sources[<uint32_t>cell[1]].agent]
-            rate = value.rate * exp(min(value.last - now, 0.0) * self.fading)
-            if rate < lowest and (held > own or (held == own and rate < amount * self.gain)):
+            rate = rate_at(value, now, self.fading)
+            if rate < lowest and (held > own or (held == own and rate < spot.most + amount * self.gain)):
                 lowest, weakest = rate, cell
         if weakest == NULL or not self.release(weakest):
+            self.refused += 1
+            lose(&self.losses, &spot, amount * self.fading, now)
             return NULL
+        self.lose_rest(weakest, now)
         self.displaced += 1
         return replace(&self.flows, weakest, key, hash)
+
+    cdef void lose_rest(self, const uint64_t* cell, double now) noexcept nogil:
+        """An entry goes with what is left of its rate."""
+        cdef uint32_t agent = self.ledger.sources[<uint32_t>cell[1]].agent
+        cdef double rate = rate_at(<const Value*>(cell + 1 + self.flows.words), now, self.fading)
+        cdef Spot spot
+        if self.fading == 0:
+            return
+        if find_spot(&self.losses, cell[0], agent, now, self.flows.bytes, &spot):
+            lose(&self.losses, &spot, rate, now)
+        else:
+            lose_unkeyed(&self.losses, rate, now)
 
     cdef bint release(self, uint64_t* cell) noexcept nogil:
         """Let an entry go, with which its record ends; 0: not now."""
         cdef Value* value = <Value*>payload_of(&self.flows, cell)
-        if self.is_under_way(cell + 1, cell[0]) or (self.logs and not self.end_record(cell + 1, <Span*>(value + 1))):
+        if self.limits.count and self.limits.is_under_way(cell + 1, cell[0]):
+            return 0
+        if self.logging.on and not end_record(&self.logging, &self.reporter, cell + 1, <Span*>(value + 1)):
             return 0
         self.note_left(cell + 1)
         return 1
@@ -218,215 +217,26 @@ cdef class FlowCache:
     cdef void note_left(self, const uint64_t* key) noexcept nogil:
         """An entry goes."""
         self.held[self.ledger.sources[<uint32_t>key[0]].agent] -= 1
-        self.let_go(<uint32_t>(key[0] >> 32))
-
-    cdef Notice* notice(self, Kind kind, const uint64_t* key) noexcept nogil:
-        """The next notice, about an entry; NULL: there are too many."""
-        cdef Notice* it
-        if self.notices.count == self.notices.capacity:
-            return NULL
-        it = &self.notices.items[self.notices.count]
-        self.notices.count += 1
-        it.kind, it.cache = kind, <void*>self
-        it.source, it.key_id = <uint32_t>key[0], <uint32_t>(key[0] >> 32)
-        memcpy(it.key, key + 1, 8 * self.plan.carried_words)
-        return it
-
-    # -- flow records --
-
-    cdef void log(self, const uint64_t* key, Span* record, double amount, double now) noexcept nogil:
-        """Add a sample to the record of an entry, or to a new one."""
-        cdef Notice* notice
-        if is_due(self, record, now):
-            self.end_record(key, record)
-        if record.samples:
-            extend(record, amount, now)
-            return
-        begin(record, amount, max(now, record.last))
-        if self.flow_start:
-            notice = self.notice(RECORDED, key)
-            if notice == NULL:
-                self.notices.lost[<int>RECORDED] += 1
-            else:
-                notice.span = record[0]
-
-    cdef bint end_record(self, const uint64_t* key, Span* record) noexcept nogil:
-        """End a record, if one is open; 0: there is no room to tell, it goes on."""
-        cdef Notice* notice
-        if record.samples and not self.flow_start:  # else it was told when it began
-            notice = self.notice(RECORDED, key)
-            if notice == NULL:
-                return 0
-            notice.span = record[0]
-        record.samples = 0
-        return 1
+        if key[0] >> 32:
+            self.key_ids.let_go(<uint32_t>(key[0] >> 32))
 
     cdef void end_connection(self, const uint64_t* key, uint64_t hash) noexcept nogil:
         """The last packet of a connection was seen."""
         cdef Value* value = <Value*>find(&self.flows, key, hash)
         if value != NULL:
-            self.end_record(key, <Span*>(value + 1))
-
-    # -- computed keys --
-
-    cdef void hold(self, uint32_t key_id) noexcept nogil:
-        """One more has a key id."""
-        cdef uint64_t key = key_id
-        cdef uint64_t hash
-        cdef uint8_t* uses
-        if key_id == 0:
-            return
-        hash = digest(&self.uses, &key)
-        uses = find(&self.uses, &key, hash)
-        if uses == NULL:
-            uses = insert(&self.uses, &key, hash)
-        if uses != NULL:
-            (<uint64_t*>uses)[0] += 1
-
-    cdef void let_go(self, uint32_t key_id) noexcept nogil:
-        """One less has it; when that was the last, it is among the unused."""
-        cdef uint64_t key = key_id
-        cdef uint64_t hash
-        cdef uint64_t* uses
-        cdef void* grown
-        if key_id == 0:
-            return
-        hash = digest(&self.uses, &key)
-        uses = <uint64_t*>find(&self.uses, &key, hash)
-        if uses == NULL:
-            return
-        uses[0] -= 1
-        if uses[0]:
-            return
-        remove(&self.uses, cell_with(&self.uses, uses))
-        if self.idle_count == self.idle_capacity:
-            grown = realloc(self.idle, (2 * self.idle_capacity + 64) * sizeof(uint32_t))
-            if grown == NULL:
-                return
-            self.idle, self.idle_capacity = <uint32_t*>grown, 2 * self.idle_capacity + 64
-        self.idle[self.idle_count] = key_id
-        self.idle_count += 1
-
-    @property
-    def unused(self) -> int:
-        """How many key ids became unused, some of them for a while only."""
-        return self.idle_count
-
-    def take_unused(self, uint32_t most) -> list[int]:
-        """The oldest key ids that became unused, at most so many, and are so still."""
-        cdef uint32_t i, count = min(most, self.idle_count)
-        cdef uint64_t key
-        found = []
-        for i in range(count):
-            key = self.idle[i]
-            if find(&self.uses, &key, digest(&self.uses, &key)) == NULL:
-                found.append(self.idle[i])
-        self.idle_count -= count
-        if self.idle_count:
-            move_down(self.idle, count, self.idle_count)
-        else:
-            free(self.idle)
-            self.idle, self.idle_capacity = NULL, 0
-        return found
-
-    cdef KeyId* computed_key(self, const uint64_t* computed, uint64_t hash) noexcept nogil:
-        """What computed (raw) fields became; NULL: never seen, or the names have changed."""
-        cdef KeyId* found = <KeyId*>find(&self.key_ids, computed, hash)
-        if found == NULL or found.names != self.names:
-            return NULL
-        found.unused = 0
-        return found
-
-    cdef void remember(self, const uint64_t* computed, uint64_t hash, uint32_t key_id) noexcept nogil:
-        """Store the key id of computed (raw) fields; 0 is a rejection. In a full table it takes the place of one that
-        is not used, if there is one near by."""
-        cdef KeyId* it = <KeyId*>find(&self.key_ids, computed, hash)
-        cdef uint64_t* cell
-        cdef uint32_t i
-        if it == NULL:
-            it = <KeyId*>insert(&self.key_ids, computed, hash)
-            i = 0
-            while it == NULL and i < NEAR_BY:
-                cell = cell_near(&self.key_ids, hash, i)
-                if cell[0] == 0:
-                    return
-                if (<KeyId*>payload_of(&self.key_ids, cell)).unused:
-                    self.let_go((<KeyId*>payload_of(&self.key_ids, cell)).number)
-                    it = <KeyId*>replace(&self.key_ids, cell, computed, hash)
-                i += 1
-            if it == NULL:
-                return
-        else:
-            self.let_go(it.number)
-        it[0] = KeyId(key_id, self.names, 0)
-        self.hold(key_id)
-
-    def forget_key_ids(self) -> None:
-        """Names have changed (topology): compute every key anew."""
-        self.names += 1
-        self.key_ids.generation += 1
-
-    # -- limits --
+            end_record(&self.logging, &self.reporter, key, <Span*>(value + 1))
 
     cdef void watch(self, const uint64_t* key, Value* value, double amount, double now) noexcept nogil:
-        """Log a sample, and check the limits of the entry that has just changed; `clear` times follow its value."""
+        """Log a sample, and check the limits of the entry that has just changed."""
         cdef uint32_t i
-        if self.logs:
-            self.log(key, <Span*>(value + 1), amount, now)
-        for i in range(self.limit_count):
-            if value.rate > self.limits[i].floor:
-                self.above(i, key, value, amount, now)
-
-    cdef void above(self, uint32_t index, const uint64_t* key, const Value* value, double amount,
-                    double now) noexcept nogil:
-        """The value is above the floor of limit `index`. Above the limit itself: it is crossed if it was armed; note
-        when it will have cleared. By flow the sample counts for what is under way."""
-        cdef Limit* limit = &self.limits[index]
-        cdef uint32_t source = <uint32_t>key[0]
-        cdef uint64_t of_source = source
-        cdef const uint64_t* what = key if limit.by_flow else &of_source
-        cdef uint64_t hash
-        cdef double* clear
-        cdef double falls
         cdef Notice* crossing
-        cdef Elephant* elephant
-        if limit.accepts != NULL and not limit.accepts[source]:
-            return
-        hash = (key - 1)[0] if limit.by_flow else digest(&limit.clears, what)  # a cell begins with the hash of its key
-        clear = <double*>find(&limit.clears, what, hash)
-        if value.rate <= limit.value:
-            if clear != NULL and now < clear[0] + limit.timeout:
-                extend(&(<Elephant*>clear).span, amount, now)
-            return
-        if clear == NULL:
-            clear = <double*>insert(&limit.clears, what, hash)
-            if clear == NULL:
-                self.notices.lost[<int>CROSSED] += 1
-                return
-            clear[0] = -INFINITY
-        if limit.by_flow:
-            elephant = <Elephant*>clear
-            if now < clear[0] + limit.timeout:
-                extend(&elephant.span, amount, now)
-                elephant.peak = max(elephant.peak, value.rate)
-            else:
-                self.note_cleared(index, key, elephant)
-                elephant.peak, elephant.first = value.rate, amount
-                begin(&elephant.span, amount, now)
-        if now >= clear[0] + limit.timeout:
-            crossing = self.notice(CROSSED, key)
-            if crossing == NULL:
-                self.notices.lost[<int>CROSSED] += 1
-            else:
-                crossing.limit, crossing.rate, crossing.first = index, value.rate, amount
-                begin(&crossing.span, amount, now)
-                self.note_others(value, crossing)
-        if self.fading == 0:
-            falls = now
-        else:
-            falls = INFINITY if limit.value <= 0 else value.last + self.t * ln(value.rate / limit.value)
-        if falls > clear[0]:
-            clear[0] = falls
+        if self.logging.on:
+            log_sample(&self.logging, &self.reporter, key, <Span*>(value + 1), amount, now)
+        for i in range(self.limits.count):
+            if value.rate > self.limits.items[i].floor:
+                crossing = self.limits.above(i, key, value, amount, now)
+                if crossing != NULL:
+                    self.note_others(value, crossing)
 
     cdef void note_others(self, const Value* value, Notice* notice) noexcept nogil:
         """The values of a flow beside the one that crossed a limit."""
@@ -437,62 +247,7 @@ cdef class FlowCache:
             if figure(&self.plan, state_of(self, value), i, &notice.values[i], &weight):
                 notice.others |= <uint32_t>1 << i
 
-    cdef void note_cleared(self, uint32_t index, const uint64_t* key, const Elephant* elephant) noexcept nogil:
-        """An elephant has ended, if there was one."""
-        cdef Notice* notice
-        if elephant.span.samples == 0:
-            return
-        notice = self.notice(CLEARED, key)
-        if notice == NULL:
-            self.notices.lost[<int>CLEARED] += 1
-            return
-        notice.limit, notice.rate, notice.first, notice.span = index, elephant.peak, elephant.first, elephant.span
-        notice.others = 0
-
-    cdef bint is_under_way(self, const uint64_t* key, uint64_t hash) noexcept nogil:
-        """Whether an entry is an elephant whose end will be told; it never is if the limit is not above 0."""
-        cdef uint32_t i
-        cdef const double* clear
-        for i in range(self.limit_count):
-            if self.limits[i].by_flow and self.limits[i].clears.segments != NULL:
-                clear = <const double*>find(&self.limits[i].clears, key, hash)
-                if clear != NULL and clear[0] < INFINITY:
-                    return 1
-        return 0
-
-    def elephants(self, uint32_t index, uint64_t position, double now) -> tuple[int, bytes]:
-        """Those of a limit by flow in one segment, packed: (where to go on, 0 when through; ELEPHANT and the carried
-        bytes of each)."""
-        cdef Limit* limit
-        cdef Segment segment
-        cdef uint64_t* cell
-        cdef uint64_t slot
-        cdef Elephant* it
-        cdef Value* value
-        cdef uint32_t carried = 8 * self.plan.carried_words, size = sizeof(PackedElephant) + carried
-        cdef uint8_t* out
-        cdef PackedElephant* row
-        if index >= self.limit_count or not self.limits[index].by_flow or self.limits[index].clears.segments == NULL:
-            return 0, b""
-        limit = &self.limits[index]
-        segment = segment_at(&limit.clears, position)
-        packed = PyBytes_FromStringAndSize(NULL, min(limit.clears.used, <uint64_t>limit.clears.cells) * size)
-        out = <uint8_t*>PyBytes_AS_STRING(packed)
-        with nogil:
-            for slot in range(limit.clears.cells):
-                cell = cell_of(&limit.clears, segment.start, slot)
-                it = <Elephant*>payload_of(&limit.clears, cell)
-                if (cell[0] == 0 or was_met(&segment, position, cell[0]) or it.clear + limit.timeout < now
-                        or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
-                    continue
-                value = <Value*>find(&self.flows, cell + 1, cell[0])
-                row = <PackedElephant*>out
-                row.source, row.key_id = <uint32_t>cell[1], <uint32_t>(cell[1] >> 32)
-                row.rate = 0.0 if value == NULL else value.rate * exp(min(value.last - now, 0.0) * self.fading)
-                row.peak, row.first, row.span = it.peak, it.first, it.span
-                memcpy(out + sizeof(PackedElephant), cell + 2, carried)
-                out += size
-        return segment.after, packed[:out - <uint8_t*>PyBytes_AS_STRING(packed)]
+    # -- limits --
 
     def add_limit(self, double value, double timeout, bint by_flow, bint filtered) -> int:
         """Watch a limit, which rates above it cross; answers its index.
@@ -500,56 +255,35 @@ cdef class FlowCache:
         `filtered`: only data sources given to `accept` count.
         OverflowError: there are MOST_LIMITS already.
         """
-        cdef uint32_t index = 0
-        cdef Limit* limit
-        while index < self.limit_count and self.limits[index].value != INFINITY:
-            index += 1
-        if index == MOST_LIMITS:
-            raise OverflowError(f"more than {MOST_LIMITS} thresholds on one flow")
-        limit = &self.limits[index]
-        memset(limit, 0, sizeof(Limit))
-        limit.value, limit.timeout, limit.by_flow = value, timeout, by_flow
-        limit.floor = value * exp(-timeout * self.gain) if by_flow and value > 0 and self.fading else value
-        if not table_open(&limit.clears, self.flows.words if by_flow else 1,
-                          sizeof(Elephant) if by_flow else sizeof(double), ~<uint64_t>0,
-                          self.flows.max_bytes // CLEARS_SHARE, self.flows.seed):
-            raise MemoryError
-        if filtered:
-            limit.accepts = <uint8_t*>calloc(self.source_capacity + 1, 1)
-            if limit.accepts == NULL:
-                raise MemoryError
-        self.limit_count = max(self.limit_count, index + 1)
+        index = self.limits.add(value, timeout, by_flow, filtered, &self.flows)
         self.note_lowest()
         return index
 
     def accept(self, uint32_t limit, uint32_t source, bint accepted) -> None:
         """Say whether a data source passes the filter of a limit."""
-        if source >= self.ledger.source_count:
-            raise IndexError(f"no data source {source}")
-        if not self.reserve(source):
-            raise MemoryError
-        if limit >= self.limit_count or self.limits[limit].accepts == NULL:
-            raise IndexError(f"limit {limit} has no filter")
-        self.limits[limit].accepts[source] = accepted
+        self.limits.accept(limit, source, accepted)
 
     def drop_limit(self, uint32_t index) -> None:
         """Stop watching a limit; its index may be given to another."""
-        cdef Limit* limit
-        if index >= self.limit_count:
-            raise IndexError(f"no limit {index}")
-        limit = &self.limits[index]
-        free(limit.accepts)
-        table_close(&limit.clears)
-        memset(limit, 0, sizeof(Limit))
-        limit.value = limit.floor = INFINITY
+        self.limits.drop(index)
         self.note_lowest()
 
     cdef void note_lowest(self) noexcept:
-        """The lowest floor; infinite if there is no limit, and no rate is so low when all samples are logged."""
-        cdef uint32_t i
-        self.lowest = -INFINITY if self.logs else INFINITY
-        for i in range(self.limit_count):
-            self.lowest = min(self.lowest, self.limits[i].floor)
+        self.lowest = -INFINITY if self.logging.on else self.limits.lowest
+
+    def elephants(self, uint32_t index, uint64_t position, double now) -> tuple[int, bytes]:
+        """Those of a limit by flow in one segment, packed: (where to go on, 0 when through; limits.ELEPHANT and the
+        carried bytes of each)."""
+        return self.limits.elephants(index, position, now, &self.flows)
+
+    def expire_clears(self, uint32_t index, uint64_t position, double now) -> int:
+        """What `expire` does, for the `clear` times of a limit that are armed again, which ends elephants."""
+        return self.limits.expire(index, position, now)
+
+    @property
+    def limits_used(self) -> int:
+        """One more than the highest index of a limit."""
+        return self.limits.count
 
     # -- going: between batches --
 
@@ -566,6 +300,7 @@ cdef class FlowCache:
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
         cdef double constants = CROWDED_CONSTANTS if crowded or self.fading == 0 else IDLE_CONSTANTS
         cdef double idle = max(constants * self.t, SHORTEST_IDLE_S)
+        cdef double lost_idle = max(IDLE_CONSTANTS * self.t, SHORTEST_IDLE_S)
         cdef uint64_t* cell
         cdef Value* value
         cdef Span* record
@@ -575,131 +310,82 @@ cdef class FlowCache:
                 if cell[0] == 0:
                     slot += 1
                     continue
-                if self.notices.count * 2 >= self.notices.capacity:
+                if are_half_full(self.reporter.notices):
                     after = segment.first | 1       # the same segment: what was done there is not done again
                     break
                 value = <Value*>payload_of(&self.flows, cell)
                 record = <Span*>(value + 1)
                 if self.ledger.sources[<uint32_t>cell[1]].life != LIVE:
-                    if self.logs:
-                        self.end_record(cell + 1, record)
+                    if self.logging.on:
+                        end_record(&self.logging, &self.reporter, cell + 1, record)
                     self.note_left(cell + 1)
                     remove(&self.flows, cell)  # may pull a neighbour into this slot: look again
                     continue
-                if self.logs and is_due(self, record, now):
-                    self.end_record(cell + 1, record)
-                if (now - value.last > idle and (crowded or not self.logs or record.samples == 0)
+                if self.logging.on and is_due(&self.logging, record, now):
+                    end_record(&self.logging, &self.reporter, cell + 1, record)
+                if (now - value.last > idle and (crowded or not self.logging.on or record.samples == 0)
                         and self.release(cell)):
+                    if crowded or self.losses.memory != NULL:
+                        self.lose_rest(cell, now)
                     remove(&self.flows, cell)
                 else:
                     slot += 1
             shrink(&self.flows)
+        if position == 0 and now - self.losses.last > lost_idle:
+            forget_lost(&self.losses)
         return after
 
-    def expire_clears(self, uint32_t index, uint64_t position, double now) -> int:
-        """The same for the `clear` times of a limit that are armed again, which ends elephants."""
-        cdef Limit* limit
-        cdef Segment segment
-        cdef uint64_t* cell
-        cdef uint64_t after, slot = 0
-        if index >= self.limit_count or self.limits[index].clears.segments == NULL:
-            return 0
-        limit = &self.limits[index]
-        segment = segment_at(&limit.clears, position)
-        after = segment.after
-        with nogil:
-            while slot < limit.clears.cells:
-                cell = cell_of(&limit.clears, segment.start, slot)
-                if self.notices.count * 2 >= self.notices.capacity:
-                    after = segment.first | 1
-                    break
-                if cell[0] and ((<double*>payload_of(&limit.clears, cell))[0] + limit.timeout < now
-                                or self.ledger.sources[<uint32_t>cell[1]].life != LIVE):
-                    if limit.by_flow:
-                        self.note_cleared(index, cell + 1, <Elephant*>payload_of(&limit.clears, cell))
-                    remove(&limit.clears, cell)
-                else:
-                    slot += 1
-            shrink(&limit.clears)
-        return after
+    def lost(self, double now) -> tuple[float, float] | None:
+        """(rate that no value has, more than any value lacks), 0.0 each if nothing was lost lately; None: the values
+        are no rates."""
+        if self.fading == 0:
+            return None
+        return (left_at(&self.losses, self.losses.rate, now),
+                left_at(&self.losses, self.losses.largest + self.losses.unkeyed, now))
 
-    def sweep(self, uint64_t position) -> int:
-        """The same for the computed keys that were not used for some sweeps; call it some seconds apart."""
-        cdef Segment segment = segment_at(&self.key_ids, position)
-        cdef uint64_t slot = 0
-        cdef uint64_t* cell
-        cdef KeyId* it
-        with nogil:
-            while slot < self.key_ids.cells:
-                cell = cell_of(&self.key_ids, segment.start, slot)
-                if cell[0] and not was_met(&segment, position, cell[0]):
-                    it = <KeyId*>payload_of(&self.key_ids, cell)
-                    it.unused += 1
-                    if it.unused > UNUSED_SWEEPS or it.names != self.names:
-                        self.let_go(it.number)
-                        remove(&self.key_ids, cell)
-                        continue
-                slot += 1
-            shrink(&self.key_ids)
-            shrink(&self.uses)
-        if position == 0 and self.refused == self.refused_before:
-            seen_once_close(&self.newcomers)
-        self.refused_before = self.refused
-        return segment.after
+    def most_lost(self, uint32_t source, uint32_t key_id, bytes carried, double now) -> float:
+        """How much more a value may be than it says, whether it is kept or not (then it says 0); of rates.
+
+        IndexError: no such data source.
+        """
+        cdef uint64_t[1 + KEY_WORDS] key
+        if source >= self.ledger.source_count:
+            raise IndexError(f"no data source {source}")
+        memset(key, 0, sizeof(key))
+        key[0] = <uint64_t>key_id << 32 | source
+        memcpy(key + 1, <const char*>carried, min(<uint32_t>len(carried), 8 * self.plan.carried_words))
+        return most_lost(&self.losses, digest(&self.flows, key), self.ledger.sources[source].agent, now)
 
     def forget_sources(self, sources) -> None:
         """Data sources whose indexes get new owners; their entries are gone already."""
-        cdef uint32_t source, i
+        cdef uint32_t source
         for source in sources:
             if source < self.source_capacity:
                 self.seen[source] = 0.0
-                for i in range(self.limit_count):
-                    if self.limits[i].accepts != NULL:
-                        self.limits[i].accepts[source] = 0
+            self.limits.forget_source(source)
+
+    def trim(self) -> None:
+        """Give back memory for indexes of data sources and agents that the ledger has no room for any more."""
+        cdef void* less
+        if self.source_capacity > self.ledger.source_capacity:
+            less = realloc(self.seen, max(self.ledger.source_capacity, 1) * sizeof(double))
+            if less != NULL:
+                self.seen, self.source_capacity = <double*>less, self.ledger.source_capacity
+        if self.agent_capacity > self.ledger.agent_capacity:
+            less = realloc(self.held, max(self.ledger.agent_capacity, 1) * sizeof(uint32_t))
+            if less != NULL:
+                self.held, self.agent_capacity = <uint32_t*>less, self.ledger.agent_capacity
+        self.limits.trim()
 
     @property
     def carried_bytes(self) -> int:
         """Of a key."""
         return 8 * self.plan.carried_words
 
-    @property
-    def limits_used(self) -> int:
-        """One more than the highest index of a limit."""
-        return self.limit_count
-
     def numbers(self) -> dict:
         """Entries in use, refusals, entries that had to make room, remembered computed keys; bytes of everything."""
-        cdef uint32_t i
-        cdef uint64_t clears = 0
-        for i in range(self.limit_count):
-            clears += self.limits[i].clears.bytes
         return {"entries": self.flows.used, "refused": self.refused, "displaced": self.displaced,
-                "key_ids": self.key_ids.used,
-                "bytes": (self.flows.bytes + self.key_ids.bytes + self.uses.bytes + clears
-                          + (2 * NEWCOMER_TAGS if self.newcomers.tags != NULL else 0)
-                          + 8 * self.source_capacity + 4 * self.agent_capacity + 4 * self.idle_capacity)}
-
-
-cdef inline bint is_due(FlowCache cache, const Span* record, double now) noexcept nogil:
-    """Whether a record is open and a sample now would belong to the next one."""
-    return record.samples and (now - record.start >= cache.active_s or now - record.last >= IDLE_S)
-
-
-cdef inline void begin(Span* span, double amount, double now) noexcept nogil:
-    """The first sample."""
-    span.start = span.last = now
-    span.total, span.samples = amount, 1
-
-
-cdef inline void extend(Span* span, double amount, double now) noexcept nogil:
-    """One more sample."""
-    span.last = max(span.last, now)
-    span.total += amount
-    span.samples += 1
-
-
-cdef void move_down(uint32_t* items, uint32_t by, uint32_t count) noexcept nogil:
-    """Move `count` items down by `by` places."""
-    cdef uint32_t i
-    for i in range(count):
-        items[i] = items[i + by]
+                "key_ids": self.key_ids.table.used,
+                "bytes": (self.flows.bytes + self.key_ids.bytes() + self.limits.bytes()
+                          + lost_bytes(&self.losses)
+                          + 8 * self.source_capacity + 4 * self.agent_capacity)}

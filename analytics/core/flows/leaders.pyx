@@ -17,7 +17,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from analytics.core.flows.flowcache cimport FlowCache, Value
+from analytics.core.flows.entry cimport Value
+from analytics.core.flows.flowcache cimport FlowCache
 from analytics.core.flows.flowkeys cimport KEY_WORDS
 from analytics.core.flows.nth cimport nth
 from analytics.core.ledger cimport LIVE

@@ -16,7 +16,8 @@ samples go through the definitions.
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from analytics.core.flows.flowcache cimport MOST_FLOWS, Value
+from analytics.core.flows.entry cimport Value
+from analytics.core.flows.flowcache cimport MOST_FLOWS
 from analytics.core.flows.flowkeys cimport Pick, field_at, narrow
 from analytics.core.dissect.packet cimport SLOT_WORDS, SLOTS, Fields
 from analytics.core.seenonce cimport SeenOnce

@@ -10,7 +10,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
-from analytics.core.flows.flowcache cimport FlowCache, Value, state_of
+from analytics.core.flows.entry cimport Value
+from analytics.core.flows.flowcache cimport FlowCache, state_of
 from analytics.core.flows.flowkeys cimport RATE
 from analytics.core.flows.nth cimport nth
 from analytics.core.flows.statistics cimport figure
