@@ -40,7 +40,7 @@ def test_mypy_knows_the_core(tmp_path):
     asking = tmp_path / "asking.py"
     asking.write_text(
         "from analytics.core.pipeline import Pipeline\n"
-        "reveal_type(Pipeline)\nreveal_type(Pipeline(1, 2, 3, 4, 5).classifier)\n"
+        "reveal_type(Pipeline)\nreveal_type(Pipeline(1, 2, 3, 4, 5, 6).classifier)\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "mypy", str(asking)], cwd=ROOT, capture_output=True, text=True, check=False
