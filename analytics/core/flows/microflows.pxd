@@ -45,8 +45,8 @@ cdef extern from *:
 cdef enum:
     MOST_TAGS = 1 << 22                             # of the seen-once filter
     TAG_SHARE = 32                                  # one for so many bytes
-    TRIAL = 1 << 20                                 # samples, of which one in FEW must find a microflow, or fewer if
-    FEW = 4                                         # there are more definitions; else the cache rests
+    TRIAL = 1 << 18                                 # samples for each definition, as long as it takes to know many flows,
+    FEW = 1 << 16                                   # of which so many must find a microflow; else the cache rests
     FIRST_REST = 1 << 22                            # for so many samples, then twice as many ...
     LONGEST_REST = 1 << 24
     NEAR_BY = 4                                     # microflows that one of is replaced when there are too many
@@ -79,7 +79,7 @@ cdef struct MicroflowCache:
     uint32_t amount_count
     uint8_t amount_of[MOST_FLOWS]                   # per definition
     bint keeps                                      # 0: the definitions read too much, or there are none
-    uint32_t few                                    # of TRIAL samples
+    uint32_t trial                                  # samples
     uint32_t tried, found                           # samples of this trial, those that found a microflow
     uint32_t rest, next_rest                        # samples not looked up from now on; as many after the next trial
     uint32_t turn                                   # counts new microflows: now and then one replaces another in use
@@ -157,8 +157,8 @@ cdef inline bint is_worth_it(MicroflowCache* microflows) noexcept nogil:
     if microflows.rest:
         microflows.rest -= 1
         return 0
-    if microflows.tried == TRIAL:
-        if microflows.found < microflows.few:
+    if microflows.tried == microflows.trial:
+        if microflows.found < FEW:
             microflows.rest = microflows.next_rest
             microflows.next_rest = min(2 * microflows.rest, <uint32_t>LONGEST_REST)
         else:

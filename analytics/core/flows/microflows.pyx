@@ -66,7 +66,7 @@ cdef bint microflows_open(MicroflowCache* microflows, list caches, uint64_t seed
     for i, cache in enumerate(caches):
         microflows.amount_of[i] = values.index(cache.program.value)
         microflows.amounts[microflows.amount_of[i]] = (<FlowCache>cache).plan.value
-    microflows.few = TRIAL // FEW // <uint32_t>len(caches)
+    microflows.trial = TRIAL * <uint32_t>len(caches)
     microflows.next_rest = FIRST_REST
     payload = sizeof(Microflow) + sizeof(Value*) * (<uint32_t>len(caches) - 1)
     while tags < MOST_TAGS and 2 * tags * TAG_SHARE <= max_bytes:

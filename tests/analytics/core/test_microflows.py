@@ -213,11 +213,41 @@ def test_where_few_samples_find_a_microflow_the_cache_rests():
         engine.feed([one(number, "10.0.0.1")], 1000.0)
     before = engine.pipeline.numbers()["by_microflow"]
     assert before > 0
-    many = [datagram(*[cut] * 200, sequence=number) for number in range(5, 5 + (1 << 20) // 200 + 1)]
+    many = [datagram(*[cut] * 200, sequence=number) for number in range(5, 5 + (1 << 18) // 200 + 1)]
     engine.feed(many, 1000.0)
     engine.feed([one(number, "10.0.0.1") for number in range(10_000, 10_100)], 1000.0)
     assert engine.pipeline.numbers()["by_microflow"] == before
     assert engine.active_flows(["ALL"], "pair", 1000.0, max_flows=1)[0].key == "10.0.0.1,10.0.2.2"
+    engine.close()
+
+
+def test_a_microflow_outlives_neighbours_that_go():
+    engine = Engine()
+    engine.set_flow("pair", {"keys": "ipsource,ipdestination", "value": "frames", "t": 0.2})
+    engine.feed([one(number, f"10.0.0.{number % 40}") for number in range(1, 121)], 1000.0)
+    for now in range(1001, 1010):
+        engine.feed([one(121 + now, "10.0.0.7")], float(now))
+        engine.tick(float(now))
+    assert [flow.key for flow in engine.active_flows(["ALL"], "pair", 1009.0)] == ["10.0.0.7,10.0.2.2"]
+    before = engine.pipeline.numbers()["by_microflow"]
+    engine.feed([one(2000, "10.0.0.7")], 1009.0)
+    assert engine.pipeline.numbers()["by_microflow"] == before + 1
+    engine.close()
+
+
+def test_there_are_as_many_as_flows_and_their_memory_returns():
+    engine = Engine()
+    engine.set_flow("pair", {"keys": "ipsource,ipdestination", "value": "frames"})
+    least = engine.numbers().memory.used["microflows"]
+    number = 0
+    for _ in range(3):
+        engine.feed([one(number + flow, f"10.0.{flow >> 8}.{flow & 255}") for flow in range(1, 5001)], 1000.0)
+        number += 5000
+    assert engine.pipeline.numbers()["by_microflow"] > 4900
+    assert engine.numbers().memory.used["microflows"] > least + 5000 * 40
+    for now in range(1000, 1080, 16):
+        engine.tick(float(now))
+    assert engine.numbers().memory.used["microflows"] == least
     engine.close()
 
 
