@@ -170,7 +170,7 @@ cdef class Classifier:
 
     cdef void look_up(self, UnderWay* it) noexcept nogil:
         """Find the microflow of a sample."""
-        it.microflow = <Microflow*>find(&self.microflows.table, NULL, it.hash)
+        it.microflow = <Microflow*>find(&self.microflows.table, &it.hash, it.hash)
         it.found = self.microflows.table.generation
 
     cdef void fetch_entries(self) noexcept nogil:

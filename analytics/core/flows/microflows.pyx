@@ -89,12 +89,12 @@ cdef Microflow* microflow_place(MicroflowCache* microflows, uint64_t hash, uint3
     """Where to write the microflow of a hash; NULL: there are too many. Then it takes the place of one near by that is
     void or not used, or now and then of one that is."""
     cdef HashTable* table = &microflows.table
-    cdef uint8_t* found = find(table, NULL, hash)
+    cdef uint8_t* found = find(table, &hash, hash)
     cdef uint64_t* cell
     cdef Microflow* other
     cdef uint32_t i
     if found == NULL:
-        found = insert(table, NULL, hash)
+        found = insert(table, &hash, hash)
     if found != NULL:
         return <Microflow*>found
     microflows.turn += 1
@@ -102,7 +102,7 @@ cdef Microflow* microflow_place(MicroflowCache* microflows, uint64_t hash, uint3
         cell = cell_near(table, hash, i)
         other = <Microflow*>payload_of(table, cell)
         if cell[0] and (other.era != era or other.unused or microflows.turn % (16 * NEAR_BY) == 16 * i):
-            return <Microflow*>replace(table, cell, NULL, hash)
+            return <Microflow*>replace(table, cell, &hash, hash)
     return NULL
 
 
