@@ -48,6 +48,6 @@ def test_mypy_knows_the_core(tmp_path):
     said = [line.partition("note: ")[2] for line in done.stdout.splitlines() if "note: " in line]
     assert said == [
         'Revealed type is "def (seed: int, max_agents: int, max_sources: int, max_ledger_bytes: int, '
-        'max_counter_bytes: int) -> analytics.core.pipeline.Pipeline"',
+        'max_counter_bytes: int, max_microflow_bytes: int) -> analytics.core.pipeline.Pipeline"',
         'Revealed type is "analytics.core.flows.classifier.Classifier"',
     ]
