@@ -116,6 +116,7 @@ class Engine(Queries):
             budget.sources,
             budget.part("senders") // 4,
             min(settings.max_counter_bytes, budget.part("counters")),
+            budget.part("microflows"),
         )
         self._directory = Directory(self._pipeline.ledger)
         self._caches: dict[str, FlowCache] = {}
@@ -205,7 +206,8 @@ class Engine(Queries):
         self._walk(partial(self._pipeline.counters.expire, now=now))
         if now >= self._sweep_due or now < self._sweep_due - SWEEP_S:
             self._sweep_due = now + SWEEP_S
-            for sweep in (self._pipeline.ledger.sweep, *(cache.key_ids.sweep for cache in caches)):
+            own = ledger.sweep, self._pipeline.classifier.sweep
+            for sweep in (*own, *(cache.key_ids.sweep for cache in caches)):
                 self._walk(sweep)
         self._reuse(senders, caches)
         self._look_up_names(now)
@@ -598,6 +600,7 @@ class Engine(Queries):
     def _memory(self, caches: Sequence[Mapping[str, int]]) -> MemoryNumbers:
         used = {
             "flows": sum(cache["bytes"] for cache in caches),
+            "microflows": self._pipeline.classifier.microflow_bytes,
             "texts": sum(cache.program.text_bytes for cache in self._caches.values()),
             "senders": self._pipeline.ledger.bytes + self._directory.bytes + self._pipeline.counters.table_bytes,
             "counters": self._pipeline.counters.bytes,

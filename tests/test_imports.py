@@ -57,7 +57,7 @@ ANALYTICS_SHELL = (
     ),
     *modules("analytics/inputs", "collector playback"),
     *modules("analytics/export", "sender"),
-    *modules("analytics/bench", "client contestants decode ingest latency load questions"),
+    *modules("analytics/bench", "client contestants decode definitions ingest latency load questions"),
     *(f"analytics/core/{name}.pyx" for name in ("receive", "sender")),
 )
 CONTROLLER_SHELL = modules("controller", "acceptor app cli listener openflow supervisor")

@@ -12,7 +12,13 @@ from analytics.core.relay import Relay
 @final
 class Pipeline:
     def __new__(
-        cls, seed: int, max_agents: int, max_sources: int, max_ledger_bytes: int, max_counter_bytes: int
+        cls,
+        seed: int,
+        max_agents: int,
+        max_sources: int,
+        max_ledger_bytes: int,
+        max_counter_bytes: int,
+        max_microflow_bytes: int,
     ) -> Self: ...
     @property
     def ledger(self) -> Ledger: ...

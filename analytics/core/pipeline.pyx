@@ -65,14 +65,14 @@ cdef bint name_by_sender(Datagram* head, const uint8_t* sender) noexcept nogil:
 
 
 cdef class Pipeline:
-    """`seed` of all hashes; `max_ledger_bytes` bounds the sequence numbers, `max_counter_bytes` the counter records. A
-    context manager: it holds the lock."""
+    """`seed` of all hashes; `max_ledger_bytes` bounds the sequence numbers, `max_counter_bytes` the counter records,
+    `max_microflow_bytes` the microflows. A context manager: it holds the lock."""
 
     def __cinit__(self, uint64_t seed, uint32_t max_agents, uint32_t max_sources, uint64_t max_ledger_bytes,
-                  uint64_t max_counter_bytes):
+                  uint64_t max_counter_bytes, uint64_t max_microflow_bytes):
         self.ledger = Ledger(seed, max_agents, max_sources, max_ledger_bytes)
         self.counters = CounterStore(max_counter_bytes)
-        self.classifier = Classifier(self.ledger, seed)
+        self.classifier = Classifier(self.ledger, seed, max_microflow_bytes)
         self.relay = Relay()
         pthread_mutex_init(&self.turnstile, NULL)
         pthread_mutex_init(&self.mutex, NULL)
@@ -153,7 +153,7 @@ cdef class Pipeline:
         """Take a batch; the lock is held. Settles with the GIL only if something needs it; when that comes up in the
         middle, it was much, and whoever waits for the lock has it before the rest is taken."""
         cdef uint32_t i
-        self.classifier.sum_generations()
+        self.classifier.begin()
         for i in range(count):
             if i + 1 < count:
                 fetch_datagram(&slices[i + 1])
@@ -166,7 +166,7 @@ cdef class Pipeline:
                     self.settle(now)
                 self.release()
                 self.acquire()
-                self.classifier.sum_generations()
+                self.classifier.begin()
         self.classifier.finish(now)
         if (self.classifier.deferred_count or self.classifier.notices.count or self.counters.changed_count
                 or self.relay.used or self.rtmetric_count or self.ledger.fresh_count):

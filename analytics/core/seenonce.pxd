@@ -7,6 +7,8 @@ repeats, however much of it there is, does not get past it.
 from libc.stdint cimport uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from analytics.core.table cimport fetch
+
 cdef struct SeenOnce:
     uint16_t* tags                                  # NULL: not open
     uint64_t mask                                   # their number - 1, a power of two less one
@@ -24,6 +26,11 @@ cdef inline void seen_once_close(SeenOnce* filter) noexcept nogil:
 
 cdef inline uint64_t seen_once_bytes(const SeenOnce* filter) noexcept nogil:
     return (filter.mask + 1) * sizeof(uint16_t) if filter.tags != NULL else 0
+
+
+cdef inline void fetch_tag(const SeenOnce* filter, uint64_t hash) noexcept nogil:
+    """Ask the memory for the tag of a hash, some time before it is looked at."""
+    fetch(&filter.tags[hash >> 14 & filter.mask], 1)
 
 
 cdef inline bint was_seen_once(const SeenOnce* filter, uint64_t hash) noexcept nogil:

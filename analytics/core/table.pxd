@@ -55,6 +55,7 @@ cdef struct HashTable:
     uint32_t fill                                   # of 1024 cells, so many are used before it grows
     uint64_t used, limit                            # keys; at how many it grows
     uint64_t generation                             # how often cells may have moved: pointers from before are void
+    uint64_t released                               # how often memory of cells was given back
     uint64_t capacity, max_bytes                    # no more keys, no more bytes than these, ever
     uint64_t bytes                                  # of all segments
     uint64_t seed                                   # differs per process: senders cannot choose colliding keys

@@ -98,6 +98,7 @@ cdef bint resize(HashTable* table, size_t size) noexcept nogil:
     if table.bytes:
         move_all(table, table.segments[0], cells, made)
         release(table.segments[0], table.bytes)
+        table.released += 1
     table.segments[0], table.bytes = made, size
     table.generation += 1
     set_limit(table)
@@ -200,6 +201,7 @@ cdef void shrink(HashTable* table) noexcept nogil:
     if table.last and table.used * 4 <= table.cells * half:
         move_all(table, table.segments[table.last], table.cells, table.segments[table.last - half])
         release(table.segments[table.last], LARGEST)
+        table.released += 1
         table.last -= 1
         if table.last < half:
             table.reach >>= 1

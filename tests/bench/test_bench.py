@@ -174,3 +174,14 @@ def test_questions_are_timed_as_a_whole_and_by_step():
         assert times["answer"]["requests"] >= 1
         assert times["step"]["requests"] > times["answer"]["requests"]
         assert 0 <= times["step"]["p50_ms"] <= times["step"]["max_ms"] <= times["cpu"]["max_ms"] + 1e-6
+
+
+def test_twenty_definitions_are_timed_beside_one():
+    done = run("--flows", 300, "--popularity", "zipf", "--seconds", 0.1, "--json", command="definitions")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["definitions"] == 20
+    (row,) = report["rows"]
+    assert (row["flows"], row["popularity"]) == (300, "zipf")
+    assert row["one"]["entries"] <= 300 < row["all"]["entries"]
+    assert row["ratio"] > 1

@@ -6,14 +6,15 @@ from libc.stdint cimport uint32_t, uint64_t
 from analytics.core.dissect.packet cimport SLOT_WORDS, Fields
 from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache
 from analytics.core.flows.flowkeys cimport KEY_WORDS
-from analytics.core.flows.microflows cimport MOST_AMOUNTS, MOST_KEY_WORDS, MicroflowCache, PendingUpdate
+from analytics.core.flows.microflows cimport MOST_AMOUNTS, Microflow, MicroflowCache
 from analytics.core.flows.notices cimport Notice, Notices
 from analytics.core.flows.statistics cimport Observation
 from analytics.core.ledger cimport Ledger
 from analytics.core.table cimport HashTable
 
 cdef enum:
-    UNDER_WAY = 4                                   # samples whose microflow is awaited
+    UNDER_WAY = 4                                   # samples whose microflow, and then its entries, are awaited:
+    AWAITED = 2                                     # so many of them its entries
     STAGES = 32                                     # updates under way: enough to hide the memory's latency
     LAG = 4                                         # keys whose bytes are still being stored: too early to read them
 
@@ -40,9 +41,9 @@ cdef struct UnderWay:                               # a sample whose microflow i
     Fields fields
     uint32_t agent, serial, source, rate
     bint announced                                  # Python knows the data source
-    uint32_t key_words                              # words of its microflow key, 0: it has none
-    uint64_t hash
-    uint64_t key[MOST_KEY_WORDS]
+    uint64_t hash                                   # of its microflow key, 0: it has none
+    Microflow* microflow                            # NULL: none
+    uint64_t found                                  # generation of the microflows' table, when it was there
     double amounts[MOST_AMOUNTS]
 
 cdef struct Deferred:                               # a sample whose computed key has no key id yet
@@ -62,9 +63,12 @@ cdef class Classifier:
     cdef void* fed[FEEDS][MOST_FLOWS]               # those of `slots` that take samples, discards, ...
     cdef uint32_t fed_count[FEEDS]
     cdef MicroflowCache microflows                  # of the definitions that take samples
-    cdef PendingUpdate pending
+    cdef uint64_t max_microflow_bytes
     cdef uint64_t reused                            # how often data sources got the indexes of others
-    cdef uint64_t generation                        # the sum of that and of the tables' generations
+    cdef uint64_t names                             # the sum of that and of the generations of key ids
+    cdef uint64_t generation                        # the sum of those of the tables of entries
+    cdef uint32_t era                               # of microflows: see microflows.pxd
+    cdef uint64_t released                          # the sum of how often those tables gave memory back
     cdef Notices notices
     cdef Staged staged[STAGES]
     cdef uint32_t staged_head                       # running numbers, modulo STAGES the index: of the next free one,
@@ -76,7 +80,8 @@ cdef class Classifier:
     cdef Ledger ledger
     cdef uint64_t present[SLOT_WORDS]               # header slots seen since `headers_seen` was last asked
     cdef UnderWay samples[UNDER_WAY]
-    cdef uint32_t sample_head, sample_tail          # running numbers of the next sample and of the oldest under way
+    cdef uint32_t sample_head, sample_next          # running numbers of the next sample, of the first whose entries
+    cdef uint32_t sample_tail                       # are not awaited yet, of the oldest under way
     cdef uint64_t seed
     cdef uint64_t by_microflow                      # samples, ever
 
@@ -85,11 +90,14 @@ cdef class Classifier:
     cdef UnderWay* free_slot(self) noexcept nogil
     cdef void take(self, UnderWay* it, double now) noexcept nogil
     cdef void take_discard(self, UnderWay* it, double now) noexcept nogil
-    cdef void sum_generations(self) noexcept nogil
-    cdef void prefetch_microflow(self, UnderWay* it) noexcept nogil
+    cdef void notice_moves(self) noexcept nogil
+    cdef void notice_names(self) noexcept nogil
+    cdef void begin(self) noexcept nogil
+    cdef void fetch_entries(self) noexcept nogil
     cdef void classify(self, double now) noexcept nogil
-    cdef void apply_pending(self, double now) noexcept nogil
-    cdef void insert_microflow(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil
+    cdef void look_up(self, UnderWay* it) noexcept nogil
+    cdef bint is_whole(self, Microflow* microflow) noexcept nogil
+    cdef void learn(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil
     cdef Fate stage(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
     cdef void observe(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
     cdef void flush(self, double now) noexcept nogil

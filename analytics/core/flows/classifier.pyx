@@ -1,8 +1,8 @@
 """Which entries a sample counts for: its microflow has them, or every definition makes its key.
 
     free_slot -> (the caller describes and dissects the sample there)
-    take -> prefetch_microflow -> [UNDER_WAY samples later] classify
-         -> found: pending -> [a sample later] add up;  else per definition: stage -> [STAGES later] update
+    take -> [some samples later] fetch_entries of its microflow -> [some samples later] classify
+         -> it has one: add up;  else per definition: stage -> [STAGES later] update
 
 The steps are apart so that the memory can bring what the next one reads: a microflow, an entry, a cell. `finish` ends
 all of them; nothing is under way outside of a batch. Computed keys without a key id, and notices (limits that were
@@ -21,14 +21,14 @@ from analytics.core.flows.flowkeys cimport (
 )
 from analytics.core.flows.keyids cimport KeyId, key_id_of
 from analytics.core.flows.microflows cimport (
-    Microflow, entries_of, fetch_pair, find_amounts, free_place, is_worth_it, lookup, make_key, microflows_close,
-    microflows_open,
+    Microflow, fetch_place, find_amounts, hash_of, is_worth_it, microflow_place, microflows_close, microflows_open,
+    microflows_sweep,
 )
 from analytics.core.flows.notices cimport CLEARED, CROSSED, Notice, are_half_full
 from analytics.core.flows.statistics cimport Observation, observation_of
 from analytics.core.ledger cimport NO_INDEX, Ledger
-from analytics.core.seenonce cimport was_seen_once
-from analytics.core.table cimport digest, digest_of, fetch, fetch_cell, find
+from analytics.core.seenonce cimport fetch_tag, was_seen_once
+from analytics.core.table cimport HashTable, cell_with, digest, fetch, fetch_cell, find
 from analytics.core.staticassert cimport static_assert
 
 cdef enum:
@@ -57,14 +57,15 @@ cdef inline void fetch_staged(Staged* item) noexcept nogil:
 
 
 cdef class Classifier:
-    """`seed` of all hashes. Callers hold the pipeline's lock.
+    """`seed` of all hashes; `max_microflow_bytes` bounds the microflows. Callers hold the pipeline's lock.
 
     New computed keys cost Python. Beyond MOST_COMPUTED a key is computed only if it was seen before, and never are more
     than MOST_COMPUTED_AT_ONCE computed in one turn; the others' samples are refused and counted.
     """
 
-    def __cinit__(self, Ledger ledger not None, uint64_t seed):
+    def __cinit__(self, Ledger ledger not None, uint64_t seed, uint64_t max_microflow_bytes):
         cdef uint32_t i
+        self.max_microflow_bytes, self.era = max_microflow_bytes, 1
         self.ledger = ledger
         self.seed = seed
         self.caches = []
@@ -106,7 +107,8 @@ cdef class Classifier:
             feed = feed_of(self.caches[slot])
             self.fed[feed][self.fed_count[feed]] = self.slots[slot]
             self.fed_count[feed] += 1
-        microflows_open(&self.microflows, [cache for cache in self.caches if feed_of(cache) == SAMPLED])
+        microflows_open(&self.microflows, [cache for cache in self.caches if feed_of(cache) == SAMPLED], self.seed,
+                        self.max_microflow_bytes)
 
     cdef bint is_half_full(self) noexcept nogil:
         """It is time to `settle`."""
@@ -121,113 +123,152 @@ cdef class Classifier:
         return it
 
     cdef void take(self, UnderWay* it, double now) noexcept nogil:
-        """Take the flow sample just written."""
-        self.prefetch_microflow(it)
+        """Take the flow sample just written: make its microflow key, and ask the memory for its microflow."""
+        it.hash = 0
+        if is_worth_it(&self.microflows) and find_amounts(&self.microflows, &it.fields, it.rate, it.amounts):
+            it.hash = hash_of(&self.microflows, &it.fields, it.source)
+        if it.hash:
+            fetch_place(&self.microflows, it.hash)
         self.sample_head += 1
+        if self.sample_head - self.sample_next > UNDER_WAY - AWAITED:
+            self.fetch_entries()
         if self.sample_head - self.sample_tail == UNDER_WAY:
             self.classify(now)
 
     cdef void take_discard(self, UnderWay* it, double now) noexcept nogil:
         """Take the discard just written: discards are rare, and have no microflows."""
         cdef uint32_t slot
-        self.apply_pending(now)
         for slot in range(self.fed_count[DISCARDED]):
             self.stage(<FlowCache>self.fed[DISCARDED][slot], it, now)
         for slot in range(self.fed_count[DISCARDS_OBSERVED]):
             self.observe(<FlowCache>self.fed[DISCARDS_OBSERVED][slot], it, now)
-        self.sum_generations()
+        self.notice_moves()
 
-    cdef void sum_generations(self) noexcept nogil:
-        """Called after whatever may move entries or forget key ids: older microflows are void then."""
+    cdef void notice_moves(self) noexcept nogil:
+        """Called after whatever may move entries; where memory of entries was given back, an era ends."""
         cdef uint32_t slot
-        self.generation = 1 + self.reused
+        cdef uint64_t released = 0
+        cdef const HashTable* flows
+        self.generation = 0
         for slot in range(self.fed_count[SAMPLED]):
-            self.generation += (<FlowCache>self.fed[SAMPLED][slot]).flows.generation
-            self.generation += (<FlowCache>self.fed[SAMPLED][slot]).key_ids.table.generation
+            flows = &(<FlowCache>self.fed[SAMPLED][slot]).flows
+            self.generation += flows.generation
+            released += flows.released
+        self.era += released != self.released
+        self.released = released
 
-    cdef void prefetch_microflow(self, UnderWay* it) noexcept nogil:
-        """Make a sample's microflow key, and ask the memory for its microflow."""
-        it.key_words = 0
-        if is_worth_it(&self.microflows) and find_amounts(&self.microflows, &it.fields, it.rate, it.amounts):
-            it.key_words = make_key(&self.microflows, &it.fields, it.source, it.key)
-        if it.key_words:
-            it.hash = digest_of(self.seed, it.key, it.key_words)
-            fetch_pair(&self.microflows, it.hash)
+    cdef void notice_names(self) noexcept nogil:
+        """Called after whatever may forget key ids, or give an index to another data source: that ends an era."""
+        cdef uint32_t slot
+        cdef uint64_t names = self.reused
+        for slot in range(self.fed_count[SAMPLED]):
+            names += (<FlowCache>self.fed[SAMPLED][slot]).key_ids.table.generation
+        self.era += names != self.names
+        self.names = names
+
+    cdef void begin(self) noexcept nogil:
+        """Called before a batch, and after what others did meanwhile."""
+        self.notice_moves()
+        self.notice_names()
+
+    cdef void look_up(self, UnderWay* it) noexcept nogil:
+        """Find the microflow of a sample."""
+        it.microflow = <Microflow*>find(&self.microflows.table, &it.hash, it.hash)
+        it.found = self.microflows.table.generation
+
+    cdef void fetch_entries(self) noexcept nogil:
+        """Ask the memory for the entries of the next sample's microflow, or for the tag that says it was seen once."""
+        cdef UnderWay* it = &self.samples[self.sample_next % UNDER_WAY]
+        cdef uint32_t slot
+        self.sample_next += 1
+        if it.hash == 0:
+            return
+        self.look_up(it)
+        if it.microflow == NULL:
+            fetch_tag(&self.microflows.seen_once, it.hash)
+            return
+        for slot in range(self.fed_count[SAMPLED]):
+            fetch(it.microflow.entries[slot], 1)
 
     cdef void classify(self, double now) noexcept nogil:
         """Give the oldest sample under way to every definition, or to the entries of its microflow."""
         cdef UnderWay* it = &self.samples[self.sample_tail % UNDER_WAY]
         cdef Fate[MOST_FLOWS] fates
         cdef Microflow* microflow
+        cdef Value* entry
         cdef uint32_t slot
         self.sample_tail += 1
         for slot in range(self.fed_count[OBSERVED]):
             self.observe(<FlowCache>self.fed[OBSERVED][slot], it, now)
-        if it.key_words:
-            microflow = lookup(&self.microflows, it.hash, self.generation, it.key, it.key_words)
-            if microflow != NULL:
-                self.microflows.found += 1
-                self.by_microflow += 1
-                for slot in range(self.fed_count[SAMPLED]):
-                    fetch(entries_of(&self.microflows, microflow)[slot], 1)
-                self.apply_pending(now)
-                self.pending.microflow, self.pending.source = microflow, it.source
-                memcpy(self.pending.amounts, it.amounts, self.microflows.amount_count * sizeof(double))
-                return
-        self.apply_pending(now)
+        microflow = NULL
+        if it.hash:
+            if it.microflow == NULL or it.found != self.microflows.table.generation:
+                self.look_up(it)
+            microflow = it.microflow
+        if microflow != NULL and microflow.era == self.era and (
+                microflow.generation == self.generation or self.is_whole(microflow)):
+            self.microflows.found += 1
+            self.by_microflow += 1
+            if microflow.unused:
+                microflow.unused = 0
+            for slot in range(self.fed_count[SAMPLED]):
+                entry = microflow.entries[slot]
+                if entry != NULL:
+                    add_up(<FlowCache>self.fed[SAMPLED][slot], entry, it.source,
+                           it.amounts[self.microflows.amount_of[slot]], now)
+            return
         for slot in range(self.fed_count[SAMPLED]):
             fates[slot] = self.stage(<FlowCache>self.fed[SAMPLED][slot], it, now)
-        if it.key_words and was_seen_once(&self.microflows.seen_once, it.hash):
-            self.insert_microflow(it, fates, now)
-        self.sum_generations()
+        self.notice_moves()
+        if it.hash and (microflow != NULL or was_seen_once(&self.microflows.seen_once, it.hash)):
+            self.learn(it, fates, now)
 
-    cdef void apply_pending(self, double now) noexcept nogil:
-        """Add up the sample whose microflow was found: before anything may move its entries."""
-        cdef Value** entries
+    cdef bint is_whole(self, Microflow* microflow) noexcept nogil:
+        """Whether its entries are where it says, though some have moved since that was known."""
+        cdef uint64_t total = 0
         cdef uint32_t slot
-        if self.pending.microflow == NULL:
-            return
-        entries = entries_of(&self.microflows, self.pending.microflow)
         for slot in range(self.fed_count[SAMPLED]):
-            if entries[slot] != NULL:
-                add_up(<FlowCache>self.fed[SAMPLED][slot], entries[slot], self.pending.source,
-                       self.pending.amounts[self.microflows.amount_of[slot]], now)
-        self.pending.microflow = NULL
+            if microflow.entries[slot] != NULL:
+                total += cell_with(&(<FlowCache>self.fed[SAMPLED][slot]).flows, microflow.entries[slot])[0]
+        microflow.generation = self.generation
+        if total != microflow.total:
+            microflow.era = 0
+        return microflow.era != 0
 
-    cdef void insert_microflow(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil:
+    cdef void learn(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil:
         """Remember where the sample just staged is counted; its updates were staged last."""
         cdef Microflow* microflow
-        cdef Value** entries
         cdef Staged* item
         cdef uint32_t slot, staged = 0
         for slot in range(self.fed_count[SAMPLED]):
             if fates[slot] == UNSURE:
                 return
             staged += fates[slot] == STAGED
-        self.sum_generations()
-        microflow = free_place(&self.microflows, it.hash, self.generation)
-        if microflow == NULL or staged > STAGES:
+        if staged > STAGES:
+            return
+        microflow = microflow_place(&self.microflows, it.hash, self.era)
+        if microflow == NULL:
             return
         self.flush(now)
-        self.sum_generations()
-        microflow.generation = 0
-        entries = entries_of(&self.microflows, microflow)
+        self.notice_moves()
+        microflow.era = 0
+        microflow.total = 0
         for slot in range(self.fed_count[SAMPLED]):
-            entries[slot] = NULL
+            microflow.entries[slot] = NULL
             if fates[slot] == STAGED:
                 item = &self.staged[(self.staged_head - staged) % STAGES]
                 staged -= 1
-                entries[slot] = <Value*>find(item.flows, item.key, item.hash)
-                if entries[slot] == NULL:           # its table is full
+                microflow.entries[slot] = <Value*>find(item.flows, item.key, item.hash)
+                if microflow.entries[slot] == NULL:  # its table is full
                     return
-        memcpy(microflow.words, it.key, 8 * it.key_words)
-        microflow.hash, microflow.generation = it.hash, self.generation
+                microflow.total += item.hash
+        microflow.era, microflow.generation, microflow.unused = self.era, self.generation, 0
 
     cdef Fate stage(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil:
         """Make the key of one definition, and stage the update of its entry or defer the sample."""
         cdef uint64_t[KEY_WORDS] computed
         cdef Staged* item
-        cdef Staged* last
+        cdef Staged* oldest
         cdef Deferred* deferred
         cdef KeyId* found
         cdef uint64_t key_id = 0                    # also: nothing is computed
@@ -255,18 +296,17 @@ cdef class Classifier:
             return UNSURE
         item.key[0] = key_id << 32 | it.source
         item.cache, item.flows = <void*>cache, &cache.flows
-        last = item
         self.staged_head += 1
         if self.staged_head - self.staged_next > LAG:
             fetch_staged(&self.staged[self.staged_next % STAGES])
             self.staged_next += 1
         if self.staged_head - self.staged_tail == STAGES:
-            item = &self.staged[self.staged_tail % STAGES]
+            oldest = &self.staged[self.staged_tail % STAGES]
             self.staged_tail += 1
-            (<FlowCache>item.cache).update(item.key, item.hash, item.amount, now)
+            (<FlowCache>oldest.cache).update(oldest.key, oldest.hash, oldest.amount, now)
         if cache.plan.connected and is_last_of_connection(&it.fields, &cache.plan):
             self.flush(now)
-            cache.end_connection(last.key, last.hash)
+            cache.end_connection(item.key, item.hash)
             return UNSURE                           # the next of its kind shall end a record too
         return STAGED
 
@@ -326,9 +366,10 @@ cdef class Classifier:
 
     cdef void finish(self, double now) noexcept nogil:
         """Bring all samples under way to their entries."""
+        while self.sample_next != self.sample_head:
+            self.fetch_entries()
         while self.sample_tail != self.sample_head:
             self.classify(now)
-        self.apply_pending(now)
         self.flush(now)
 
     cdef Deferred* defer(self, FlowCache cache, const UnderWay* it, uint32_t source, const uint64_t* computed,
@@ -354,7 +395,7 @@ cdef class Classifier:
             self.report(listener)
         finally:
             self.deferred_count = self.notices.count = 0
-            self.sum_generations()
+            self.begin()
         return 0
 
     cdef int settle_deferred(self, listener, double now) except -1:
@@ -418,6 +459,16 @@ cdef class Classifier:
     def allow(self) -> None:
         """Let MOST_COMPUTED new keys be computed from now on; called once a second."""
         self.computed = 0
+
+    def sweep(self, uint64_t position) -> int:
+        """Forget the microflows of one segment that no sample found for some sweeps; answers where to go on, 0 when
+        through. Called some seconds apart."""
+        return microflows_sweep(&self.microflows, position)
+
+    @property
+    def microflow_bytes(self) -> int:
+        """Memory of the microflows."""
+        return self.microflows.table.bytes + (2 * (self.microflows.seen_once.mask + 1) if self.microflows.keeps else 0)
 
     def forget_sources(self, sources) -> None:
         """Data sources whose indexes get new owners."""

@@ -1,19 +1,23 @@
-"""Which bytes make the microflow key of a sample, and which fields are added up (what for: microflows.pxd)."""
+"""Which bytes make the microflow key of a sample, which fields are added up, and which microflows are kept.
+
+What for, and what it costs: microflows.pxd.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from analytics.core.dissect.packet cimport SLOT_WORDS
-from analytics.core.flows.flowcache cimport FlowCache
+from analytics.core.flows.flowcache cimport FlowCache, Value
 from analytics.core.seenonce cimport seen_once_close, seen_once_open
 from analytics.core.staticassert cimport static_assert
+from analytics.core.table cimport (
+    Segment, cell_near, cell_of, find, insert, payload_of, remove, replace, segment_at, shrink, table_close,
+    table_open, was_met,
+)
 
 from analytics.core.flows import flowkeys
 
 static_assert(MOST_LOADS <= 255)                    # HeaderLoads.first
 static_assert(MOST_AMOUNTS <= 256)                  # MicroflowCache.amount_of
-static_assert(SEEN_ONCE_TAGS & (SEEN_ONCE_TAGS - 1) == 0)
 
 
 def masked_loads(programs) -> list[tuple[int, int, int]]:
@@ -40,9 +44,10 @@ def masked_loads(programs) -> list[tuple[int, int, int]]:
     return loads
 
 
-cdef bint microflows_open(MicroflowCache* microflows, list caches) except -1:
+cdef bint microflows_open(MicroflowCache* microflows, list caches, uint64_t seed, uint64_t max_bytes) except -1:
     """Begin anew, without any microflow, for these definitions; 0: they read too much, no microflows are kept."""
-    cdef uint32_t i
+    cdef uint32_t i, payload
+    cdef uint64_t tags = 1
     cdef HeaderLoads* wanted
     microflows_close(microflows)
     loads = masked_loads([cache.program for cache in caches])
@@ -61,21 +66,64 @@ cdef bint microflows_open(MicroflowCache* microflows, list caches) except -1:
     for i, cache in enumerate(caches):
         microflows.amount_of[i] = values.index(cache.program.value)
         microflows.amounts[microflows.amount_of[i]] = (<FlowCache>cache).plan.value
-    microflows.words = 1 + sum([microflows.slots[i] != 0 for i in range(SLOT_WORDS)]) + <uint32_t>len(loads)
-    microflows.stride = 16 + 8 * (microflows.words + <uint32_t>len(caches))
+    microflows.trial = TRIAL * <uint32_t>len(caches)
     microflows.next_rest = FIRST_REST
-    microflows.pairs = 2
-    while microflows.pairs * 2 * microflows.stride <= CAPACITY:
-        microflows.pairs *= 2
-    microflows.places = <uint8_t*>calloc(microflows.pairs, microflows.stride)
-    microflows.pairs -= 2
-    if microflows.places == NULL or not seen_once_open(&microflows.seen_once, SEEN_ONCE_TAGS):
-        microflows_close(microflows)                # without memory for them the definitions do it all
-        return 0
-    return 1
+    payload = sizeof(Microflow) + sizeof(Value*) * (<uint32_t>len(caches) - 1)
+    while tags < MOST_TAGS and 2 * tags * TAG_SHARE <= max_bytes:
+        tags *= 2
+    if (table_open(&microflows.table, 0, payload, ~<uint64_t>0, max_bytes - max_bytes // TAG_SHARE * 2, seed)
+            and seen_once_open(&microflows.seen_once, tags)):
+        microflows.keeps = 1
+        return 1
+    microflows_close(microflows)                    # without memory for them the definitions do it all
+    return 0
 
 
 cdef void microflows_close(MicroflowCache* microflows) noexcept nogil:
-    free(microflows.places)
+    table_close(&microflows.table)
     seen_once_close(&microflows.seen_once)
     memset(microflows, 0, sizeof(MicroflowCache))
+
+
+cdef Microflow* microflow_place(MicroflowCache* microflows, uint64_t hash, uint32_t era) noexcept nogil:
+    """Where to write the microflow of a hash; NULL: there are too many. Then it takes the place of one near by that is
+    void or not used, or now and then of one that is."""
+    cdef HashTable* table = &microflows.table
+    cdef uint8_t* found = find(table, &hash, hash)
+    cdef uint64_t* cell
+    cdef Microflow* other
+    cdef uint32_t i
+    if found == NULL:
+        found = insert(table, &hash, hash)
+    if found != NULL:
+        return <Microflow*>found
+    microflows.turn += 1
+    for i in range(NEAR_BY):
+        cell = cell_near(table, hash, i)
+        other = <Microflow*>payload_of(table, cell)
+        if cell[0] and (other.era != era or other.unused or microflows.turn % (16 * NEAR_BY) == 16 * i):
+            return <Microflow*>replace(table, cell, &hash, hash)
+    return NULL
+
+
+cdef uint64_t microflows_sweep(MicroflowCache* microflows, uint64_t position) noexcept nogil:
+    """Forget those of one segment that nobody uses; answers where to go on, 0 when through."""
+    cdef HashTable* table = &microflows.table
+    cdef Segment segment
+    cdef uint64_t slot = 0
+    cdef uint64_t* cell
+    cdef Microflow* it
+    if not microflows.keeps:
+        return 0
+    segment = segment_at(table, position)
+    while slot < table.cells:
+        cell = cell_of(table, segment.start, slot)
+        if cell[0] and not was_met(&segment, position, cell[0]):
+            it = <Microflow*>payload_of(table, cell)
+            it.unused += 1
+            if it.unused > UNUSED_SWEEPS:
+                remove(table, cell)                 # may pull a neighbour into this slot: look again
+                continue
+        slot += 1
+    shrink(table)
+    return segment.after

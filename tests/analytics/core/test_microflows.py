@@ -190,27 +190,64 @@ def test_a_cut_header_goes_through_the_definitions():
     pair.close()
 
 
-def test_one_off_flows_replace_no_microflow():
-    """One-off flows replace no microflow, and after many of them the cache rests for a while."""
+def one(number, source):
+    """A datagram of one sample."""
+    return datagram(flow_sample(sampled_header(tcp_frame(source)), sequence=number), sequence=number)
+
+
+def test_one_off_flows_get_no_microflow():
     engine = Engine()
     engine.set_flow("pair", {"keys": "ipsource,ipdestination", "value": "frames"})
+    before = engine.numbers().memory.used["microflows"]
+    engine.feed([one(number, f"10.{number >> 8 & 255}.0.{number & 255}") for number in range(1, 20_000)], 1000.0)
+    assert engine.numbers().memory.used["microflows"] == before
+    assert engine.pipeline.numbers()["by_microflow"] == 0
+    engine.close()
+
+
+def test_where_few_samples_find_a_microflow_the_cache_rests():
+    engine = Engine()
+    engine.set_flow("pair", {"keys": "ipsource,ipdestination", "value": "frames"})
+    cut = flow_sample(sampled_header(tcp_frame()[:20]))
+    for number in range(1, 5):
+        engine.feed([one(number, "10.0.0.1")], 1000.0)
+    before = engine.pipeline.numbers()["by_microflow"]
+    assert before > 0
+    many = [datagram(*[cut] * 200, sequence=number) for number in range(5, 5 + (1 << 18) // 200 + 1)]
+    engine.feed(many, 1000.0)
+    engine.feed([one(number, "10.0.0.1") for number in range(10_000, 10_100)], 1000.0)
+    assert engine.pipeline.numbers()["by_microflow"] == before
+    assert engine.active_flows(["ALL"], "pair", 1000.0, max_flows=1)[0].key == "10.0.0.1,10.0.2.2"
+    engine.close()
+
+
+def test_a_microflow_outlives_neighbours_that_go():
+    engine = Engine()
+    engine.set_flow("pair", {"keys": "ipsource,ipdestination", "value": "frames", "t": 0.2})
+    engine.feed([one(number, f"10.0.0.{number % 40}") for number in range(1, 121)], 1000.0)
+    for now in range(1001, 1010):
+        engine.feed([one(121 + now, "10.0.0.7")], float(now))
+        engine.tick(float(now))
+    assert [flow.key for flow in engine.active_flows(["ALL"], "pair", 1009.0)] == ["10.0.0.7,10.0.2.2"]
+    before = engine.pipeline.numbers()["by_microflow"]
+    engine.feed([one(2000, "10.0.0.7")], 1009.0)
+    assert engine.pipeline.numbers()["by_microflow"] == before + 1
+    engine.close()
+
+
+def test_there_are_as_many_as_flows_and_their_memory_returns():
+    engine = Engine()
+    engine.set_flow("pair", {"keys": "ipsource,ipdestination", "value": "frames"})
+    least = engine.numbers().memory.used["microflows"]
     number = 0
-
-    def feed(count, steady):
-        nonlocal number
-        made = []
-        for _ in range(count):
-            number += 1
-            source = "10.1.1.1" if steady else f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-            made.append(datagram(flow_sample(sampled_header(tcp_frame(source)), sequence=number), sequence=number))
-        engine.feed(made, 1000.0)
-        return engine.pipeline.numbers()["by_microflow"]
-
-    feed(1, steady=True)  # its data source is new
-    assert feed(100, steady=True) > 90
-    before = feed(30000, steady=False)
-    assert feed(100, steady=True) == before  # it rests
-    assert engine.active_flows(["ALL"], "pair", 1000.0, max_flows=1)[0].key == "10.1.1.1,10.0.2.2"
+    for _ in range(3):
+        engine.feed([one(number + flow, f"10.0.{flow >> 8}.{flow & 255}") for flow in range(1, 5001)], 1000.0)
+        number += 5000
+    assert engine.pipeline.numbers()["by_microflow"] > 4900
+    assert engine.numbers().memory.used["microflows"] > least + 5000 * 40
+    for now in range(1000, 1080, 16):
+        engine.tick(float(now))
+    assert engine.numbers().memory.used["microflows"] == least
     engine.close()
 
 

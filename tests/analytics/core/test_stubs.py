@@ -40,7 +40,7 @@ def test_mypy_knows_the_core(tmp_path):
     asking = tmp_path / "asking.py"
     asking.write_text(
         "from analytics.core.pipeline import Pipeline\n"
-        "reveal_type(Pipeline)\nreveal_type(Pipeline(1, 2, 3, 4, 5).classifier)\n"
+        "reveal_type(Pipeline)\nreveal_type(Pipeline(1, 2, 3, 4, 5, 6).classifier)\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "mypy", str(asking)], cwd=ROOT, capture_output=True, text=True, check=False
@@ -48,6 +48,6 @@ def test_mypy_knows_the_core(tmp_path):
     said = [line.partition("note: ")[2] for line in done.stdout.splitlines() if "note: " in line]
     assert said == [
         'Revealed type is "def (seed: int, max_agents: int, max_sources: int, max_ledger_bytes: int, '
-        'max_counter_bytes: int) -> analytics.core.pipeline.Pipeline"',
+        'max_counter_bytes: int, max_microflow_bytes: int) -> analytics.core.pipeline.Pipeline"',
         'Revealed type is "analytics.core.flows.classifier.Classifier"',
     ]
