@@ -138,6 +138,7 @@ class Script(Questions):
         """Now, or as soon as the engine answers. Refused: it does not take the definition."""
         if not self._defined:
             atexit.register(self.close)
+            _exit_at_sigterm()
         self._defined.pop(path, None)
         try:
             with contextlib.suppress(Refused):  # no log of that name there, and so no handler
@@ -379,6 +380,13 @@ class Script(Questions):
             self.set_flow(hosts.FLOW, **hosts.SPEC)
         flows = self.active_flows("EDGE", hosts.FLOW, max_flows=MOST_HOSTS)
         return list(hosts.located(flows, self.topology(), address))
+
+
+def _exit_at_sigterm() -> None:
+    """Have SIGTERM end a program that handles it in no way as its last line would: what is registered for that runs."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @contextlib.contextmanager

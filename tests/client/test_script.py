@@ -58,6 +58,19 @@ def test_a_signal_ends_it_and_removes_what_it_defined(run, switch, names, eventu
     assert names("flow") == {"tried"}
     assert script.end(sign) == 0
     assert names("threshold") == names("flow") == set()
+
+
+def test_sigterm_before_it_runs_removes_what_it_defined(run, names, eventually):
+    script = run("""
+        import time
+        from client import Script
+        Script().set_flow("tried", keys="ipsource", value="bytes")
+        while True:
+            time.sleep(1)
+    """)
+    eventually(lambda: names("flow") == {"tried"})
+    assert script.end(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert names("flow") == set()
     assert not any("Traceback" in line for line in script.lines)
 
 
