@@ -40,6 +40,7 @@ class Taken(NamedTuple):
 
     datagrams: int | None
     samples: int | None
+    shed: int = 0
 
 
 class Queue(NamedTuple):
@@ -168,13 +169,16 @@ class Howdah(Contestant):
 
     def taken(self, reached: int) -> Taken:
         with contextlib.suppress(RuntimeError):  # then what it counted is reported
-            wait_for(lambda: self.datagrams() >= reached, "the last batch was not taken", 1.0)
+            wait_for(lambda: sum(self.datagrams()) >= reached, "the last batch was not taken", 1.0)
         agents = self.ask("GET", "/agents/json").values()
         kinds = ("sFlowFlowSamples", "sFlowCounterSamples", "sFlowDiscardSamples")
-        return Taken(self.datagrams(), sum(agent[kind] for agent in agents for kind in kinds))
+        received, shed = self.datagrams()
+        return Taken(received, sum(agent[kind] for agent in agents for kind in kinds), shed)
 
-    def datagrams(self) -> int:
-        return int(self.ask("GET", "/analyzer/json")["sFlowDatagramsReceived"])
+    def datagrams(self) -> tuple[int, int]:
+        """(received, shed)"""
+        numbers = self.ask("GET", "/analyzer/json")
+        return int(numbers["sFlowDatagramsReceived"]), int(numbers["sFlowDatagramsShed"])
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

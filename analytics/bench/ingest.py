@@ -198,6 +198,8 @@ def take(contestant: Contestant, run: Run) -> None:
     """Ask the contestant what it received; of samples that it does not count, those that were sent stand in."""
     reached = run.sent - run.dropped
     taken = contestant.taken(reached)
+    run.dropped += taken.shed
+    reached -= taken.shed
     run.received = reached if taken.datagrams is None else taken.datagrams
     run.samples = round(run.received * run.sent_samples / run.sent) if taken.samples is None else taken.samples
 

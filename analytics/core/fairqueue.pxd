@@ -3,10 +3,9 @@
 So whoever sends few datagrams waits for the batch before, never for what somebody else sent in the same one. And when
 batches that stand (full ones, there when the one before was done) go on for STANDING_S, more comes than can be taken:
 then no agent has more than `share` datagrams of one, half as many with each HALVING_S that it goes on (but LEAST_SHARE
-at least: who sends little loses nothing), one more with each RECOVERY_S after its end (as TCP finds its share of a
-path, RFC 5681 3.1): whoever waits behind a flood waits for some milliseconds at most, but for the first STANDING_S.
-What is shed so is counted by the caller, and missing in the sequence numbers of the agent that sent too much; the
-kernel, whose queue knows no agents, would have dropped everybody's, late.
+at least: who sends little loses nothing), twice as many with each RECOVERY_S after its end. What is shed so is counted
+by the caller, and missing in the sequence numbers of the agent that sent too much; the kernel, whose queue knows no
+agents, would have dropped everybody's, late.
 
 An agent is known by the address in its datagrams. Whoever forges a new one for each datagram has a share for each: only
 a list of allowed senders (receive.pyx) helps then. Costs some ns per datagram of a batch of more than FEW, and a fixed

@@ -7,8 +7,8 @@ from libc.string cimport memcpy, memset
 from analytics.core.pipeline cimport Slice
 from analytics.core.wire.xdr cimport be32
 
-cdef double STANDING_S = 0.05                       # long for a burst, short for who waits behind it;
-cdef double HALVING_S = 0.01                        # once something is shed what stands is no burst
+cdef double STANDING_S = 0.25                       # long for a burst, short for the socket's buffer;
+cdef double HALVING_S = 0.05                        # once something is shed what stands is no burst
 cdef double RECOVERY_S = 0.1
 cdef enum:
     FEW = 8                                         # datagrams that are taken as they came: nobody waits long
@@ -55,7 +55,7 @@ cdef class FairQueue:
         elif stands and now - self.since >= (STANDING_S if self.share == MOST else HALVING_S):
             self.share, self.since = max(<uint32_t>LEAST_SHARE, self.share // 2), now
         elif not stands and self.share < MOST and now - self.since >= RECOVERY_S:
-            self.share, self.since = self.share + 1, now
+            self.share, self.since = min(<uint32_t>MOST, 2 * self.share), now
 
     cdef uint32_t arrange(self, Slice* slices, uint32_t count, bint stands, double now) noexcept nogil:
         """Put a batch that arrived at `now` in order; answers how many of it are taken, the first ones.

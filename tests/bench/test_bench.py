@@ -169,7 +169,7 @@ def test_questions_are_timed_as_a_whole_and_by_step():
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["flows"], report["samples_per_s"] > 0) == (100, True)
-    assert set(report["questions"]) == {"top 20", "top 100", "sum", "counters of 10,000 ports"}
+    assert set(report["questions"]) == {"top 20", "top 100", "sum", "avg", "counters of 10,000 ports"}
     for times in report["questions"].values():
         assert times["answer"]["requests"] >= 1
         assert times["step"]["requests"] > times["answer"]["requests"]
