@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 import socket
 import statistics
-import subprocess
 import time
 from itertools import count
 from pathlib import Path
@@ -16,9 +14,7 @@ import pytest
 from tests.attack.floods import Flood
 from tests.attack.probe import SMOOTHING_S, Probe
 from tests.patience import PATIENCE_S
-from tests.ryu_manager import BIN, ENDS_WITH_US
 
-READY = re.compile(r"ready: http://127\.0\.0\.1:(\d+) sflow \S+:(\d+)")
 DEFINITIONS = 20
 ERROR = 0.25  # of the known rate: the sender of it may be held up on a busy machine
 KEPT_MB = 8  # of small pieces, which Python's allocator gives back only when a whole arena is free
@@ -34,23 +30,6 @@ OVER_UDP = {
     "elephants": ("elephants", 15_000),
 }
 OVER_TCP = ("connections", "bodies", "queries")
-
-
-@pytest.fixture
-def analytics():
-    """(its process, HTTP port, sFlow port)."""
-    process = subprocess.Popen(
-        [*ENDS_WITH_US, BIN / "howdah", "analytics", "--port", "0", "--sflow-port", "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    line = process.stdout.readline()
-    found = READY.search(line)
-    assert found, line + process.stderr.read()
-    yield process, int(found[1]), int(found[2])
-    process.terminate()
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("kind", [*OVER_UDP, *OVER_TCP])

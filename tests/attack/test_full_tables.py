@@ -1,17 +1,14 @@
 """More flows, and more agents with data sources, than a real analytics process has room for: known flows beside them
 are measured, what others lack is told, questions are answered, memory stays in its budget and returns.
 
-HOWDAH_FLOOD_FLOWS different 5-tuples and HOWDAH_FLOOD_AGENTS agents come once; README.md
-has the full size.
+HOWDAH_FLOOD_FLOWS different 5-tuples and HOWDAH_FLOOD_AGENTS agents come once; README.md has the full size.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import re
 import socket
-import subprocess
 import threading
 import time
 
@@ -20,9 +17,7 @@ import pytest
 from analytics.memory import LEAST
 from tests.attack.floods import FLOODER, Flood, datagram, sample
 from tests.attack.probe import Probe
-from tests.ryu_manager import BIN, ENDS_WITH_US
 
-READY = re.compile(r"ready: http://127\.0\.0\.1:(\d+) sflow \S+:(\d+)")
 FLOWS = int(os.environ.get("HOWDAH_FLOOD_FLOWS", "100000"))
 AGENTS = int(os.environ.get("HOWDAH_FLOOD_AGENTS", "3000"))
 MEMORY = int(os.environ.get("HOWDAH_FLOOD_MEMORY", str(LEAST)))
@@ -83,20 +78,8 @@ class Known(threading.Thread):
 
 
 @pytest.fixture
-def analytics():
-    """(its process, HTTP port, sFlow port)."""
-    process = subprocess.Popen(
-        [*ENDS_WITH_US, BIN / "howdah", "analytics", "--port", "0", "--sflow-port", "0", "--memory", str(MEMORY)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    line = process.stdout.readline()
-    found = READY.search(line)
-    assert found, line + process.stderr.read()
-    yield process, int(found[1]), int(found[2])
-    process.terminate()
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    assert "Traceback" not in said
+def options():
+    return ("--memory", MEMORY)
 
 
 def worst(errors):

@@ -2,17 +2,10 @@
 
 import json
 
-import pytest
-
 from documents.httpguard import Access
 from tests.analytics.api.application import (
     Client,
 )
-
-
-@pytest.fixture
-def client():
-    return Client()
 
 
 def test_pages_of_other_sites_can_neither_read_nor_write(client):

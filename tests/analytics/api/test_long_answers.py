@@ -4,21 +4,14 @@ import asyncio
 import itertools
 
 import httpx
-import pytest
 
 from analytics.api import rest, serving
 from tests.analytics.api.application import (
     AGENT,
     NOW,
-    Client,
     flow_sample,
 )
 from tests.analytics.examples import wire
-
-
-@pytest.fixture
-def client():
-    return Client()
 
 
 def many_flows(engine, count):

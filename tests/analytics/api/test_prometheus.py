@@ -22,11 +22,6 @@ ONE = LENGTH * RATE / 15  # bytes/s of one sample at the scrape's default t
 LINE = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
 
 
-@pytest.fixture
-def client():
-    return Client()
-
-
 def samples(text):
     """The lines that are no comments; every metric must have been told in HELP and TYPE lines before."""
     told, found = [], []

@@ -8,13 +8,7 @@ from analytics.events import watches
 from analytics.memory import LEAST, Budget
 from tests.analytics.api.application import (
     AGENT,
-    Client,
 )
-
-
-@pytest.fixture
-def client():
-    return Client()
 
 
 @pytest.mark.parametrize(

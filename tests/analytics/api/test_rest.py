@@ -14,15 +14,9 @@ from tests.analytics.api.application import (
     AGENT,
     ONE_SAMPLE,
     TOPOLOGY,
-    Client,
     counter_sample,
     flow_sample,
 )
-
-
-@pytest.fixture
-def client():
-    return Client()
 
 
 def test_a_cursor_from_before_a_restart_gets_what_there_is(client):

@@ -2,13 +2,8 @@
 
 import pytest
 
-from tests.analytics.api.application import AGENT, NOW, ONE_SAMPLE, Client, flow_sample
+from tests.analytics.api.application import AGENT, NOW, ONE_SAMPLE, flow_sample
 from tests.analytics.examples import wire
-
-
-@pytest.fixture
-def client():
-    return Client()
 
 
 def test_the_licence_limits_nothing(client):

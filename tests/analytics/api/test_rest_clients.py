@@ -8,15 +8,9 @@ from tests.analytics.api.application import (
     NOW,
     ONE_SAMPLE,
     TOPOLOGY,
-    Client,
     counter_sample,
     flow_sample,
 )
-
-
-@pytest.fixture
-def client():
-    return Client()
 
 
 def test_topflows_py(client):

@@ -13,11 +13,6 @@ from tests.analytics.api.application import Client
 DASHBOARD = "https://dashboard.example:3000"
 
 
-@pytest.fixture
-def client():
-    return Client()
-
-
 def test_the_explorer_needs_nothing_from_elsewhere(client):
     page = client.text("/api/index.html")
     wanted = re.findall(r'(?:src|href)="([^"]+)"', page)

@@ -22,11 +22,6 @@ LINKS = {"links": {"l1": {"node1": "leaf1", "port1": "s1-eth5", "node2": "spine1
 PAIR = {"keys": "link:inputifindex,ipsource", "value": "bytes"}
 
 
-@pytest.fixture
-def client():
-    return Client()
-
-
 def link_of(client, agent, port):
     """What a sample that came in on a port is counted for."""
     client.put("/flow/seen/json", PAIR)
