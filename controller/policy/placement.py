@@ -15,7 +15,7 @@
 
 Everything is kept from one decision to the next, so that a decision costs what changed: links whose load is as it was
 when nothing helped are not looked at again, and no decision tries more than EFFORT changes; what it had no time for is
-the next one's. Memory: some hundred bytes an elephant, and the paths between the edge switches that have any.
+the next one's. Memory: some hundred bytes an elephant, and the paths between PAIRS pairs of edge switches.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from controller.flow import FlowKey
-from controller.topology import Fabric, Link, Path
+from controller.topology import PAIRS, Fabric, Link, Path
 
 # Pressure a link may have from elephants alone before a flow is moved off it.
 COMFORT = 1.02
@@ -98,6 +98,8 @@ class Placement:
         if known is None:
             paths = self.fabric.paths(source, destination)
             known = [tuple(self._number[link] for link in path) for path in paths]
+            if len(self._courses) >= PAIRS:
+                self._courses.clear()
             self._courses[source, destination] = known
         return known
 
