@@ -13,6 +13,12 @@ from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4,
 FLOWS = 60_000  # more than one segment has
 
 
+@pytest.fixture(autouse=True)
+def wants_none():
+    """What tables of other tests have taken is no reason to have spares."""
+    pages.end_spares()
+
+
 @pytest.fixture
 def keeper():
     """A thread that keeps spares."""
