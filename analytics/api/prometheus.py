@@ -45,7 +45,7 @@ NUMBERS = tuple(
         ("sFlowDatagramsDiscarded", "discarded_datagrams", "counter", "Datagrams received and not taken."),
         ("sFlowKernelDrops", "kernel_dropped_datagrams", "counter", "Datagrams that the kernel dropped."),
         ("sFlowSourcesRefused", "refused_datagrams", "counter", "Datagrams of senders that may not send."),
-        ("sFlowDatagramsShed", "shed_datagrams", "counter", "Datagrams of agents that sent more than their share."),
+        ("sFlowDatagramsShed", "shed_datagrams", "counter", "Datagrams of agents that sent more than can be taken."),
         ("sFlowAgentsRefused", "refused_agent_datagrams", "counter", "Datagrams of agents there was no room for."),
         ("sFlowDataSourcesRefused", "refused_datasource_samples", "counter", "Samples of data sources without room."),
         ("flowEntries", "flow_entries", "gauge", "Flow keys that are kept."),

@@ -1,31 +1,54 @@
-"""Fair queueing among agents (Nagle, RFC 970): a batch of datagrams is taken in rounds, of each agent one in a round.
+"""Fair queueing (Nagle, RFC 970): what waits, waits in the queue of its agent, and of each queue one datagram is taken
+in turn. What has no room is shed from the longest queue, the oldest first (McKenney, Stochastic fairness queueing,
+1990, with queues by the agent's index in place of a hash).
 
-So whoever sends few datagrams waits for the batch before, never for what somebody else sent in the same one. And when
-batches that stand (full ones, there when the one before was done) go on for STANDING_S, more comes than can be taken:
-then no agent has more than `share` datagrams of one, half as many with each HALVING_S that it goes on (but LEAST_SHARE
-at least: who sends little loses nothing), twice as many with each RECOVERY_S after its end. What is shed so is counted
-by the caller, and missing in the sequence numbers of the agent that sent too much; the kernel, whose queue knows no
-agents, would have dropped everybody's, late.
+So whoever sends little neither waits for nor loses anything to an agent that sends more than can be taken; what is shed
+is counted, and missing in the sequence numbers of who sent too much. The kernel's queue knows no agents: it would make
+everybody wait, and drop everybody's.
 
-An agent is known by the address in its datagrams. Whoever forges a new one for each datagram has a share for each: only
-a list of allowed senders (receive.pyx) helps then. Costs some ns per datagram of a batch of more than FEW, and a fixed
-table, however many agents there are.
+Agents that sent no more than one datagram so far share NEWCOMERS: whoever forges a new agent for each datagram has
+one queue. Two agents whose indexes differ by a multiple of QUEUES - 1 share one, too.
+
+A datagram that waits is copied once; its turn costs some ns, shedding one a look at all lengths (0.2 us), however many
+agents there are. Memory: what waits, ROOM_BYTES at most.
 """
 
 cimport cython
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from analytics.core.pipeline cimport Slice
 
 cdef enum:
-    MOST = 64                                       # datagrams in a batch
+    QUEUES = 1024
+    NEWCOMERS = 0                                   # the queue of those that have no index yet
+    MOST = 64                                       # datagrams taken at a time
+
+cdef struct Waiting:                                # the datagram itself follows
+    Waiting* next
+    uint32_t length
+    bint has_sender
+    uint8_t sender[16]
+
+cdef struct Queue:
+    Waiting* first
+    Waiting* last
 
 
 @cython.final                                       # so that its methods are called directly
 cdef class FairQueue:
-    cdef readonly uint32_t share
-    cdef bint stood                                 # the last batch
-    cdef double since                               # when that began, or when the share changed
+    cdef readonly uint32_t waiting                  # datagrams
+    cdef readonly uint64_t shed
+    cdef uint64_t bytes                             # of what waits
+    cdef Queue[QUEUES] queues
+    cdef uint32_t[QUEUES] lengths                   # bytes in each
+    cdef uint16_t[QUEUES] turns                     # a ring of the queues that had something when their turn was given
+    cdef uint8_t[QUEUES] has_turn
+    cdef uint32_t next_turn, turn_count
+    cdef Waiting* taken[MOST]
+    cdef uint32_t taken_count
 
-    cdef uint32_t arrange(self, Slice* slices, uint32_t count, bint stands, double now) noexcept nogil
-    cdef void adapt(self, bint stands, double now) noexcept nogil
+    cdef bint put(self, const Slice* slice, uint32_t agent, uint32_t room) noexcept nogil
+    cdef uint32_t take(self, Slice* slices, uint32_t most) noexcept nogil
+    cdef Waiting* pop(self, uint32_t queue) noexcept nogil
+    cdef uint32_t longest(self) noexcept nogil
+    cdef void free_taken(self) noexcept nogil

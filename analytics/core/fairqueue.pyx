@@ -1,95 +1,116 @@
-"""The order of a batch and what is shed of it; declared (and explained) in fairqueue.pxd."""
+"""What waits and whose turn it is; declared (and explained) in fairqueue.pxd."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
+from analytics.core.ledger cimport NO_INDEX
 from analytics.core.pipeline cimport Slice
-from analytics.core.wire.xdr cimport be32
 
-cdef double STANDING_S = 0.25                       # long for a burst, short for the socket's buffer;
-cdef double HALVING_S = 0.05                        # once something is shed what stands is no burst
-cdef double RECOVERY_S = 0.1
 cdef enum:
-    FEW = 8                                         # datagrams that are taken as they came: nobody waits long
-    LEAST_SHARE = 4                                 # of whom a sixteenth of all comes, or less, nothing is shed
-    PLACES = 2 * MOST                               # of the table, a power of two
-    IPV6 = 2                                        # the type of an agent's address
-    ADDRESS = 8                                     # where it stands in a datagram, after version and type
+    ROOM_BYTES = 1 << 24                            # with their heads, all that wait
 
 
-cdef inline uint64_t agent_of(const Slice* slice) noexcept nogil:
-    """The agent's address, folded: two that fold to the same share what one has. What is too short is of one agent."""
-    cdef uint64_t[2] address = [0, 0]
-    cdef size_t length
-    if slice.length < ADDRESS:
-        return 0
-    length = 16 if be32(slice.at + 4) == IPV6 else 4
-    if slice.length >= ADDRESS + length:
-        memcpy(address, slice.at + ADDRESS, length)
-    return address[0] ^ address[1] * 0x9E3779B97F4A7C15ULL
+cdef inline uint32_t size_of(const Waiting* it) noexcept nogil:
+    return <uint32_t>sizeof(Waiting) + it.length
 
 
 cdef class FairQueue:
-    """Of one socket. `share`: datagrams of a standing batch that an agent may have; MOST: nothing has to be shed."""
+    """Of one socket. `waiting` datagrams have not been taken yet; `shed` never will be."""
 
-    def __cinit__(self):
-        self.share = MOST
+    def __dealloc__(self):
+        cdef uint32_t queue
+        self.free_taken()
+        for queue in range(QUEUES):
+            while self.queues[queue].first != NULL:
+                free(self.pop(queue))
 
-    def arranged(self, list datagrams, bint stands, double now) -> list[bytes]:
-        """Of a batch those that are taken, in order. ValueError: there are more than MOST."""
+    def add(self, datagram: bytes, agent: int | None, uint32_t room) -> None:
+        """Have a datagram of an agent (its index; None: a newcomer) wait; at most `room` of all wait then."""
+        cdef Slice slice = Slice(<const uint8_t*>PyBytes_AS_STRING(datagram), PyBytes_GET_SIZE(datagram), NULL)
+        self.put(&slice, NO_INDEX if agent is None else agent, room)
+
+    def next(self, uint32_t most) -> list[bytes]:
+        """The datagrams whose turn it is. ValueError: more than MOST are asked for."""
         cdef Slice[MOST] slices
-        cdef uint32_t i, taken
-        if len(datagrams) > MOST:
-            raise ValueError(f"a batch has at most {MOST} datagrams")
-        for i in range(<uint32_t>len(datagrams)):
-            datagram = datagrams[i]
-            slices[i] = Slice(<const uint8_t*>PyBytes_AS_STRING(datagram), PyBytes_GET_SIZE(datagram), NULL)
-        taken = self.arrange(slices, <uint32_t>len(datagrams), stands, now)
-        return [(<const char*>slices[i].at)[:slices[i].length] for i in range(taken)]
+        cdef uint32_t i
+        if most > MOST:
+            raise ValueError(f"at most {MOST} datagrams are taken at a time")
+        return [(<const char*>slices[i].at)[:slices[i].length] for i in range(self.take(slices, most))]
 
-    cdef void adapt(self, bint stands, double now) noexcept nogil:
-        """The share, by whether more comes than is taken."""
-        if stands != self.stood:
-            self.stood, self.since = stands, now
-        elif stands and now - self.since >= (STANDING_S if self.share == MOST else HALVING_S):
-            self.share, self.since = max(<uint32_t>LEAST_SHARE, self.share // 2), now
-        elif not stands and self.share < MOST and now - self.since >= RECOVERY_S:
-            self.share, self.since = min(<uint32_t>MOST, 2 * self.share), now
+    cdef bint put(self, const Slice* slice, uint32_t agent, uint32_t room) noexcept nogil:
+        """Copy a datagram to the end of its agent's queue, and shed what is more than `room`. 0: there is no memory."""
+        cdef uint32_t queue = NEWCOMERS if agent == NO_INDEX else 1 + agent % (QUEUES - 1)
+        cdef Waiting* it = <Waiting*>malloc(sizeof(Waiting) + slice.length)
+        if it == NULL:
+            self.shed += 1
+            return 0
+        it.next, it.length, it.has_sender = NULL, <uint32_t>slice.length, slice.sender != NULL
+        if it.has_sender:
+            memcpy(it.sender, slice.sender, sizeof(it.sender))
+        memcpy(it + 1, slice.at, slice.length)
+        if self.queues[queue].first == NULL:
+            self.queues[queue].first = it
+        else:
+            self.queues[queue].last.next = it
+        self.queues[queue].last = it
+        self.waiting += 1
+        self.lengths[queue] += size_of(it)
+        self.bytes += size_of(it)
+        if not self.has_turn[queue]:
+            self.has_turn[queue] = 1
+            self.turns[(self.next_turn + self.turn_count) % QUEUES] = <uint16_t>queue
+            self.turn_count += 1
+        while self.waiting > room or self.bytes > ROOM_BYTES:
+            free(self.pop(self.longest()))
+            self.shed += 1
+        return 1
 
-    cdef uint32_t arrange(self, Slice* slices, uint32_t count, bint stands, double now) noexcept nogil:
-        """Put a batch that arrived at `now` in order; answers how many of it are taken, the first ones.
+    cdef uint32_t take(self, Slice* slices, uint32_t most) noexcept nogil:
+        """The next datagrams, of each queue one in its turn; answers how many. They are there until the next call."""
+        cdef uint32_t queue, count = 0
+        cdef Waiting* it
+        self.free_taken()
+        while count < most and self.turn_count:
+            queue = self.turns[self.next_turn]
+            self.next_turn = (self.next_turn + 1) % QUEUES
+            self.turn_count -= 1
+            if self.queues[queue].first == NULL:    # all that it had was shed
+                self.has_turn[queue] = 0
+                continue
+            it = self.taken[count] = self.pop(queue)
+            slices[count] = Slice(<const uint8_t*>(it + 1), it.length, NULL)
+            if it.has_sender:
+                slices[count].sender = it.sender
+            count += 1
+            self.has_turn[queue] = self.queues[queue].first != NULL
+            if self.has_turn[queue]:
+                self.turns[(self.next_turn + self.turn_count) % QUEUES] = <uint16_t>queue
+                self.turn_count += 1
+        self.taken_count = count
+        return count
 
-        1. The round of each datagram is how many of its agent stand before it.
-        2. Sort by rounds, stably, so that what one agent sent stays in order.
-        3. If it `stands` (it is full, and waited for the one before to be done), the rounds beyond the share are shed.
-        """
-        cdef Slice[MOST] sorted
-        cdef uint64_t[PLACES] agents
-        cdef uint8_t[PLACES] seen                   # of the agent in a place; 0: the place is free
-        cdef uint8_t[MOST] rounds
-        cdef uint32_t[MOST + 1] before              # datagrams of the rounds before
-        cdef uint64_t agent
-        cdef uint32_t i, place, taken
-        self.adapt(stands, now)
-        if count <= FEW:
-            return count
-        memset(seen, 0, sizeof(seen))
-        memset(before, 0, sizeof(before))
-        for i in range(count):
-            agent = agent_of(&slices[i])
-            place = <uint32_t>(agent * 0x9E3779B97F4A7C15ULL >> 57) % PLACES
-            while seen[place] and agents[place] != agent:
-                place = (place + 1) % PLACES
-            agents[place] = agent
-            rounds[i] = seen[place]
-            seen[place] += 1
-            before[rounds[i] + 1] += 1
-        for i in range(MOST):
-            before[i + 1] += before[i]
-        taken = before[self.share] if stands else count
-        for i in range(count):
-            sorted[before[rounds[i]]] = slices[i]
-            before[rounds[i]] += 1
-        memcpy(slices, sorted, count * sizeof(Slice))
-        return taken
+    cdef Waiting* pop(self, uint32_t queue) noexcept nogil:
+        """The oldest of a queue that is not empty."""
+        cdef Waiting* it = self.queues[queue].first
+        self.queues[queue].first = it.next
+        self.waiting -= 1
+        self.lengths[queue] -= size_of(it)
+        self.bytes -= size_of(it)
+        return it
+
+    cdef uint32_t longest(self) noexcept nogil:
+        cdef uint32_t queue, length = 0
+        for queue in range(QUEUES):                 # two loops that the compiler makes vector instructions of
+            length = max(length, self.lengths[queue])
+        for queue in range(QUEUES):
+            if self.lengths[queue] == length:
+                return queue
+        return 0
+
+    cdef void free_taken(self) noexcept nogil:
+        cdef uint32_t i
+        for i in range(self.taken_count):
+            free(self.taken[i])
+        self.taken_count = 0

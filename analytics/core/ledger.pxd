@@ -105,6 +105,7 @@ cdef class Ledger:
     cdef uint32_t latest                            # the agent of the last datagram, mostly also of the next
 
     cdef uint32_t agent(self, const uint64_t* address, double now) noexcept nogil
+    cdef uint32_t known_agent(self, const uint64_t* address) noexcept nogil
     cdef uint32_t source(self, uint32_t agent, uint32_t kind, uint32_t index, double now) noexcept nogil
     cdef uint32_t whole_agent(self, uint32_t agent, double now) noexcept nogil
     cdef uint32_t source_index(self, uint32_t agent, uint32_t kind, uint32_t index, double now) noexcept nogil

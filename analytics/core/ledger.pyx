@@ -127,6 +127,15 @@ cdef class Ledger:
             self.new_agents -= 1
         return self.latest
 
+    cdef uint32_t known_agent(self, const uint64_t* address) noexcept nogil:
+        """The index of an agent that sent more than one datagram, else NO_INDEX."""
+        cdef uint8_t* found = find(&self.agent_of, address, digest(&self.agent_of, address))
+        cdef uint32_t agent
+        if found == NULL:
+            return NO_INDEX
+        agent = (<uint32_t*>found)[0]
+        return agent if self.agents[agent].repeated else NO_INDEX
+
     cdef uint32_t new_agent(self, const uint64_t* address, uint64_t hash, double now) noexcept nogil:
         cdef uint32_t index = self.free_agent
         cdef bint repeated = was_seen_once(&self.agents_seen, hash)

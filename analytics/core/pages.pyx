@@ -36,7 +36,7 @@ cdef extern from *:
     int munmap(void*, size_t) noexcept nogil
 
 cdef enum:
-    SPARES = 8
+    SPARES = 16
     SMALL_PAGE = 1 << 12
 
 cdef uint8_t* spares[SPARES]                         # all of this under `spares_lock`

@@ -45,6 +45,7 @@ cdef class Pipeline:
     cdef void acquire(self) noexcept nogil
     cdef void release(self) noexcept nogil
     cdef void take(self, const Slice* slices, uint32_t count, double now) noexcept nogil
+    cdef void find_agents(self, const Slice* slices, uint32_t count, uint32_t* agents) noexcept nogil
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil
     cdef void datagram(self, const Slice* slice, double now) noexcept nogil
     cdef void flow(self, uint32_t agent, const Datagram* head, const FlowSample* sample, uint16_t epoch,

@@ -149,6 +149,16 @@ cdef class Pipeline:
             self.release()
             first += some
 
+    cdef void find_agents(self, const Slice* slices, uint32_t count, uint32_t* agents) noexcept nogil:
+        """The agents of datagrams that are not taken yet; NO_INDEX: a newcomer, or no datagram. The lock is held."""
+        cdef Datagram head
+        cdef uint32_t i
+        for i in range(count):
+            agents[i] = NO_INDEX
+            if open_datagram(&head, slices[i].at, slices[i].length) == ACCEPTED and (
+                    head.agent[0] or name_by_sender(&head, slices[i].sender)):
+                agents[i] = self.ledger.known_agent(head.agent)
+
     cdef void batch(self, const Slice* slices, uint32_t count, double now) noexcept nogil:
         """Take a batch; the lock is held. Settles with the GIL only if something needs it; when that comes up in the
         middle, it was much, and whoever waits for the lock has it before the rest is taken."""

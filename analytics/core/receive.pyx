@@ -2,10 +2,15 @@
 system but for sender.pyx, which is the benchmark's.
 
 A thread enters `run` and stays in it: recvmmsg into a fixed ring of buffers, one reading of the monotonic clock per
-batch, in which agents take turns (fairqueue.pxd), one or a few turns of the pipeline's lock per batch. It comes out
-when the stop descriptor becomes readable or when something went wrong. What the kernel dropped because the socket's
-buffer was full is reported by SO_RXQ_OVFL control messages, with the next datagram that got through. Datagrams of
-senders that are not on the list, if there is one, are counted and not read further.
+batch, one or a few turns of the pipeline's lock per batch. It comes out when the stop descriptor becomes readable or
+when something went wrong. What the kernel dropped because the socket's buffer was full is reported by SO_RXQ_OVFL
+control messages, with the next datagram that got through. Datagrams of senders that are not on the list, if there is
+one, are counted and not read further.
+
+While a batch takes BATCH_S or less and the socket becomes empty now and then, datagrams are taken as they come. When
+more comes, all of it is moved from the socket to queues by agent, and taken by turns (fairqueue.pxd), so many at a time
+as take BATCH_S: that is how long anybody waits for somebody else's. What is not done within BATCHES_WAITING of them is
+shed. The time of a batch is the processor's, which does not go on while other programs run.
 `Drain` is the same without pipeline: what the engine is measured against.
 """
 
@@ -91,19 +96,19 @@ cdef extern from *:
         return 0;
     }
 
-    /* 1: datagrams may be waiting, 0: asked to stop, -1: interrupted; `stood`: whether they waited for us */
-    static int howdah_wait(int fd, int stop, int *stood) {
+    /* 1: datagrams may be there, 0: asked to stop, -1: interrupted; `waited`: there was nothing, and it may wait */
+    static int howdah_wait(int fd, int stop, int may_wait, int *waited) {
         struct pollfd polled[2] = {{fd, POLLIN, 0}, {stop, POLLIN, 0}};
         int ready = poll(polled, 2, 0);
-        *stood = ready > 0;
-        if (ready < 0 || (ready == 0 && poll(polled, 2, -1) < 0))
+        *waited = ready == 0 && may_wait;
+        if (ready < 0 || (*waited && poll(polled, 2, -1) < 0))
             return -1;
         return polled[1].revents ? 0 : 1;
     }
 
-    static double howdah_clock(void) {
+    static double howdah_clock(clockid_t clock) {
         struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);       /* a step of the wall clock changes no rate */
+        clock_gettime(clock, &t);
         return t.tv_sec + t.tv_nsec * 1e-9;
     }
 
@@ -128,12 +133,20 @@ cdef extern from *:
     int receive "howdah_receive"(Ring*, int) noexcept nogil
     void name_sender "howdah_sender"(Ring*, int) noexcept nogil
     bint read_dropped "howdah_dropped"(Ring*, int, uint32_t*) noexcept nogil
-    int wait "howdah_wait"(int, int, bint*) noexcept nogil
-    double clock_s "howdah_clock"() noexcept nogil
+    int wait "howdah_wait"(int, int, bint, bint*) noexcept nogil
+    enum:
+        CLOCK_MONOTONIC                             # a step of the wall clock changes no rate
+        CLOCK_THREAD_CPUTIME_ID
+    double clock_s "howdah_clock"(int) noexcept nogil
     bint matches "howdah_matches"(const uint8_t*, const uint8_t*, uint32_t) noexcept nogil
 
+cdef double BATCH_S = 0.002
+cdef double STANDING_S = 0.005                      # without an empty socket, until what is in it is sorted by agents
 cdef enum:
     MOST_PREFIXES = 1024                            # tried one after the other for every datagram
+    LEAST_AT_ONCE = 4                               # datagrams of a batch, however long they take
+    DEPTH = 16                                      # rings read before the next batch: as many as one fills meanwhile
+    BATCHES_WAITING = 125                           # a quarter of a second: long for a burst, and not too old
 
 cdef struct Prefix:
     uint8_t address[16]                             # IPv4 as ::ffff:a.b.c.d
@@ -144,7 +157,7 @@ cdef class Receiver:
     """Runs one socket. The counts may be read at any time; they go on when another socket is run.
 
     `senders`: (16-byte address, bits of it that count) of those that may send; none: any.
-    `dropped`: by the kernel; `refused`: of other senders; `shed`: of agents that sent more than their share.
+    `dropped`: by the kernel; `refused`: of other senders; `shed`: of agents that sent more than can be taken.
     """
 
     cdef Pipeline pipeline
@@ -153,13 +166,15 @@ cdef class Receiver:
     cdef Prefix* prefixes
     cdef uint32_t prefix_count
     cdef uint32_t overflow                          # the socket's own count of drops, 32 bits, as last seen
-    cdef readonly uint64_t batches, datagrams, dropped, refused, shed
+    cdef uint32_t at_once                           # datagrams of a batch that takes BATCH_S, SLOTS at most
+    cdef double emptied                             # when the socket was seen empty
+    cdef readonly uint64_t batches, datagrams, dropped, refused
 
     def __cinit__(self, Pipeline pipeline, senders=()):
         if len(senders) > MOST_PREFIXES:
             raise ValueError(f"more than {MOST_PREFIXES} prefixes of senders")
         static_assert(SLOTS <= MOST)
-        self.pipeline, self.queue = pipeline, FairQueue()
+        self.pipeline, self.queue, self.at_once = pipeline, FairQueue(), SLOTS
         self.ring = <Ring*>calloc(1, sizeof(Ring))
         self.prefixes = <Prefix*>calloc(len(senders) + 1, sizeof(Prefix))
         if self.ring == NULL or self.prefixes == NULL:
@@ -176,9 +191,13 @@ cdef class Receiver:
         free(self.ring)
         free(self.prefixes)
 
+    @property
+    def shed(self) -> int:
+        return self.queue.shed
+
     def new_socket(self) -> None:
         """Say before `run` that the socket is another one: its count of drops begins at 0."""
-        self.overflow, self.queue = 0, FairQueue()
+        self.overflow = 0
 
     cdef bint is_allowed(self, const uint8_t* sender) noexcept nogil:
         cdef uint32_t i
@@ -187,50 +206,93 @@ cdef class Receiver:
                 return 1
         return self.prefix_count == 0
 
-    cdef int receive_batch(self, int fd, bint stood) noexcept nogil:
-        """One batch; answers the number of datagrams, or -errno. `stood`: it waited for the one before to be done."""
-        cdef Slice[SLOTS] slices
-        cdef uint32_t dropped = 0, allowed = 0, taken
+    cdef int receive_some(self, int fd, Slice* slices, uint32_t* allowed) noexcept nogil:
+        """What is in the socket, SLOTS at most: of allowed senders. Answers how many there were, or -errno."""
+        cdef uint32_t dropped = 0
         cdef int i
         cdef int count = receive(self.ring, fd)
-        cdef double now
+        allowed[0] = 0
         if count < 0:
             return -errno
-        now = clock_s()
         for i in range(count):
             name_sender(self.ring, i)
             if not self.is_allowed(&self.ring.senders[i][0]):
                 continue
-            slices[allowed] = Slice(&self.ring.data[i][0], self.ring.messages[i].msg_len, &self.ring.senders[i][0])
-            allowed += 1
+            slices[allowed[0]] = Slice(&self.ring.data[i][0], self.ring.messages[i].msg_len, &self.ring.senders[i][0])
+            allowed[0] += 1
         if count and read_dropped(self.ring, count - 1, &dropped):
             self.dropped += <uint32_t>(dropped - self.overflow)
             self.overflow = dropped
-        taken = self.queue.arrange(slices, allowed, stood and count == SLOTS, now)
-        if taken:
-            self.pipeline.take(slices, taken, now)
-        self.batches += 1
-        self.datagrams += taken
-        self.shed += allowed - taken
-        self.refused += count - allowed
+        self.refused += count - allowed[0]
         return count
 
+    cdef int receive_batch(self, int fd) noexcept nogil:
+        """Take a batch of what waits, after all that came is sorted by agents in one turn of the lock; or what came, if
+        it is not much. -errno: the socket failed."""
+        cdef Slice[SLOTS] slices
+        cdef uint32_t[SLOTS] agents
+        cdef uint32_t allowed, i
+        cdef int count, depth
+        cdef double now = 0.0
+        for depth in range(DEPTH):
+            count = self.receive_some(fd, slices, &allowed)
+            now = clock_s(CLOCK_MONOTONIC)
+            if count < SLOTS:
+                self.emptied = now
+            if depth == 0:
+                if not self.queue.waiting and allowed <= self.at_once and now - self.emptied < STANDING_S:
+                    self.feed(slices, allowed, now)
+                    return min(count, 0)
+                self.pipeline.acquire()
+            self.pipeline.find_agents(slices, allowed, agents)
+            for i in range(allowed):
+                self.queue.put(&slices[i], agents[i], BATCHES_WAITING * self.at_once)
+            if count < SLOTS:
+                break
+        self.pipeline.release()
+        self.feed(slices, self.queue.take(slices, self.at_once), now)
+        return min(count, 0)
+
+    cdef void take_waiting(self) noexcept nogil:
+        """Take all that waits."""
+        cdef Slice[SLOTS] slices
+        while self.queue.waiting:
+            self.feed(slices, self.queue.take(slices, self.at_once), clock_s(CLOCK_MONOTONIC))
+
+    cdef void feed(self, const Slice* slices, uint32_t count, double now) noexcept nogil:
+        """Run a batch through the pipeline, and learn how many the next may have."""
+        cdef double began, took
+        if not count:
+            return
+        began = clock_s(CLOCK_THREAD_CPUTIME_ID)
+        self.pipeline.take(slices, count, now)
+        took = clock_s(CLOCK_THREAD_CPUTIME_ID) - began
+        if took > BATCH_S:
+            self.at_once = max(<uint32_t>LEAST_AT_ONCE, self.at_once // 2)
+        elif count == self.at_once and took < BATCH_S / 3:
+            self.at_once = min(<uint32_t>SLOTS, 2 * self.at_once)
+        self.batches += 1
+        self.datagrams += count
+
     def run(self, int fd, int stop) -> None:
-        """Receive from socket `fd` until descriptor `stop` is readable.
+        """Receive from socket `fd` until descriptor `stop` is readable, then take what waits.
 
         Raises OSError when the socket fails, and what the pipeline's listener raised; it may be called again then.
         """
         cdef int result = 0
         cdef int ready
-        cdef bint stopped = 0, stood = 0
+        cdef bint stopped = 0, waited
         while not stopped:                          # a failure may be of another socket's batch: then go on
             with nogil:
                 while self.pipeline.failure is None:
-                    ready = wait(fd, stop, &stood)
+                    ready = wait(fd, stop, not self.queue.waiting, &waited)
                     if ready == 0:
+                        self.take_waiting()
                         stopped = 1
                         break
-                    result = self.receive_batch(fd, stood) if ready > 0 else 0
+                    if waited:
+                        self.emptied = clock_s(CLOCK_MONOTONIC)
+                    result = self.receive_batch(fd) if ready > 0 else 0
                     if result < 0 and -result not in (EAGAIN, EINTR, ECONNREFUSED):
                         break
                     result = 0
@@ -259,10 +321,10 @@ cdef class Drain:
         cdef int ready
         cdef int count
         cdef int failed = 0
-        cdef bint stood = 0
+        cdef bint waited
         with nogil:
             while not failed:
-                ready = wait(fd, stop, &stood)
+                ready = wait(fd, stop, True, &waited)
                 if ready == 0:
                     break
                 count = receive(self.ring, fd) if ready > 0 else 0

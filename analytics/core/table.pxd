@@ -52,7 +52,7 @@ cdef struct HashTable:
     uint32_t stride                                 # bytes of a cell
     uint32_t words                                  # key width in 8-byte words
     uint32_t room                                   # segments that there are places for in the array
-    uint32_t fill                                   # of 1024 cells, so many are used before it grows
+    uint32_t fill                                   # of 65,536 cells, so many are used before it grows
     uint64_t used, limit                            # keys; at how many it grows
     uint64_t generation                             # how often cells may have moved: pointers from before are void
     uint64_t released                               # how often memory of cells was given back

@@ -8,9 +8,10 @@ from analytics.core.pages cimport LARGEST, release, zeroed
 
 cdef enum:
     SMALLEST = 1 << 12                              # bytes of the only segment at first
-    LEAST_FILL = 640                                # of 1024 cells, when a table begins to divide its segments: it
-    FILL_SPREAD = 64                                # differs by so much, for tables with the same keys shall not all
-    ROUND_FILL = 64                                 # grow at one key; so much more are used when all are divided
+    LEAST_FILL = 40 << 10                           # of 65,536 cells, when a table begins to divide its segments: it
+    FILL_SPREAD = 4 << 10                           # differs by so much, for no two tables with the same keys shall
+    ROUND_FILL = 4 << 10                            # grow at one key; so much more are used when all are divided
+    SPREADING = 0x9E3779B1                          # multiples of it, modulo 2^32, are far from each other
 
 
 cdef uint32_t tables_opened = 0
@@ -24,7 +25,7 @@ cdef bint table_open(HashTable* table, uint32_t words, uint32_t payload, uint64_
     table.words, table.stride = words, 8 + 8 * words + ((payload + 7) & ~<uint32_t>7)
     table.capacity, table.max_bytes, table.seed = capacity, max_bytes, seed
     tables_opened += 1
-    table.fill = LEAST_FILL + 37 * tables_opened % FILL_SPREAD
+    table.fill = LEAST_FILL + (<uint32_t>(tables_opened * SPREADING) >> 20) * FILL_SPREAD // 4096
     if resize(table, SMALLEST):
         return 1
     free(table.segments)
@@ -50,7 +51,7 @@ cdef void set_limit(HashTable* table) noexcept nogil:
     if table.last == table.reach:
         whole = table.reach + 1
     fill += ROUND_FILL * (table.last + 1 - whole) // whole
-    table.limit = table.cells * whole * fill // 1024
+    table.limit = table.cells * whole * fill >> 16
 
 
 cdef uint64_t* free_cell(const HashTable* table, uint8_t* segment, uint64_t hash) noexcept nogil:

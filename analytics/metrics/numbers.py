@@ -56,8 +56,8 @@ class AgentNumbers:
 @dataclass(frozen=True, slots=True)
 class ReceivingNumbers:
     """Of all UDP sockets together: batches and datagrams received, datagrams that the kernel dropped, that were refused
-    because of their sender, or shed because their agent sent more than its share (core/fairqueue.pxd). `buffer_bytes`:
-    the granted receive buffer of one socket."""
+    because of their sender, or shed because their agent sent more than can be taken (core/fairqueue.pxd).
+    `buffer_bytes`: the granted receive buffer of one socket."""
 
     batches: int = 0
     datagrams: int = 0

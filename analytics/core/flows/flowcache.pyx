@@ -42,6 +42,7 @@ cdef double CROWDED_CONSTANTS = 3.0                 # above 7/8 of the bound, or
 cdef double SHORTEST_IDLE_S = 2.0
 cdef enum:
     NEAR_BY = 16                                    # entries that one of is displaced
+    MOST_DROPPED = 2048                             # in one turn of `expire`: each misses the processor's cache
 
 
 cdef class FlowCache:
@@ -293,9 +294,11 @@ cdef class FlowCache:
 
     def expire(self, uint64_t position, double now) -> int:
         """Drop from one segment the entries that are idle, and those of data sources that are gone, and end the records
-        that are due; answers where to go on, 0 when through. Stops early to have the notices reported."""
+        that are due; answers where to go on, 0 when through. Stops early to have the notices reported, and at
+        MOST_DROPPED."""
         cdef Segment segment = segment_at(&self.flows, position)
         cdef uint64_t after = segment.after, slot = 0
+        cdef uint64_t fewest = self.flows.used - min(self.flows.used, <uint64_t>MOST_DROPPED)
         cdef bint crowded = (self.flows.used * 8 >= self.flows.capacity * 7
                              or self.flows.bytes * 8 >= self.flows.max_bytes * 7)
         cdef double constants = CROWDED_CONSTANTS if crowded or self.fading == 0 else IDLE_CONSTANTS
@@ -310,7 +313,7 @@ cdef class FlowCache:
                 if cell[0] == 0:
                     slot += 1
                     continue
-                if are_half_full(self.reporter.notices):
+                if are_half_full(self.reporter.notices) or self.flows.used < fewest:
                     after = segment.first | 1       # the same segment: what was done there is not done again
                     break
                 value = <Value*>payload_of(&self.flows, cell)

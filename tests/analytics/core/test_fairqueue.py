@@ -1,119 +1,111 @@
-"""fairqueue: within a batch agents take turns; of what is too much, that of who sends most is shed."""
+"""fairqueue: agents take turns; what has no room is shed from the longest queue, the oldest first."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from itertools import zip_longest
+from collections import deque
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.core.fairqueue import FairQueue
-from tests.analytics.examples.wire import datagram
 
-MOST = 64
-AGENTS = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.1.0.1", "fe80::1", "fe80::2", "::1:0:0:1"])
-
-
-def batch(agents: list[str]) -> list[bytes]:
-    return [datagram(agent=agent, sequence=number) for number, agent in enumerate(agents)]
+QUEUES, MOST = 1024, 64
+HEAD = 32  # bytes that a datagram takes beside its own
+ROOM = 1000
+ROOM_BYTES = 16 << 20
 
 
-def in_rounds(agents: list[str]) -> list[bytes]:
-    """The first of each agent in the order in which they came, then the second of each, and so on."""
-    queues = defaultdict(list)
-    for agent, made in zip(agents, batch(agents), strict=True):
-        queues[agent].append(made)
-    rounds = list(zip_longest(*queues.values()))
-    order = {made: number for number, made in enumerate(batch(agents))}
-    return [made for each in rounds for made in sorted(filter(None, each), key=order.get)]
+class Model:
+    """The same, obvious and slow."""
+
+    def __init__(self) -> None:
+        self.queues: dict[int, deque[bytes]] = {}
+        self.turns: deque[int] = deque()
+        self.shed = 0
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self.queues.values()))
+
+    def add(self, datagram: bytes, agent: int | None, room: int) -> None:
+        queue = 0 if agent is None else 1 + agent % (QUEUES - 1)
+        self.queues.setdefault(queue, deque()).append(datagram)
+        if queue not in self.turns:
+            self.turns.append(queue)
+        while self.waiting > room:
+            longest = max(sorted(self.queues), key=lambda each: sum(HEAD + len(held) for held in self.queues[each]))
+            self.queues[longest].popleft()
+            self.shed += 1
+
+    def next(self, most: int) -> list[bytes]:
+        taken: list[bytes] = []
+        while len(taken) < most and self.turns:
+            queue = self.turns.popleft()
+            if self.queues[queue]:
+                taken.append(self.queues[queue].popleft())
+                if self.queues[queue]:
+                    self.turns.append(queue)
+        return taken
 
 
-@given(st.lists(AGENTS, min_size=9, max_size=MOST))
-def test_agents_take_turns(agents):
-    assert FairQueue().arranged(batch(agents), False, 0.0) == in_rounds(agents)
+AGENTS = st.none() | st.integers(0, 4) | st.sampled_from([1023, 1024, 2045, 0xFFFFFFFE])
+ADDED = st.tuples(st.binary(max_size=20), AGENTS, st.integers(1, 12))
 
 
-@given(st.lists(st.binary(max_size=30), max_size=MOST))
-def test_whatever_bytes_come_all_are_taken(datagrams):
-    assert sorted(FairQueue().arranged(datagrams, False, 0.0)) == sorted(datagrams)
+@given(st.lists(ADDED | st.integers(0, 8), max_size=100))
+def test_it_does_what_the_model_does(steps):
+    queue, model = FairQueue(), Model()
+    for step in steps:
+        if isinstance(step, int):
+            assert queue.next(step) == model.next(step)
+        else:
+            queue.add(*step)
+            model.add(*step)
+        assert (queue.waiting, queue.shed) == (model.waiting, model.shed)
+    assert queue.next(MOST) == model.next(MOST)
 
 
 def test_one_datagram_does_not_wait_for_those_of_others_before_it():
-    sent = batch(["10.9.9.9"] * 63 + ["10.0.0.1"])
-    assert FairQueue().arranged(sent, True, 0.0)[:3] == [sent[0], sent[63], sent[1]]
-
-
-def test_a_few_are_taken_as_they_came():
-    sent = batch(["10.9.9.9"] * 7 + ["10.0.0.1"])
-    assert FairQueue().arranged(sent, False, 0.0) == sent
-
-
-STANDING_S, HALVING_S, RECOVERY_S = 0.25, 0.0625, 0.125  # what the share takes to change, a little more, and exact
-
-
-def flooded(halvings: int, began: float = 0.0) -> FairQueue:
-    """After full batches of one agent that went on for so long."""
     queue = FairQueue()
-    for at in (0.0, *(STANDING_S + number * HALVING_S for number in range(halvings))):
-        queue.arranged(batch(["10.9.9.9"] * MOST), True, began + at)
-    return queue
+    for number in range(ROOM - 1):
+        queue.add(b"%d" % number, 9, ROOM)
+    queue.add(b"mine", 1, ROOM)
+    assert queue.next(3) == [b"0", b"mine", b"1"]
 
 
-def test_nothing_is_shed_of_a_burst():
+def test_who_sends_little_loses_nothing_and_of_who_sends_much_the_oldest_goes():
     queue = FairQueue()
-    for number in range(50):
-        assert len(queue.arranged(batch(["10.9.9.9"] * MOST), True, number * 0.0009)) == MOST
+    for number in range(10 * ROOM):
+        queue.add(b"%d" % number, 9, ROOM)
+        if number % 100 == 0:
+            queue.add(b"mine", 1, ROOM)
+    taken = [datagram for _ in range(ROOM // MOST + 1) for datagram in queue.next(MOST)]
+    assert taken.count(b"mine") == 100
+    assert [each for each in taken if each != b"mine"] == [b"%d" % number for number in range(9100, 10_000)]
+    assert (queue.shed, queue.waiting) == (9100, 0)
 
 
-def test_full_batches_that_do_not_end_halve_the_share_again_and_again():
-    queue = flooded(2)
-    assert queue.share == 16
-    sent = batch(["10.9.9.9"] * 32 + ["10.0.0.1"] * 16 + ["10.0.0.2"] * 16)
-    taken = queue.arranged(sent, True, STANDING_S + HALVING_S)
-    assert sorted(taken) == sorted(sent[:16] + sent[32:])
+def test_new_agents_share_what_one_has():
+    """Whoever forges an agent for each datagram does not push out those that are known."""
+    queue = FairQueue()
+    for number in range(10 * ROOM):
+        queue.add(b"forged", None, ROOM)
+        queue.add(b"mine", 1 + number % 100, ROOM)
+        if number % 64 == 63:
+            assert queue.next(MOST).count(b"mine") >= 63
+    assert queue.shed > 0
 
 
-def test_who_sends_little_loses_nothing_however_long_it_goes_on():
-    queue = flooded(12)
-    sent = batch(["10.9.9.9"] * 56 + ["10.0.0.1"] * 4 + ["10.0.0.2"] * 4)
-    taken = queue.arranged(sent, True, 1.0)
-    assert sorted(taken) == sorted(sent[:4] + sent[56:])
+def test_large_datagrams_have_a_bound_in_bytes():
+    queue = FairQueue()
+    for _ in range(300):
+        queue.add(bytes(65_000), 9, 8000)
+    queue.add(b"mine", 1, 8000)
+    assert queue.waiting == ROOM_BYTES // (HEAD + 65_000) + 1
+    assert b"mine" in queue.next(2)
 
 
-def test_of_a_batch_that_is_not_full_nothing_is_shed():
-    queue = flooded(6)
-    assert queue.share == 4
-    sent = batch(["10.9.9.9"] * 63)
-    assert queue.arranged(sent, False, 1.6) == sent
-
-
-def test_the_share_comes_back_in_steps():
-    queue = flooded(5)
-    shares = []
-    for number in range(6):
-        queue.arranged([], False, 2.0 + number * RECOVERY_S)
-        shares.append(queue.share)
-    assert shares == [4, 8, 16, 32, MOST, MOST]
-
-
-def test_a_flood_that_goes_on_is_noticed_sooner_than_one_that_begins():
-    queue = flooded(2)
-    queue.arranged([], False, 2.0)
-    queue.arranged(batch(["10.9.9.9"] * MOST), True, 2.1)
-    queue.arranged(batch(["10.9.9.9"] * MOST), True, 2.1 + HALVING_S)
-    assert queue.share == 8
-
-
-def test_a_share_that_is_right_stays():
-    """Batches that are now full, now not: all that comes is taken or shed, and nobody waits."""
-    queue = flooded(2)
-    for number in range(1000):
-        queue.arranged([], number % 2 == 1, 2.0 + number / 256)
-    assert queue.share == 16
-
-
-def test_too_long_a_batch():
+def test_no_more_are_taken_than_a_batch_has():
     with pytest.raises(ValueError, match="64"):
-        FairQueue().arranged([b""] * 65, False, 0.0)
+        FairQueue().next(MOST + 1)
