@@ -114,7 +114,7 @@ def answer(stream):
 
 
 def test_silent_and_half_sent_requests_keep_no_request_out(serve, opened, eventually):
-    serving = serve(MAX_CONNECTIONS=20)
+    serving = serve(MAX_CONNECTIONS=20, HEAD_S=math.inf)
     streams = [opened.enter_context(serving.client(*([HALF] if n % 2 else []))) for n in range(60)]
     for _ in range(5):
         assert serving.get().text == "test"
