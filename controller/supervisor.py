@@ -2,8 +2,9 @@
 
 Alive is what answers. A process that has been silent for SILENT_S seconds (START_S from its start to its first answer)
 is told to end, after TERM_S killed, and started again; an answer of any kind and at any pace counts, so that one under
-load is left alone. Silence is added up by the calls of `supervise`, at most STEP_S each: a controller that itself was
-stopped for a minute does not blame analytics for it.
+load is left alone. After a start without an answer the next one has twice the time for it, LONGEST_START_S at most: on
+a busy machine it may just be slow, and would never come up. Silence is added up by the calls of `supervise`, at most
+STEP_S each: a controller that itself was stopped for a minute does not blame analytics for it.
 
 `supervise` decides and never waits; `ask` waits for an answer and belongs into a (green) thread of its own.
 """
@@ -23,7 +24,7 @@ from documents import programs
 FIRST_DELAY, LONGEST_DELAY = 0.2, 15.0
 # One that still answered this long after its start was healthy: its end starts the delays anew.
 HEALTHY = 10.0
-SILENT_S, START_S, STEP_S = 5.0, 20.0, 1.0
+SILENT_S, START_S, LONGEST_START_S, STEP_S = 5.0, 20.0, 160.0, 1.0
 TERM_S = 2.0  # from SIGTERM to SIGKILL
 
 
@@ -44,7 +45,7 @@ class Supervisor:
         self.starts = 0
         self._asking = requests.Session()
         self._asking.trust_env = False  # no proxy between a controller and its analytics
-        self._delay = FIRST_DELAY
+        self._delay, self._start_s = FIRST_DELAY, START_S
         self._started = self._called = self._next_start = float("-inf")
         self._answers = 0
         self._seen = 0  # answers that `supervise` knows of
@@ -92,7 +93,7 @@ class Supervisor:
         if self._silent_for:
             if self._silence >= self._silent_for + TERM_S:
                 process.kill()
-        elif self._silence >= (START_S if self._answered is None else SILENT_S):
+        elif self._silence >= (self._start_s if self._answered is None else SILENT_S):
             self._silent_for = self._silence
             process.terminate()
 
@@ -101,6 +102,10 @@ class Supervisor:
         healthy = self._answered is not None and self._answered - self._started > HEALTHY
         self._delay = FIRST_DELAY if healthy else min(self._delay * 2, LONGEST_DELAY)
         self._next_start = now + self._delay
+        if self._answered is not None:
+            self._start_s = START_S
+        elif self._silent_for:
+            self._start_s = min(self._start_s * 2, LONGEST_START_S)
         again = f"starting it again in {self._delay:.1f} s"
         if self._silent_for:
             return AnalyticsHung(f"analytics gave no answer for {self._silent_for:.0f} s and was ended; {again}")

@@ -23,8 +23,10 @@ T = TypeVar("T")
 TIERS = ("ovs", "lab")  # tests/<tier>/ carries the marker of that name
 POLL_S = 0.02
 
-hypothesis.settings.register_profile("howdah", deadline=None)  # shared machines pause; a pause is no failure
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+# Shared machines pause; a pause is no failure.
+PAUSES = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("howdah", **PAUSES)
+hypothesis.settings.register_profile("ci", **PAUSES, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "howdah")
 
 

@@ -113,7 +113,7 @@ def test_a_database_that_is_none_is_named(reply):
         threading.Thread(target=serve, daemon=True).start()
         remote = f"tcp:127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(ovsdb.OvsdbError) as refused:
-            ovsdb.Ovsdb(remote, timeout=5)
+            ovsdb.Ovsdb(remote, timeout=PATIENCE_S)
     assert remote in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import threading
 import time
 from collections import defaultdict
@@ -41,10 +42,8 @@ class Client:
         self._connection.close()
 
     def _run(self) -> None:
-        turn = 0
         try:
-            while not self._stop.wait(EVERY_S):
-                path = PATHS[turn % len(PATHS)]
+            for path in itertools.cycle(PATHS):
                 began = time.perf_counter()
                 self._connection.request("GET", path)
                 with self._connection.getresponse() as answer:
@@ -52,7 +51,8 @@ class Client:
                     if answer.status != 200:
                         raise RuntimeError(f"howdah answered {answer.status} to {path}")
                 self._taken_ms[path].append((time.perf_counter() - began) * 1000)
-                turn += 1
+                if self._stop.wait(EVERY_S):
+                    return
         except (OSError, http.client.HTTPException, RuntimeError) as error:
             self._failure = error
 

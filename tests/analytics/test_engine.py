@@ -26,6 +26,7 @@ from tests.analytics.examples.wire import (
     tcp_frame,
     udp,
 )
+from tests.patience import PATIENCE_S
 
 
 def test_the_flow_of_the_controller(engine):
@@ -287,7 +288,7 @@ def test_questions_and_changes_from_many_threads(engine):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert wrong == []
     assert not any(thread.is_alive() for thread in threads)
     assert sum(flow.value for flow in engine.active_flows(["ALL"], "f", NOW, 10_000, mode=Mode.SUM)) == pytest.approx(

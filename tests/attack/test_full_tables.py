@@ -87,6 +87,15 @@ def worst(errors):
     return max(map(abs, errors.values()), default=1.0)
 
 
+def measured(probe, *known):
+    """The errors as soon as all are small, or a moment after the flood: what it left in the queue comes first."""
+    deadline = time.monotonic() + T
+    while True:
+        errors = {flow: error for each in known for flow, error in each.errors(probe).items()}
+        if worst(errors) < ERROR or time.monotonic() > deadline:
+            return errors
+
+
 KNOWN = {
     (FLOODER, "10.1.0.1"): 100,
     (FLOODER, "10.1.0.2"): 20,
@@ -117,7 +126,7 @@ def test_full_tables(kind, size, rate, returns_s, analytics, eventually, report)
                         late.start()
                     time.sleep(0.2)
                 now = probe.get("/analyzer/json")
-                errors = known.errors(probe) | late.errors(probe)
+                errors = measured(probe, known, late)
         finally:
             known.stop()
             if late.is_alive():
@@ -145,7 +154,9 @@ def test_full_tables(kind, size, rate, returns_s, analytics, eventually, report)
     assert process.poll() is None
     assert figures.rss_peak_mb * (1 << 20) < MEMORY
     assert figures.unanswered == 0
-    if now["sFlowKernelDrops"] + now["sFlowDatagramsShed"] == 0:
-        assert worst(errors) < ERROR
-    if kind == "distinct-flows":
+    all_came = now["sFlowKernelDrops"] + now["sFlowDatagramsShed"] == 0
+    assert worst(errors) < ERROR or not all_came
+    if kind == "distinct-flows":  # of which so few may have come that there was room
+        assert now["flowEntriesRefused"] or not all_came
+    if kind == "distinct-flows" and now["flowEntriesRefused"]:
         assert max(each["rate"] for each in lost) > max(each["bound"] for each in lost) > 0

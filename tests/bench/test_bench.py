@@ -14,6 +14,7 @@ import pytest
 from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp_frame, udp
 from tests.analytics.inputs.test_capture import pcap
 from tests.patience import PATIENCE_S
+from tests.processes import is_running
 
 HOWDAH = Path(sys.executable).parent / "howdah"
 SFCAPD = shutil.which("sfcapd") and shutil.which("nfdump")
@@ -159,7 +160,7 @@ def test_told_to_end_it_leaves_no_process_behind(sign, eventually, tmp_path):
         bench.send_signal(sign)
         _, said = bench.communicate(timeout=PATIENCE_S)
     assert (bench.returncode, said) == (128 + sign, "")
-    eventually(lambda: not [pid for pid in begun if Path(f"/proc/{pid}").exists()])  # init collects them
+    eventually(lambda: not any(map(is_running, begun)))
     assert not list(tmp_path.iterdir())
 
 

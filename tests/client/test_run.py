@@ -12,6 +12,7 @@ from client import run as crew
 from tests.analytics.program import Program
 from tests.client.process import ROOT, Process
 from tests.patience import PATIENCE_S
+from tests.processes import is_running
 
 OWN = ["--analytics", "--port 0 --sflow-port 0"]
 READY = re.compile(r"analytics: howdah analytics .* ready: (http://\S+) ")
@@ -58,15 +59,6 @@ def flows(url):
         return set(httpx.get(f"{url}/flow/json", timeout=PATIENCE_S).json()) - {"mn_bytes", "mn_flow"}
     except httpx.TransportError:
         return None
-
-
-def alive(pid):
-    """A zombie that nobody has taken note of is not."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
@@ -126,7 +118,7 @@ def test_nothing_outlives_a_keeper_that_is_killed(run, eventually):
     found = children(running.process.pid)
     running.process.kill()
     running.process.wait(PATIENCE_S)
-    eventually(lambda: not any(map(alive, found.values())))
+    eventually(lambda: not any(map(is_running, found.values())))
 
 
 def children(pid):

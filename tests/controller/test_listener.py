@@ -4,6 +4,7 @@ import eventlet
 import pytest
 
 from controller import listener
+from tests.patience import PATIENCE_S
 
 
 class Deaf:
@@ -31,7 +32,7 @@ def connection(monkeypatch):
 
 
 def test_sending_never_waits_and_a_full_queue_ends_the_connection(connection):
-    with eventlet.Timeout(60):
+    with eventlet.Timeout(PATIENCE_S):
         assert all(connection.send(b"message") for _ in range(1000))
         assert not connection.send(b"message")
     assert connection.state == listener.ryu_controller.DEAD_DISPATCHER

@@ -135,7 +135,9 @@ def test_every_host_reaches_every_other(fabric):
         for host in hosts:
             stack.enter_context(serving(host, "mice-serve"))
         for host in hosts:
-            (end,) = said(host.popen(command("probe", *(a for a in addresses if a != host.IP()))))
+            (end,) = said(
+                host.popen(command("probe", "--patience", PATIENCE_S, *(a for a in addresses if a != host.IP())))
+            )
             assert end["lost"] == [] and len(end["reached_ms"]) == len(addresses) - 1
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import requests
@@ -46,6 +45,10 @@ class Site:
 
         return lines
 
+    def send(self, host, flow):
+        """An elephant, which waits for its receiver."""
+        self.run(host, "send", flow, "--seconds", UNTIL_STOPPED, "--patience", PATIENCE_S)
+
     def stop(self):
         for program in self.programs:
             if program.poll() is None:
@@ -58,7 +61,8 @@ class Site:
 
     def port_bytes(self, port):
         """Bytes sent out of a switch port, by the kernel's own counter."""
-        return int(Path(f"/sys/class/net/{port}/statistics/tx_bytes").read_text())
+        shown = subprocess.run(["ip", "-json", "-s", "link", "show", port], capture_output=True, check=True).stdout
+        return json.loads(shown)[0]["stats64"]["tx"]["bytes"]
 
 
 @pytest.fixture
@@ -93,7 +97,7 @@ def collide(site, eventually):
     for port in range(41000, 41012):  # 12 tries: all apart has a chance of 1 in 4096
         pair = [f"10.0.1.{n},10.0.2.{n},6,{port},{PORT}" for n in (1, 2)]
         for n, host in ((1, "h1"), (2, "h2")):
-            site.run(host, "send", f"10.0.2.{n}:{PORT}@{port}", "--seconds", UNTIL_STOPPED)
+            site.send(host, f"10.0.2.{n}:{PORT}@{port}")
 
         def paths(pair=pair):
             found = {e["flow"]: e["path"] for e in site.elephants() if e["flow"] in pair and e["path"]}
@@ -179,7 +183,7 @@ def test_a_killed_analytics_is_started_again_and_elephants_are_still_found(site,
     eventually(site.controller.analytics_alive)
     site.run("h3", "receive", "--port", PORT)
     began = time.time()
-    site.run("h1", "send", f"10.0.2.1:{PORT}@42000", "--seconds", UNTIL_STOPPED)
+    site.send("h1", f"10.0.2.1:{PORT}@42000")
     (elephant,) = eventually(lambda: [e for e in site.elephants() if e["marked_at"]])
     assert elephant["flow"] == f"10.0.1.1,10.0.2.1,6,42000,{PORT}"
     assert elephant["detected_at"] > began
@@ -187,7 +191,7 @@ def test_a_killed_analytics_is_started_again_and_elephants_are_still_found(site,
 
 def test_an_elephant_that_stops_is_forgotten_with_its_rule(site, eventually):
     site.run("h3", "receive", "--port", PORT)
-    site.run("h1", "send", f"10.0.2.1:{PORT}@43000", "--seconds", UNTIL_STOPPED)
+    site.send("h1", f"10.0.2.1:{PORT}@43000")
     eventually(lambda: [e for e in site.elephants() if e["marked_at"]])
     site.programs[-1].terminate()
     eventually(lambda: not site.elephants())

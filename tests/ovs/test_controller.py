@@ -12,13 +12,13 @@ import re
 import signal
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
 import requests
 
 from controller.topology import Fabric
 from tests.patience import PATIENCE_S
+from tests.processes import is_running
 from tests.ryu_manager import BIN, Controller, free_ports
 from topologies.leafspine import leafspine
 
@@ -241,7 +241,7 @@ def test_analytics_ends_with_a_killed_controller(fabric, eventually):
     eventually(controller.analytics_alive)
     pid = controller.analytics_pid()
     controller.stop(signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    eventually(lambda: not is_running(pid))
 
 
 def test_a_link_down_is_routed_around_and_comes_back(fabric, eventually):

@@ -45,15 +45,15 @@ def test_large_flows_are_marked_while_they_last(private_ovs, program, begin, eve
     def rules() -> list[str]:
         return [line for line in private_ovs.ofctl("dump-flows", "s1").splitlines() if "priority=500" in line]
 
-    def marked() -> bool:
+    def marked() -> list[str]:
+        """The rules, as soon as they have marked something; without traffic they do not last."""
         send(private_ovs, f"{ETH},{MOUSE}", 1)
         send(private_ovs, f"{ETH},{TCP}", BURST)
-        return (ELEPHANT_IP, LOWER_EFFORT) in sent(out)
+        return rules() if (ELEPHANT_IP, LOWER_EFFORT) in sent(out) else []
 
     send(private_ovs, f"{ETH},{TCP}", 1)
     eventually(lambda: sent(out) == {(ELEPHANT_IP, 0)})  # so far nobody knows that it is large
-    eventually(marked)
-    [rule] = rules()
+    [rule] = eventually(marked)
     for word in ("nw_src=10.0.1.1", "nw_dst=10.0.2.2", "tp_src=40000", "tp_dst=5001", "idle_timeout=2"):
         assert word in rule
     assert (MOUSE_IP, LOWER_EFFORT) not in sent(out)

@@ -96,7 +96,7 @@ def test_a_sender_waits_for_its_receiver_and_stops_at_its_time(port):
 def test_the_byte_counter_is_reported_while_the_flow_runs(port):
     with (
         program("receive", "--port", port, "--interval", 0.05) as receiver,
-        program("send", f"127.0.0.1:{port}", "--seconds", 5),
+        program("send", f"127.0.0.1:{port}", "--seconds", PATIENCE_S),
     ):
         counts = [receiver.until("bytes") for _ in range(4)]
     assert [line["bytes"] for line in counts] == sorted({line["bytes"] for line in counts})
@@ -159,7 +159,8 @@ def test_datagrams_keep_their_rate(udp_port, eventually):
 def test_mice_report_every_round_trip(port, kind):
     with program("mice-serve", "--port", port) as server:
         server.until("ready")
-        with program("mice", f"127.0.0.1:{port}", *kind, "--count", 30, "--gap", 0.002, "--poisson") as mouse:
+        words = [*kind, "--timeout", PATIENCE_S, "--count", 30, "--gap", 0.002, "--poisson"]
+        with program("mice", f"127.0.0.1:{port}", *words) as mouse:
             assert mouse.wait() == 0
         assert server.finish()["requests"] >= 30
     times = [line["ms"] for line in mouse.said if line["event"] == "rtt"]

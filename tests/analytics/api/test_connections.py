@@ -114,7 +114,7 @@ def answer(stream):
 
 
 def test_silent_and_half_sent_requests_keep_no_request_out(serve, opened, eventually):
-    serving = serve(MAX_CONNECTIONS=20)
+    serving = serve(MAX_CONNECTIONS=20, HEAD_S=math.inf)
     streams = [opened.enter_context(serving.client(*([HALF] if n % 2 else []))) for n in range(60)]
     for _ in range(5):
         assert serving.get().text == "test"
@@ -147,10 +147,12 @@ def test_one_address_takes_its_share_only(serve, opened, eventually, monkeypatch
 
 
 @pytest.mark.parametrize("sent", [b"", HALF], ids=["nothing", "half a head"])
-def test_a_head_has_a_time(serve, opened, eventually, sent):
-    serving = serve(HEAD_S=0.3, SWEEP_S=0.05)
-    stream = opened.enter_context(serving.client(sent))
+def test_a_head_has_a_time(serve, opened, eventually, monkeypatch, sent):
+    serving = serve(SWEEP_S=0.05)
     poll = opened.enter_context(serving.client(POLL))
+    eventually(lambda: serving.bounds._answering)
+    monkeypatch.setattr(connections, "HEAD_S", 1.0)
+    stream = opened.enter_context(serving.client(sent))
     began = time.monotonic()
     while not is_closed(stream):
         with contextlib.suppress(ConnectionError):
@@ -160,10 +162,11 @@ def test_a_head_has_a_time(serve, opened, eventually, sent):
     assert not is_closed(poll)
 
 
-def test_the_head_of_a_second_request_has_a_time_too(serve, opened, eventually):
-    serving = serve(HEAD_S=0.3, SWEEP_S=0.05)
+def test_the_head_of_a_second_request_has_a_time_too(serve, opened, eventually, monkeypatch):
+    serving = serve(SWEEP_S=0.05)
     stream = opened.enter_context(serving.client(GET))
     eventually(lambda: serving.bounds._idle)
+    monkeypatch.setattr(connections, "HEAD_S", 0.3)
     stream.sendall(HALF)
     eventually(lambda: is_closed(stream))
     assert serving.faults() == {"http time-out": 1}
@@ -210,7 +213,7 @@ def large_topology(serving, size=1_000_000):
     assert httpx.put(f"{serving.base}/topology/json", json=document, timeout=PATIENCE_S).status_code == 204
 
 
-def test_a_client_that_takes_no_answer_is_closed(serve, opened, eventually):
+def test_a_client_that_takes_no_answer_is_closed(serve, opened, eventually, monkeypatch):
     serving = serve(ANSWER_S=0.3, SWEEP_S=0.05)
     large_topology(serving)
     stuck = opened.enter_context(socket.socket())
@@ -220,6 +223,7 @@ def test_a_client_that_takes_no_answer_is_closed(serve, opened, eventually):
     stuck.sendall(request * 10)
     eventually(lambda: serving.faults() == {"http time-out": 1})
     eventually(lambda: serving.open() <= 1)
+    monkeypatch.setattr(connections, "ANSWER_S", PATIENCE_S)
     assert len(serving.get("/topology/json").content) > 1_000_000
 
 

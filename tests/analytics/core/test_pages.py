@@ -9,6 +9,7 @@ import pytest
 from analytics.core import pages
 from analytics.engine import Engine
 from tests.analytics.examples.wire import datagram, ethernet, flow_sample, ipv4, sampled_header, tcp
+from tests.patience import PATIENCE_S
 
 FLOWS = 60_000  # more than one segment has
 
@@ -26,7 +27,7 @@ def keeper():
     thread.start()
     yield thread
     pages.end_spares()
-    thread.join(60)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -56,7 +57,7 @@ def test_the_end_frees_them(engine, eventually):
     grow(engine)
     eventually(lambda: pages.count_spares() > 0)
     pages.end_spares()
-    thread.join(60)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert pages.count_spares() == 0
 

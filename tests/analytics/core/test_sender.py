@@ -23,6 +23,7 @@ from tests.analytics.examples.wire import (
     sampled_header,
     tcp_frame,
 )
+from tests.patience import PATIENCE_S
 
 LONG_S = 60.0  # runs end by count, not by time
 
@@ -35,7 +36,7 @@ def pair():
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
     ):
         receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        receiving.settimeout(10)
+        receiving.settimeout(PATIENCE_S)
         receiving.bind(("127.0.0.1", 0))
         sending.connect(receiving.getsockname())
         yield receiving, sending

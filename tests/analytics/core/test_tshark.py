@@ -15,6 +15,7 @@ from tests.analytics.examples.counter_examples import COUNTERS
 from tests.analytics.examples.flow_examples import FLOWS
 from tests.analytics.examples.wire import counter_sample, datagram, ethernet, flow_sample, ipv4, record, udp
 from tests.analytics.inputs.test_capture import pcap
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 
@@ -43,7 +44,7 @@ def fields(path: Path, names: list[str], *options: str) -> list[dict[str, str]]:
     asked = [word for name in names for word in ("-e", name)]
     done = subprocess.run(
         ["tshark", "-r", path, *options, "-T", "fields", "-E", "occurrence=f", *asked],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     return [
         {name: value for name, value in zip(names, line.split("\t"), strict=True) if value}

@@ -30,6 +30,7 @@ from tests.analytics.examples.wire import (
     tcp,
     words,
 )
+from tests.patience import PATIENCE_S
 
 NUMBERS = count(1)
 COUNTRIES = {
@@ -245,7 +246,7 @@ def test_a_resolver_answers_at_once_and_knows_more_later(monkeypatch, eventually
     def look_up(address: str) -> str | None:
         asked.append(address)
         if address != "127.0.0.1":
-            release.wait(30)
+            release.wait(PATIENCE_S)
         return "h.example" if address == "192.0.2.7" else None
 
     monkeypatch.setattr(resolver, "look_up", look_up)
