@@ -9,6 +9,7 @@ import select
 import socket
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
