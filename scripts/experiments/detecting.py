@@ -156,8 +156,8 @@ def rates(bench: Bench, rng: Random, *, seconds: float) -> Values:
     receivers = bench.receivers(READING_S)
     leaf, other = rng.sample(bench.leaves, 2)
     start = time.time() + LEAD_S
-    targets = dict(zip(leaf, rng.sample(other, len(other)), strict=True))
-    started = [(bench.tcp(*pair, "--start", start, "--seconds", SETTLED_S + seconds), pair) for pair in targets.items()]
+    pairs = zip(leaf, rng.sample(other, len(other)), strict=True)
+    started = [(bench.tcp(*pair, "--start", start, "--seconds", SETTLED_S + seconds), pair) for pair in pairs]
     readings: list[tuple[float, str, float]] = []
     sleep_until(start + SETTLED_S)
     while time.time() < start + SETTLED_S + seconds - READING_S:

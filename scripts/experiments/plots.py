@@ -18,7 +18,13 @@ from scripts.experiments.results import Results
 from scripts.experiments.rows import FAILURES, mean_of, shares, times
 
 matplotlib.rcParams.update(
-    {"svg.hashsalt": "howdah", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    {
+        "svg.hashsalt": "howdah",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
 )
 SIZE = (6.4, 3.2)  # inches
 PAUSE_MS = 20.0  # the shortest that is reported
@@ -60,8 +66,7 @@ def delays(results: Results, axes: Axes) -> bool:
         )
     axes.set_yticks(range(len(found)), [f"{case}\n({of['moved'].n} moves)" for case, of in found.items()])
     axes.set_xlabel("ms from the first byte to the first packet on the new path, medians of the parts")
-    axes.figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    return bool(found)
+    return _legend(axes)
 
 
 @plot("detection")
@@ -69,6 +74,7 @@ def detection(results: Results, axes: Axes) -> bool:
     for color, case in enumerate(("TCP, 10 Mb/s", "TCP, 5 Mb/s", "UDP at half rate, 5 Mb/s")):
         values = [one.values for one in results.of("detection", case)]
         distribution(axes, [ms for run in times(values, "detected") for ms in run], case, f"C{color}")
+    axes.set_xlim(left=0)
     axes.set_xlabel("ms from the first byte to the event")
     return _shares(axes)
 
@@ -76,6 +82,8 @@ def detection(results: Results, axes: Axes) -> bool:
 @plot("goodput")
 def goodput(results: Results, axes: Axes) -> bool:
     bars = {"fair ECMP": shares(results, "ecmp", "switch"), "steered": shares(results, "steered", "switch")}
+    if not bars["steered"]:
+        return False
     for number, (label, by_pattern) in enumerate(bars.items()):
         means = [mean_of(values) for values in by_pattern.values()]
         errors = [[max(0.0, m.value - m.low) if m.low == m.low else 0 for m in means],
@@ -87,8 +95,7 @@ def goodput(results: Results, axes: Axes) -> bool:
         axes.set_xticks(range(len(means)), list(by_pattern), rotation=30)
     axes.axhline(0.985, color="black", linewidth=0.8, linestyle=":", label="target of the mean")
     axes.set_ylabel("goodput by non-blocking")
-    axes.figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    return bool(bars["steered"])
+    return _legend(axes)
 
 
 @plot("mice")
@@ -114,11 +121,11 @@ def failures(results: Results, axes: Axes) -> bool:
             axes.plot(pauses, height, "|", color=color, markersize=9, label=None if row else f"link goes {label}")
     axes.set_xscale("log")
     axes.set_xlim(left=PAUSE_MS / 2)
-    axes.axvline(50, color="black", linewidth=0.8, linestyle=":", label="target")
+    if found:
+        axes.axvline(50, color="black", linewidth=0.8, linestyle=":", label="target")
     axes.set_yticks(range(len(found)), [name.replace(", ", ",\n") for name in found])
     axes.set_xlabel(f"ms that a stream paused, of {PAUSE_MS:g} and more")
-    axes.figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    return bool(found)
+    return _legend(axes)
 
 
 def distribution(axes: Axes, values: Sequence[float], label: str, color: str) -> None:
@@ -134,6 +141,12 @@ def _shares(axes: Axes) -> bool:
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("share")
     axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(frameon=False, loc="lower right")
-    return bool(axes.lines)
+    return _legend(axes)
+
+
+def _legend(axes: Axes) -> bool:
+    """Names what was drawn, above it; whether anything was."""
+    drawn = bool(axes.get_legend_handles_labels()[0])
+    if drawn:
+        axes.figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    return drawn
