@@ -1,7 +1,7 @@
 """A laboratory with what measurements share: fresh source ports, receivers, a tap on the wire, and the validity gate.
 
-Measurements of one laboratory follow each other in it; each gets an own Bench-wide clean state by `measure`, which ends
-the programs that it started and waits until the controller knows of no elephant any more.
+Measurements follow each other in it: `measure` waits until the controller knows of no elephant any more, and in the end
+ends the programs that were started for it.
 """
 
 from __future__ import annotations
@@ -153,8 +153,12 @@ class Bench:
         return tap
 
     def elephants(self) -> dict[str, dict[str, Any]]:
-        """The latest record of each flow that was an elephant at any time."""
-        return {record["flow"]: record for record in self.stage.ask("elephants?all=true")}
+        """The first record of each flow that was an elephant at any time, with the moves of all its records."""
+        found: dict[str, dict[str, Any]] = {}
+        for record in self.stage.ask("elephants?all=true"):
+            first = found.setdefault(record["flow"], {**record, "moves": 0})
+            first["moves"] += record["moves"]
+        return found
 
     def _ready(self, started: dict[str, Program]) -> dict[str, Program]:
         def ready() -> bool:

@@ -190,5 +190,5 @@ def wait_for_elephants(bench: Bench, flows: Iterable[str]) -> None:
     wanted = set(flows)
     until(
         lambda: wanted <= {e["flow"] for e in bench.stage.ask("elephants") if e["marked_at"] and e["path"]},
-        ENDS_S, "elephants detected and marked",
+        3 * ENDS_S, "elephants detected and marked, their paths known",
     )  # fmt: skip

@@ -237,12 +237,14 @@ def _cost(runs: _Runs) -> Iterator[Figure]:
             [run["steered"]["moves"] / run["steered"]["elephants"] for run in pairs if run["steered"]["elephants"]]
         )
         yield runs.figure("churn", [case], f"moves per elephant of {case}", "", 1.2, moves)
-    streams = [[one for one in run["streams"] if one["moves"]] for run in runs.of("moves", "UDP")]
-    for what, target in (("lost", 0.0), ("late", None)):
-        per_move = [sum(one[what] for one in run) / sum(one["moves"] for one in run) for run in streams if run]
-        measured = mean_of(per_move)._replace(n=sum(one["moves"] for run in streams for one in run))
-        name = {"lost": "packets lost", "late": "packets overtaken"}[what]
-        yield runs.figure("moves", ["UDP"], f"{name} by a move", "", target, measured)
+    streams = [run["streams"] for run in runs.of("moves", "UDP")]
+    moved = [[one for one in run if one["moves"]] for run in streams]
+    for what, name, target in (("lost", "lost", 0.0), ("late", "overtaken", None)):
+        per_move = [sum(one[what] for one in run) / sum(one["moves"] for one in run) for run in moved if run]
+        measured = mean_of(per_move)._replace(n=sum(one["moves"] for run in moved for one in run))
+        yield runs.figure("moves", ["UDP"], f"packets {name} by a move", "", target, measured)
+    kept = [float(one["lost"]) for run in streams for one in run if not one["moves"]]
+    yield runs.figure("moves", ["UDP"], "packets lost of a stream that was not moved", "", None, mean_of(kept))
     pairs = runs.of("mice", "UDP")
     lower = bootstrap(pairs, lambda drawn: _p99(drawn, "unmarked") / _p99(drawn, "marked"))
     yield runs.figure("mice", ["UDP"], "p99 of mice lower by marking", "x", 20, lower, at_least=True)

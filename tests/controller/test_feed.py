@@ -74,7 +74,8 @@ def test_ports_are_named_by_what_open_vswitch_adds_to_its_counters(analytics, ev
 
 
 def test_right_answers_become_values():
-    flows = [{"agent": "a", "dataSource": "1", "topKeys": [{"key": f"{FLOW},46", "value": 2}, {"key": "x", "value": 1}]},
+    keys = [{"key": f"{FLOW},46", "value": 2}, {"key": "x", "value": 1}]
+    flows = [{"agent": "a", "dataSource": "1", "topKeys": keys},
              {"agent": "a", "dataSource": "2"}]  # fmt: skip
     ports = [{"agent": "a", "dataSource": "1", "metricName": name, "metricValue": value}
              for name, value in (("of_dpid", "00000000000000ff"), ("of_port", 3))]  # fmt: skip
