@@ -127,6 +127,9 @@ def laboratory(name: str) -> Iterator[Bench]:
             yield Bench.open(stage)
     except StageError as error:
         raise StageError(f"{error} (the programs' logs are in {work})") from None
+    except BaseException:  # a signal: nothing is left behind
+        shutil.rmtree(work)
+        raise
     shutil.rmtree(work)
 
 
