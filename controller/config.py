@@ -16,6 +16,7 @@ from controller.conductor import Conductor
 from controller.control import Policy
 from controller.discovery import Discovery
 from controller.elephants import Limits
+from controller.policy.marking import Mark
 from controller.policy.replication import Replication
 from controller.topology import Fabric
 from documents import strict
@@ -91,15 +92,17 @@ class OpenFlow:
 
 @dataclass(frozen=True)
 class ElephantSettings:
-    """When a flow is an elephant and what its rules look like; see control.Policy and elephants.Limits."""
+    """When a flow is an elephant and what its rules look like; see control.Policy, elephants.Limits, marking.Mark."""
 
     share: Annotated[float, Range(1e-6, 1)] = 0.10
     release: Annotated[float, Range(0, 1)] = 0.5
     quiet: Annotated[float, Range(0, 3600)] = 2.0
+    rate: Annotated[float, Range(1, 1e15)] | None = None
     smoothing: Annotated[float, Range(0.2, 600)] = 1.0
     marking: bool = True
     steering: bool = True
     dscp: Annotated[int, Range(0, 63)] = 1
+    marks: tuple[Mark, ...] = ()
     cap: Annotated[int, Range(0, 1_000_000)] = 1000
     controls_per_second: Annotated[int, Range(1, 1_000_000)] = 100
     idle_timeout: Annotated[int, Range(1, 65535)] = 5
@@ -107,11 +110,17 @@ class ElephantSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.rate is not None and self.share != ElephantSettings.share:
+            raise ValueError("give 'share' or 'rate', not both")
+        for at, mark in enumerate(self.marks):
+            for own, known_from in ((mark.rate, self.rate), (mark.share, None if self.rate else self.share)):
+                if own is not None and known_from is not None and own < known_from:
+                    raise ValueError(f"marks[{at}]: below {known_from:g} no flow is an elephant, so none fits {own:g}")
 
     @property
     def policy(self) -> Policy:
         return Policy(
-            Limits(self.share, self.release, self.quiet),
+            Limits(self.share, self.release, self.quiet, self.rate),
             self.marking,
             self.steering,
             self.dscp,
@@ -119,6 +128,7 @@ class ElephantSettings:
             self.controls_per_second,
             self.idle_timeout,
             self.hold,
+            self.marks,
         )
 
 

@@ -19,7 +19,7 @@ from controller.elephants import Elephant, Limits, Tracker
 from controller.feature import Entries, Feature
 from controller.flow import FlowKey, FlowObservation
 from controller.hosts import Hosts
-from controller.policy.marking import LOWER_EFFORT, within_cap
+from controller.policy.marking import LOWER_EFFORT, Mark, code_point, within_cap
 from controller.records import Counts, ElephantRecords
 from controller.rules import Control, adopted, express
 from controller.steering import Steering
@@ -36,7 +36,8 @@ PER_PORT = 10
 @dataclass(frozen=True)
 class Policy:
     """What the controller does about elephants. `cap` is rules per ingress switch, `controls_per_second` how many of
-    them may be new or moved, the largest first, whatever sFlow says; timeouts in seconds.
+    them may be new or moved, the largest first, whatever sFlow says; timeouts in seconds. `marks` say who gets which
+    DSCP; without any all get `dscp`.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -47,6 +48,7 @@ class Policy:
     controls_per_second: int = 100
     idle_timeout: int = 5
     hold: float = 2.0
+    marks: tuple[Mark, ...] = ()
 
 
 def _budget(policy: Policy) -> Budget[str]:
@@ -178,7 +180,6 @@ class ElephantControl(Feature):
         for elephant in flows.values():
             elephant.locate(fabric, hosts)
         self._keep_within_cap(dict.fromkeys(elephant.entry.switch for elephant in flows.values()))
-        dscp = self.policy.dscp if self.policy.marking else None
         for elephant in sorted(flows.values(), key=lambda elephant: -elephant.rate):
             flow, ingress = elephant.flow, elephant.entry.switch
             old = self.controls.get(flow)
@@ -189,6 +190,8 @@ class ElephantControl(Feature):
                 continue
             self._deferred.pop(flow, None)
             path = old.path if old and old.path in elephant.paths(fabric) else None
+            policy = self.policy
+            dscp = code_point(elephant, policy.marks, policy.dscp) if policy.marking else None
             self._set(flow, Control(flow, ingress, dscp, path))
         for elephant in flows.values():
             self._look_at(elephant, fabric)
@@ -243,8 +246,10 @@ class ElephantControl(Feature):
 
     def _forget_smallest(self, new: Iterable[Elephant], now: float) -> None:
         """Flows that may never have existed fill no memory, and no decision gets dearer by them."""
-        per_port, per_switch = round(PER_PORT / self.policy.limits.share), max(TRACKED, self.policy.cap)
+        per_switch = max(TRACKED, self.policy.cap)
         for elephant in new:
+            threshold = self.tracker.threshold(elephant.entry)
+            per_port = max(PER_PORT, round(PER_PORT * elephant.entry.speed / threshold))
             for place, most in ((elephant.entry.place, per_port), (elephant.entry.switch, per_switch)):
                 entering = self.tracker.entering.get(place, {})
                 if len(entering) > most:

@@ -29,11 +29,19 @@ EVIDENCE_AGE = 5.0
 
 @dataclass(frozen=True)
 class Limits:
-    """When a flow is an elephant: share of the edge port's speed to start, share of that threshold to stay, s quiet."""
+    """When a flow is an elephant: share of the edge port's speed to start, share of that threshold to stay, s quiet.
+
+    `rate` in bits/s takes the place of `share` where it is given.
+    """
 
     share: float = 0.10
     release: float = 0.5
     quiet: float = 2.0
+    rate: float | None = None
+
+    def threshold(self, speed: float) -> float:
+        """Bits/s from which a flow that enters at a port of this speed is an elephant; infinite if that is unknown."""
+        return self.rate or speed * self.share or float("inf")
 
 
 @dataclass
@@ -41,6 +49,7 @@ class Elephant:
     """A live elephant. Rates in bits/s, times in seconds since the epoch.
 
     It comes in at the edge port `entry` and leaves by `exit`, behind which its destination is; None if that is unknown.
+    `peak` is its highest rate so far, `carries` the DSCP with which its packets come.
     """
 
     flow: FlowKey
@@ -49,6 +58,8 @@ class Elephant:
     detected_at: float
     last_above_release: float
     exit: Port | None = None
+    peak: float = 0.0
+    carries: int = 0
     evidence: dict[Link, LinkEvidence] = field(default_factory=dict)
 
     def locate(self, fabric: Fabric, hosts: Hosts) -> None:
@@ -89,8 +100,8 @@ class Tracker:
         self.entering: dict[str | Place, dict[FlowKey, Elephant]] = {}
 
     def threshold(self, port: Port) -> float:
-        """Bits/s from which a flow that enters at `port` is an elephant; infinite where the speed is unknown."""
-        return port.speed * self.limits.share or float("inf")
+        """Bits/s from which a flow that enters at `port` is an elephant; infinite where that is unknown."""
+        return self.limits.threshold(port.speed)
 
     def observe(
         self, fabric: Fabric, observations: Iterable[FlowObservation]
@@ -145,9 +156,11 @@ class Tracker:
             if seen.rate < self.threshold(port):
                 return None
             elephant = Elephant(seen.flow, port, seen.rate, detected_at=seen.at, last_above_release=seen.at)
+            elephant.peak, elephant.carries = seen.rate, seen.dscp
             self._enter(elephant)
             return elephant
-        elephant.rate = seen.rate
+        elephant.rate, elephant.carries = seen.rate, seen.dscp
+        elephant.peak = max(elephant.peak, seen.rate)
         if elephant.entry is not port:
             self._leave(elephant)
             elephant.entry = port

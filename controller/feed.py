@@ -24,8 +24,11 @@ import requests
 from controller.flow import FlowKey, FlowObservation
 
 FLOW = "howdah_flow"
-FLOW_KEYS = "ipsource,ipdestination,ipprotocol,or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
-FLOW_FILTER = "direction=ingress&(ipprotocol=6|ipprotocol=17)"
+FLOW_KEYS = (
+    "or:ipsource:ip6source,or:ipdestination:ip6destination,or:ipprotocol:ip6nexthdr,"
+    "or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport,or:ipdscp:ip6dscp"
+)
+FLOW_FILTER = "direction=ingress&(ipprotocol=6|ipprotocol=17|ip6nexthdr=6|ip6nexthdr=17)"
 THRESHOLD = "howdah_elephant_"
 TOP_FLOWS = 20  # the most that sFlow-RT keeps per data source
 POLL_S = 10.0
@@ -178,22 +181,26 @@ def _reason(error: requests.RequestException) -> str:
 def _of_events(events: Iterable[Event]) -> Iterator[FlowObservation]:
     for event in events:
         if event.threshold_id.startswith(THRESHOLD) and event.flow_key is not None:
-            flow = _flow(event.flow_key)
-            if flow is not None:
-                yield FlowObservation(flow, event.agent, event.data_source, event.value * 8, event.timestamp / 1000)
+            found = _flow(event.flow_key)
+            if found is not None:
+                flow, dscp = found
+                at = event.timestamp / 1000
+                yield FlowObservation(flow, event.agent, event.data_source, event.value * 8, at, dscp)
 
 
 def _of_ports(ports: Iterable[TopFlows], now: float) -> Iterator[FlowObservation]:
     for port in ports:
         for top in port.top_keys:
-            flow = _flow(top.key)
-            if flow is not None:
-                yield FlowObservation(flow, port.agent, port.data_source, top.value * 8, now)
+            found = _flow(top.key)
+            if found is not None:
+                flow, dscp = found
+                yield FlowObservation(flow, port.agent, port.data_source, top.value * 8, now, dscp)
 
 
-def _flow(text: str) -> FlowKey | None:
-    """A flow of ours, None for a key that is not a 5-tuple (another client redefined the flow)."""
+def _flow(text: str) -> tuple[FlowKey, int] | None:
+    """A flow of ours and the DSCP of its packets, None for another key (another client redefined the flow)."""
+    key, _, dscp = text.rpartition(",")
     try:
-        return FlowKey.parse(text)
+        return FlowKey.parse(key), int(dscp)
     except ValueError:
         return None

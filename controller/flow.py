@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import NamedTuple
 from zlib import crc32
 
@@ -16,7 +16,7 @@ ADDRESSES = 4096  # of which the usual spelling is remembered
 
 
 class FlowKey(NamedTuple):
-    """An IPv4 5-tuple, as `src,dst,proto,sport,dport` in text. A tuple because decisions look flows up all the time."""
+    """A 5-tuple, IPv4 or IPv6; in text `src,dst,proto,sport,dport`. A tuple because decisions look flows up often."""
 
     source: str
     destination: str
@@ -26,12 +26,19 @@ class FlowKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> FlowKey:
-        """Raises ValueError for anything but two IPv4 addresses, a protocol (0-255) and two ports (0-65535)."""
+        """Raises ValueError for anything but two addresses of one version, a protocol (0-255), two ports (0-65535)."""
         source, destination, *numbers = text.split(",")
         protocol, source_port, destination_port = (int(number) for number in numbers)
         if not (0 <= protocol <= 0xFF and 0 <= source_port <= 0xFFFF and 0 <= destination_port <= 0xFFFF):
             raise ValueError(f"{text!r} is no 5-tuple: a number is out of range")
-        return cls(_usual(source), _usual(destination), protocol, source_port, destination_port)
+        flow = cls(_usual(source), _usual(destination), protocol, source_port, destination_port)
+        if flow.is_ipv6 != (":" in flow.destination):
+            raise ValueError(f"{text!r} is no 5-tuple: its addresses are of two versions")
+        return flow
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.source
 
     @property
     def number(self) -> int:
@@ -44,18 +51,20 @@ class FlowKey(NamedTuple):
 
 @lru_cache(ADDRESSES)
 def _usual(address: str) -> str:
-    return str(IPv4Address(address))
+    return str(ip_address(address))
 
 
 @dataclass(frozen=True)
 class FlowObservation:
-    """sFlow sampled `flow` at (agent, ifIndex); its rate there was `rate` bits/s at time `at` (s since the epoch)."""
+    """sFlow sampled `flow` at (agent, ifIndex); its rate there was `rate` bits/s at time `at` (s since the epoch), its
+    packets carried `dscp`."""
 
     flow: FlowKey
     agent: str
     ifindex: str
     rate: float
     at: float
+    dscp: int = 0
 
 
 def in_turns(seen: Iterable[FlowObservation], flows: int) -> Iterator[list[FlowObservation]]:

@@ -26,6 +26,7 @@ from controller.conductor import Conductor
 from controller.load import Meter
 from controller.pipeline import RuleKind, kind_of
 from controller.policy.ecmp import group_ids, imbalance
+from controller.policy.marking import Mark
 from controller.records import ElephantRecord
 from controller.topology import Link, Path, switches_of
 from controller.view import View
@@ -34,6 +35,7 @@ from ovs_rules.rule import Group, Output, text
 
 BUSY = 0.8
 MAX_CAP = 1_000_000  # rules per switch
+MAX_MARKS = 1000  # every decision about a flow may look at all of them
 READING = ("GET", "HEAD")
 ALL = {"true": True, "false": False, "1": True, "0": False}  # values of elephants?all=
 SHOWN = 60  # characters of a wrong word that an answer quotes
@@ -56,6 +58,7 @@ class PolicyChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     dscp: Annotated[int, msgspec.Meta(ge=0, le=63)] | msgspec.UnsetType = msgspec.UNSET
     cap: Annotated[int, msgspec.Meta(ge=0, le=MAX_CAP)] | msgspec.UnsetType = msgspec.UNSET
     controls_per_second: Annotated[int, msgspec.Meta(ge=1, le=MAX_CAP)] | msgspec.UnsetType = msgspec.UNSET
+    marks: Annotated[tuple[Mark, ...], msgspec.Meta(max_length=MAX_MARKS)] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,15 @@ class Northbound:
 
     def _policy(self, view: View, query: Query) -> Any:
         policy = view.policy
-        return {name: getattr(policy, name) for name in PolicyChange.__struct_fields__}
+        return msgspec.to_builtins({name: getattr(policy, name) for name in PolicyChange.__struct_fields__})
 
     def _set_policy(self, body: bytes, now: float) -> Answer:
         try:
             wanted = msgspec.json.decode(body, type=PolicyChange)
         except msgspec.MsgspecError as error:
             return Answer(400, {"error": f"/v1/policy: {error}"})
-        policy = replace(self.conductor.view().policy, **msgspec.to_builtins(wanted))
+        given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not msgspec.UNSET}
+        policy = replace(self.conductor.view().policy, **given)
         return Answer(204, None, tuple(self.conductor.set_policy(policy, now)))
 
     def _fabric(self, view: View, query: Query) -> Any:

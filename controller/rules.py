@@ -12,7 +12,7 @@ from typing import NamedTuple
 from controller.flow import FlowKey
 from controller.pipeline import EXCEPTIONS, FORWARDING, PRIORITY, RuleKind, cookie, kind_of
 from controller.topology import Fabric, Path, switches_of
-from ovs_rules.rule import ETH_IPV4, PROTO_TCP, Action, Output, Rule, SetField, Value
+from ovs_rules.rule import ETH_IPV4, ETH_IPV6, PROTO_TCP, Action, Output, Rule, SetField, Value
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,12 @@ def express(fabric: Fabric, control: Control, idle_timeout: int) -> dict[str, Ru
 
 def flow_match(flow: FlowKey) -> tuple[tuple[str, Value], ...]:
     ports = "tcp" if flow.protocol == PROTO_TCP else "udp"
+    version = "ipv6" if flow.is_ipv6 else "ipv4"
     return (
-        ("eth_type", ETH_IPV4),
+        ("eth_type", ETH_IPV6 if flow.is_ipv6 else ETH_IPV4),
         ("ip_proto", flow.protocol),
-        ("ipv4_src", flow.source),
-        ("ipv4_dst", flow.destination),
+        (f"{version}_src", flow.source),
+        (f"{version}_dst", flow.destination),
         (f"{ports}_src", flow.source_port),
         (f"{ports}_dst", flow.destination_port),
     )
@@ -82,10 +83,11 @@ def adopted(rule: Rule) -> Found | None:
         return None
     match = dict(rule.match)
     ports = "tcp" if match.get("ip_proto") == PROTO_TCP else "udp"
+    version = "ipv6" if match.get("eth_type") == ETH_IPV6 else "ipv4"
     try:
         flow = FlowKey(
-            str(match["ipv4_src"]),
-            str(match["ipv4_dst"]),
+            str(match[f"{version}_src"]),
+            str(match[f"{version}_dst"]),
             int(match["ip_proto"]),
             int(match[f"{ports}_src"]),
             int(match[f"{ports}_dst"]),

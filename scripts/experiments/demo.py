@@ -27,12 +27,12 @@ from scripts.experiments.patterns import stride
 from scripts.experiments.screen import Screen
 from scripts.experiments.stage import BIN, Stage, StageError, until
 from scripts.experiments.workload import (
-    ELEPHANT_PORT,
     Elephant,
     Mice,
     Run,
     bound,
     listen,
+    mice_behind,
     reach,
     run_elephants,
     run_mice,
@@ -47,7 +47,6 @@ SHAPE = {"spines": 4, "leaves": 4, "hosts_per_leaf": 4, "link_mbps": 5.0}
 IDLE_S = 5.0
 ELEPHANTS_S, WINDOW = 21.0, (6.0, 20.0)
 MICE_S, MICE_GAP_S = 8.0, 0.04
-FILL_S = 4.0  # until the elephants have filled the queue that mice then wait in
 DATAGRAMS = 500
 UDP_PORTS = (6343, 7343)
 FIRST_SOURCE_PORT = 40001
@@ -246,17 +245,9 @@ class Demo:
         """Elephants from two leaves to one host, then mice from a third leaf to the same host."""
         target = self.leaves[2][0]
         port = FIRST_SOURCE_PORT + 1000 + 10 * number
-        senders = [
-            self.stage.traffic(
-                host.name, "send", f"{target.ipv4}:{ELEPHANT_PORT}@{port}", "--seconds", FILL_S + MICE_S + 2
-            )
-            for host in (*self.leaves[0][:2], *self.leaves[1][:2])
-        ]
-        time.sleep(FILL_S)
-        mice = run_mice(self.stage, self.leaves[3][0], target, MICE_S, MICE_GAP_S)
-        for sender in senders:
-            sender.stop()
-        return mice
+        senders = (*self.leaves[0][:2], *self.leaves[1][:2])
+        elephants = [Elephant(host, target, port) for host in senders]
+        return mice_behind(self.stage, self.receivers, elephants, self.leaves[3][0], MICE_S, MICE_GAP_S).mice
 
     def _replication_hosts(self) -> tuple[Host, Host, Host]:
         return self.leaves[0][0], self.leaves[-1][-1], self.leaves[-2][-1]

@@ -148,10 +148,18 @@ class Stage:
     def run(self, host: str, *words: str) -> Program:
         """Starts a command inside a host."""
         assert self.footprint is not None
-        output = self.work / f"{len(self.programs):03}-{host}.jsonl"
+        return self._start(host, self.footprint.command(host, list(words)))
+
+    def beside(self, name: str, *words: str) -> Program:
+        """Starts a command beside the hosts, which ends with the lab; `name` is for its output."""
+        return self._start(name, list(words))
+
+    def _start(self, name: str, words: list[str]) -> Program:
+        assert self.footprint is not None
+        output = self.work / f"{len(self.programs):03}-{name}.jsonl"
         with output.open("wb") as lines, (self.work / "programs.log").open("ab") as errors:
             process = subprocess.Popen(
-                self.footprint.command(host, list(words)),
+                words,
                 env=self.footprint.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=lines,
@@ -172,15 +180,19 @@ class Stage:
         for program in self.programs:
             program.stop()
 
-    def close(self) -> None:
-        """Ends the programs, the controller with its analytics, and the lab."""
-        self.stop_programs()
-        self.programs.clear()
+    def end_controller(self) -> None:
+        """Ends the controller with its analytics; the switches keep what they were told."""
         if self.controller is not None:
             end(self.controller)
             self.controller = None
             with contextlib.suppress(StageError):  # analytics ends when it sees that the controller has
                 until(ports_are_free, ENDED_WITHIN_S, "the end of analytics")
+
+    def close(self) -> None:
+        """Ends the programs, the controller with its analytics, and the lab."""
+        self.stop_programs()
+        self.programs.clear()
+        self.end_controller()
         if self.footprint is not None:
             subprocess.run([BIN / "howdah", "lab", "down"], check=False, stdout=subprocess.DEVNULL)
             self.footprint = None

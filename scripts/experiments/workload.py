@@ -20,6 +20,7 @@ TCP = 6
 # Payload of a full TCP segment with timestamps in a frame as HTB counts it: 1448 of 1514 bytes.
 PAYLOAD_SHARE = 1448 / 1514
 MICE_TIMEOUT_S = 2.0  # after which a request counts as timed out
+FILL_S = 4.0  # until the elephants have filled the queue that mice then wait in
 LEAD_S = 1.0  # between starting the programs and the common moment at which they send
 
 
@@ -168,6 +169,36 @@ def run_mice(stage: Stage, client: Host, server: Host, seconds: float, gap: floa
     times = [line["ms"] for line in program.lines() if line["event"] == "rtt"]
     answered = [ms for ms in times if ms is not None]
     return Mice(answered, len(times) - len(answered))
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Mice to a host whose link elephants fill, and the elephants' goodput (bits/s) before the first of them."""
+
+    mice: Mice
+    alone: float
+
+
+def mice_behind(
+    stage: Stage, receivers: dict[str, Program], elephants: Iterable[Elephant], client: Host, seconds: float, gap: float
+) -> Behind:
+    """Elephants to one host, then mice from another to the same host."""
+    elephants = list(elephants)
+    target = elephants[0].destination
+    senders = [
+        stage.traffic(
+            elephant.source.name, "send", f"{target.ipv4}:{ELEPHANT_PORT}@{elephant.source_port}",
+            "--seconds", FILL_S + seconds + 2,
+        )
+        for elephant in elephants
+    ]  # fmt: skip
+    time.sleep(FILL_S)
+    filled = time.time()
+    mice = run_mice(stage, client, target, seconds, gap)
+    for sender in senders:
+        sender.stop()
+    alone = sum(goodput(receivers[target.name], elephant, filled - FILL_S / 2, filled) for elephant in elephants)
+    return Behind(mice, alone)
 
 
 def run_replication(

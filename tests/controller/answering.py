@@ -74,6 +74,6 @@ def event(**more):
     fields = {
         "eventID": 7, "timestamp": 1000, "thresholdID": "howdah_elephant_5000000", "metric": "howdah_flow",
         "threshold": 62500.0, "value": 100000.0, "agent": "10.254.0.1", "dataSource": "11",
-        "flowKey": "10.0.1.1,10.0.2.1,6,5001,80",
+        "flowKey": "10.0.1.1,10.0.2.1,6,5001,80,0",
     }  # fmt: skip
     return json.dumps([{name: value for name, value in (fields | more).items() if value is not None}]).encode()

@@ -74,7 +74,8 @@ def test_ports_are_named_by_what_open_vswitch_adds_to_its_counters(analytics, ev
 
 
 def test_right_answers_become_values():
-    flows = [{"agent": "a", "dataSource": "1", "topKeys": [{"key": str(FLOW), "value": 2}, {"key": "x", "value": 1}]},
+    keys = [{"key": f"{FLOW},46", "value": 2}, {"key": "x", "value": 1}]
+    flows = [{"agent": "a", "dataSource": "1", "topKeys": keys},
              {"agent": "a", "dataSource": "2"}]  # fmt: skip
     ports = [{"agent": "a", "dataSource": "1", "metricName": name, "metricValue": value}
              for name, value in (("of_dpid", "00000000000000ff"), ("of_port", 3))]  # fmt: skip
@@ -84,7 +85,7 @@ def test_right_answers_become_values():
     with Answering(answers) as server:
         feed = Feed(server.base)
         assert feed.events() == [FlowObservation(FLOW, "10.254.0.1", "11", 800_000.0, 1.0)]
-        assert feed.flows(5.0) == [FlowObservation(FLOW, "a", "1", 16.0, 5.0)]
+        assert feed.flows(5.0) == [FlowObservation(FLOW, "a", "1", 16.0, 5.0, 46)]
         assert feed.ports() == [("a", "1", 255, 3)]
 
 

@@ -20,13 +20,15 @@ from topologies.leafspine import leafspine
 
 FABRIC = Fabric.from_spec(leafspine(3, 3, 2))
 FLOW = FlowKey("10.0.1.1", "10.0.3.2", 17, 4000, 53)
-FLOWS = st.builds(
-    FlowKey,
-    st.ip_addresses(v=4).map(str),
-    st.ip_addresses(v=4).map(str),
-    st.sampled_from([6, 17]),
-    st.integers(0, 65535),
-    st.integers(0, 65535),
+FLOWS = st.sampled_from([4, 6]).flatmap(
+    lambda version: st.builds(
+        FlowKey,
+        st.ip_addresses(v=version).map(str),
+        st.ip_addresses(v=version).map(str),
+        st.sampled_from([6, 17]),
+        st.integers(0, 65535),
+        st.integers(0, 65535),
+    )
 )
 
 

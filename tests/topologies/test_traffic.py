@@ -93,6 +93,16 @@ def test_a_sender_waits_for_its_receiver_and_stops_at_its_time(port):
     assert 0 < end["bytes"] <= sender.said[-1]["bytes"]
 
 
+def test_flows_in_turn_begin_when_the_one_before_has_arrived(port):
+    with program("receive", "--port", port) as receiver:
+        receiver.until("ready")
+        flows = [f"127.0.0.1:{port}"] * 3
+        with program("send", *flows, "--bytes", 100_000, "--in-turn") as sender:
+            assert sender.wait() == 0
+    assert [line["event"] for line in sender.said] == ["first", "end"] * 3
+    assert [line["bytes"] for line in sender.said if line["event"] == "end"] == [100_000] * 3
+
+
 def test_the_byte_counter_is_reported_while_the_flow_runs(port):
     with (
         program("receive", "--port", port, "--interval", 0.05) as receiver,
@@ -140,6 +150,30 @@ def test_a_copied_datagram_is_counted_as_a_copy(udp_port):
         assert receiver.wait() == 0
     end = receiver.said[-1]
     assert (end["distinct"], end["copies"], end["late"]) == (3, 1, 1)
+
+
+def test_a_silence_is_told_when_it_ends_and_one_that_does_not_in_the_end(udp_port):
+    with (
+        program("udp-receive", "--port", udp_port, "--interval", 0.05, "--pause", 0.2) as receiver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        receiver.until("ready")
+
+        def datagram(number):
+            sender.sendto(b"hwdh" + bytes(4) + number.to_bytes(8, "big"), ("127.0.0.1", udp_port))
+
+        def silence(since):
+            while receiver.until("counts")["time"] - since < 0.3:
+                continue
+
+        datagram(0)
+        silence(receiver.until("first")["time"])
+        datagram(1)
+        pause = receiver.until("pause")
+        assert pause["seconds"] >= 0.29
+        silence(pause["time"])
+        receiver.finish()
+    assert sum(line["event"] == "pause" for line in receiver.said) == 2
 
 
 def test_datagrams_keep_their_rate(udp_port, eventually):

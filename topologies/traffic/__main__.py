@@ -52,9 +52,11 @@ def _special(name: str, one: argparse.ArgumentParser) -> None:
     """The options of single programs."""
     if name == "send":
         one.add_argument("--bytes", type=int, help="send so much and wait until it has arrived, instead of --seconds")
+        one.add_argument("--in-turn", action="store_true", help="each flow begins when the one before it has ended")
         one.add_argument("--congestion", default="cubic", help="TCP congestion control; '' for the system's")
     if name == "udp-receive":
         one.add_argument("--count", type=int, default=0, help="end after so many datagrams")
+        one.add_argument("--pause", type=float, default=0.0, help="seconds of silence from which on to report it")
     if name == "udp-send":
         one.add_argument("--rate", type=float, default=1e6, help="bits/s of UDP payload, per flow")
         one.add_argument("--size", type=int, default=1000, help="bytes of payload")

@@ -55,8 +55,15 @@ class Arrivals:
         self.seen: set[int] = set()
         self.counts = {"datagrams": 0, "bytes": 0, "distinct": 0, "copies": 0, "late": 0, "foreign": 0}
         self.highest = -1
+        self.latest = 0.0
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, now: float) -> float:
+        """Counts a datagram that came at `now`; the seconds since the one before, 0 for the first."""
+        since, self.latest = now - (self.latest or now), now
+        self._count(data)
+        return since
+
+    def _count(self, data: bytes) -> None:
         counts = self.counts
         counts["datagrams"] += 1
         counts["bytes"] += len(data)
@@ -75,7 +82,7 @@ class Arrivals:
 
 
 def udp_receive(loop: Loop, options: argparse.Namespace) -> int:
-    """Counts per (port, sender address); ends by itself after --count datagrams in all."""
+    """Counts per (port, sender address), and a line after each pause; ends by itself after --count datagrams in all."""
     arrivals: dict[tuple[int, str, int], Arrivals] = {}
     total = itertools.count(1)
 
@@ -88,9 +95,14 @@ def udp_receive(loop: Loop, options: argparse.Namespace) -> int:
             if (port, peer, sport) not in arrivals:
                 arrivals[port, peer, sport] = Arrivals()
                 say("first", port=port, peer=peer, sport=sport)
-            arrivals[port, peer, sport].add(data)
+            silent((port, peer, sport), arrivals[port, peer, sport].add(data, time.time()))
             if next(total) == options.count:
                 loop.stop()
+
+    def silent(sender: tuple[int, str, int], seconds: float) -> None:
+        if options.pause and seconds > options.pause:
+            port, peer, sport = sender
+            say("pause", port=port, peer=peer, sport=sport, seconds=round(seconds, 6))
 
     def report(event: str) -> None:
         for (port, peer, sport), one in sorted(arrivals.items()):
@@ -102,5 +114,7 @@ def udp_receive(loop: Loop, options: argparse.Namespace) -> int:
     loop.every(options.interval, lambda: report("counts"))
     say("ready", ports=options.port)
     loop.run()
+    for sender, one in sorted(arrivals.items()):
+        silent(sender, time.time() - one.latest)
     report("end")
     return 0

@@ -150,15 +150,27 @@ def receive(loop: Loop, options: argparse.Namespace) -> int:
 
 
 def send(loop: Loop, options: argparse.Namespace) -> int:
+    """Send to all flows at once, or in turn."""
+    flows = iter(options.flow)
     failed: list[int] = []
+    senders: list[Sender] = []
+
+    def begin() -> bool:
+        flow = next(flows, None)
+        if flow is not None:
+            senders.append(Sender(loop, flow, options, done))
+        return flow is not None
 
     def done(failure: int) -> None:
         failed.append(failure)
-        if len(failed) == len(options.flow):
+        if len(failed) == len(options.flow) or not loop.running:
             loop.stop()
+        elif options.in_turn:
+            begin()
 
-    senders = [Sender(loop, flow, options, done) for flow in options.flow]
+    while begin() and not options.in_turn:
+        continue
     loop.run()
-    for sender in senders:
+    for sender in [*senders]:
         sender.end()
     return max(failed, default=0)
