@@ -131,7 +131,15 @@ class Engine(Queries):
         self.news = News(settings.max_events, settings.max_flows, wall)
         self._cells = Cells(self._pipeline, self._directory, self._counters, self._caches)
         most_states = min(200_000, most_bytes // STATE_BYTES)
-        self._watches = Watches(self._directory, self._cells, self.news.emit, self.news.tell, wall, most_states)
+        self._watches = Watches(
+            self._directory,
+            self._cells,
+            self.news.emit,
+            self.news.tell,
+            wall,
+            most_states,
+            self._pipeline.classifier.assign,
+        )
         self._grace = Grace()
         self._leaving: deque[Leaving] = deque()
         self._sweep_due = self._update_due = self._hosts_due = 0.0
@@ -328,6 +336,10 @@ class Engine(Queries):
     def on_elephants_ended(self, ended: list[Crossing]) -> None:
         """Flows that are no elephants any more."""
         self._watches.ended(ended)
+
+    def on_elephants_seen_elsewhere(self, seen: list[Crossing]) -> None:
+        """Elephants that may have moved."""
+        self._watches.seen_elsewhere(seen)
 
     def on_flows_recorded(self, recorded: list[Recorded]) -> None:
         """Flow records."""

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any
 
 from analytics.core.flows.flowcache import FlowCache
-from analytics.core.listener import Crossing, Span
+from analytics.core.listener import Crossing, Evidence, Span
 from analytics.events.counterwatches import CounterWatches
 from analytics.events.elephants import Change, Elephant, mean_rate
-from analytics.events.log import Event
+from analytics.events.log import Event, Finding, Location
 from analytics.events.thresholds import Threshold
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
@@ -43,7 +43,7 @@ class _Watch:
 
 class Watches:
     """All thresholds. `emit` takes the events, which have no id yet, `tell` what becomes of elephants;
-    `wall` gives the epoch seconds of a time."""
+    `wall` gives the epoch seconds of a time; `tests_changed` is called when a limit that is a test comes or goes."""
 
     def __init__(
         self,
@@ -53,12 +53,14 @@ class Watches:
         tell: Callable[[Change], None],
         wall: Callable[[float], float],
         most_states: int,
+        tests_changed: Callable[[], None],
     ) -> None:
         self._directory = directory
         self._cells = cells
         self._emit = emit
         self._tell = tell
         self._wall = wall
+        self._tests_changed = tests_changed
         self._watches: dict[str, _Watch] = {}
         self._limits: dict[tuple[FlowCache, int], _Watch] = {}
         self.counters = CounterWatches(partial(cells.attribute, None), most_states)
@@ -90,6 +92,8 @@ class Watches:
         if watch.cache is not None:
             watch.cache.drop_limit(watch.index)
             self._detach(watch)
+            if watch.threshold.test is not None:
+                self._tests_changed()
         return True
 
     def _detach(self, watch: _Watch) -> None:
@@ -116,10 +120,15 @@ class Watches:
 
     def _attach(self, watch: _Watch, cache: FlowCache) -> None:
         threshold = watch.threshold
+        value, timeout, test = threshold.value, threshold.timeout, threshold.test
         try:
-            index = cache.add_limit(threshold.value, threshold.timeout, threshold.by_flow, watch.filtered)
-        except OverflowError as error:
-            raise InvalidDefinition(f"threshold {threshold.name!r}: {error}") from None
+            if test is None:
+                index = cache.add_limit(value, timeout, threshold.by_flow, watch.filtered)
+            else:
+                index = cache.add_test(value, timeout, watch.filtered, test)
+                self._tests_changed()
+        except (OverflowError, ValueError) as error:
+            raise InvalidDefinition(f"threshold {threshold.name!r}: flow {watch.pin.metric!r}: {error}") from None
         watch.cache, watch.index = cache, index
         self._limits[cache, index] = watch
 
@@ -153,24 +162,49 @@ class Watches:
 
     def crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed in the core."""
-        for cache, index, source, key_id, carried, value, first, span, values in crossings:
+        for cache, index, source, key_id, carried, value, first, span, values, evidence in crossings:
             key = cache.program.text(key_id, carried)
             threshold = self._limits[cache, index].threshold
             data_source = self._directory.sources[source]
-            self._emit(_event(threshold, value, data_source, span[0], key, values))
+            found_by_test = self._finding("start", evidence)
+            self._emit(_event(threshold, value, data_source, span[0], key, values, found_by_test))
             if threshold.by_flow and key is not None:
                 found = self.elephant(threshold, key, data_source, value, value, first, span)
                 self._tell(Change("start", threshold.name, found))
 
     def ended(self, ended: list[Crossing]) -> None:
         """Elephants that were below their limit for its timeout."""
-        for cache, index, source, key_id, carried, peak, first, span, _ in ended:
+        for cache, index, source, key_id, carried, peak, first, span, _, evidence in ended:
             key = cache.program.text(key_id, carried)
             watch = self._limits.get((cache, index))
             if watch is not None and key is not None:
                 data_source = self._directory.sources[source]
+                if evidence is not None:
+                    found_by_test = self._finding("end", evidence)
+                    self._emit(_event(watch.threshold, 0.0, data_source, span[1], key, (), found_by_test))
                 found = self.elephant(watch.threshold, key, data_source, 0.0, peak, first, span)
                 self._tell(Change("end", watch.threshold.name, found))
+
+    def seen_elsewhere(self, seen: list[Crossing]) -> None:
+        """Elephants that were sampled where they had not been lately."""
+        for cache, index, source, key_id, carried, rate, first, span, _, evidence in seen:
+            key = cache.program.text(key_id, carried)
+            watch = self._limits.get((cache, index))
+            if watch is not None and key is not None:
+                data_source = self._directory.sources[source]
+                found_by_test = self._finding("update", evidence)
+                self._emit(_event(watch.threshold, rate, data_source, span[1], key, (), found_by_test))
+                found = self.elephant(watch.threshold, key, data_source, rate, rate, first, span)
+                self._tell(Change("update", watch.threshold.name, found))
+
+    def _finding(self, state: str, evidence: Evidence | None) -> Finding | None:
+        """What a test has found, with its names."""
+        if evidence is None:
+            return None
+        confidence, places = evidence
+        return Finding(
+            state, confidence, tuple(Location(*self._directory.sources[source], *seen) for source, *seen in places)
+        )
 
     def elephant(
         self,
@@ -205,5 +239,6 @@ def _event(
     now: float,
     key: str | None = None,
     values: tuple[float | None, ...] = (),
+    found: Finding | None = None,
 ) -> Event:
-    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key, values)
+    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key, values, found)
