@@ -366,6 +366,7 @@ class Engine(Queries):
         program = compile_flow(name, spec)
         self._lookups.check(program.tables)
         with self._pipeline:
+            self._watches.check_flow(name, program)
             dropped = self._drop_flow(name)  # freed when the lock is not held
             bytes_each = self.budget.flow(len(self._caches) + 1)
             try:

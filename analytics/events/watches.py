@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from analytics.core.flows.definition import Definition
 from analytics.core.flows.flowcache import FlowCache
 from analytics.core.listener import Crossing, Evidence, Span
 from analytics.events.counterwatches import CounterWatches
@@ -75,6 +76,8 @@ class Watches:
         watch = _Watch(threshold, parse_name(threshold.metric))
         if threshold.name not in self._watches and len(self._watches) == MAX_THRESHOLDS:
             raise InvalidDefinition(f"threshold {threshold.name!r}: more than {MAX_THRESHOLDS} thresholds")
+        if threshold.test is not None and watch.pin.metric in caches:
+            _check_testable(threshold, caches[watch.pin.metric].program)
         self.drop(threshold.name)
         if watch.pin.metric in caches:
             self._attach(watch, caches[watch.pin.metric])
@@ -104,6 +107,12 @@ class Watches:
         if watch.threshold.by_flow:
             self._tell(Change("dropped", watch.threshold.name))
 
+    def check_flow(self, name: str, program: Definition) -> None:
+        """InvalidDefinition: a threshold waits for a flow of this name to test it, and this one cannot be."""
+        for watch in self._watches.values():
+            if watch.pin.metric == name and watch.threshold.test is not None:
+                _check_testable(watch.threshold, program)
+
     def flow_set(self, name: str, cache: FlowCache) -> bool:
         """A flow begins: its thresholds watch it. Answers as `set` does."""
         attached = [watch for watch in self._watches.values() if watch.pin.metric == name]
@@ -127,7 +136,7 @@ class Watches:
             else:
                 index = cache.add_test(value, timeout, watch.filtered, test)
                 self._tests_changed()
-        except (OverflowError, ValueError) as error:
+        except OverflowError as error:
             raise InvalidDefinition(f"threshold {threshold.name!r}: flow {watch.pin.metric!r}: {error}") from None
         watch.cache, watch.index = cache, index
         self._limits[cache, index] = watch
@@ -230,6 +239,15 @@ class Watches:
     def by_flow(self) -> list[tuple[Threshold, FlowCache, int]]:
         """The thresholds that may have elephants: (threshold, its flow, the index of the limit)."""
         return [(watch.threshold, *limit) for limit, watch in self._limits.items() if watch.threshold.by_flow]
+
+
+def _check_testable(threshold: Threshold, program: Definition) -> None:
+    """InvalidDefinition: the values of a flow are not what a test can be made of."""
+    if program.statistics or program.dropped or program.value not in (None, "bytes"):
+        raise InvalidDefinition(
+            f"threshold {threshold.name!r} is a test, which flow {threshold.metric!r} cannot have: "
+            "its values are no rates of bytes or frames of packets"
+        )
 
 
 def _event(

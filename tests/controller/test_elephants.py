@@ -19,9 +19,9 @@ AWAY = FlowKey("10.0.1.1", "192.0.2.1", 6, 5001, 80)
 THRESHOLD = 0.5  # Mb/s: a tenth of the edge ports' 5 Mb/s
 
 
-def seen(flow, port, mbps, at):
+def seen(flow, port, mbps, at, found=None, *, ended=False):
     switch = FABRIC.switches[port.split("-")[0]]
-    return FlowObservation(flow, switch.agent, str(IFINDEX[port]), mbps * 1e6, at)
+    return FlowObservation(flow, switch.agent, str(IFINDEX[port]), mbps * 1e6, at, found and found * 1e6, ended)
 
 
 @pytest.fixture
@@ -124,3 +124,41 @@ def test_a_flow_that_enters_elsewhere_has_the_new_entry(tracker):
     elephant = started(tracker)
     tracker.observe(FABRIC, HOSTS, [seen(ONE, "leaf1-eth2", 2.0, 2.0)])
     assert elephant.entry.name == "leaf1-eth2"
+
+
+def test_where_tests_decide_a_measured_rate_starts_nothing(tracker):
+    tracker.tested = True
+    assert tracker.observe(FABRIC, HOSTS, [seen(ONE, "leaf1-eth1", 5.0, 1.0)]) == ([], {})
+    new, _ = tracker.observe(FABRIC, HOSTS, [seen(ONE, "leaf1-eth1", 0.5, 2.0, THRESHOLD)])
+    assert [elephant.flow for elephant in new] == [ONE]
+    tracker.observe(FABRIC, HOSTS, [seen(ONE, "leaf1-eth1", 3.0, 3.0)])
+    assert tracker.live[ONE].rate == 3e6
+
+
+def test_a_test_of_a_lower_threshold_says_nothing_of_a_faster_port(tracker):
+    assert tracker.observe(FABRIC, HOSTS, [seen(ONE, "leaf1-eth1", 5.0, 1.0, THRESHOLD / 2)]) == ([], {})
+    started(tracker)
+    assert tracker.found_ended([seen(ONE, "leaf1-eth1", 0.0, 2.0, 2 * THRESHOLD, ended=True)]) == []
+    assert tracker.found_ended([seen(ONE, "leaf1-eth1", 0.0, 2.0, THRESHOLD, ended=True)]) == [ONE]
+
+
+def test_a_flow_that_a_test_found_before_its_edge_port_sampled_it_enters_where_its_source_is(tracker):
+    places = [seen(ONE, "spine2-eth1", 2.0, 1.0, THRESHOLD), seen(ONE, "leaf2-eth4", 2.0, 1.0, THRESHOLD)]
+    (elephant,), observed = tracker.observe(FABRIC, HOSTS, places)
+    assert (elephant.entry.name, elephant.rate, observed) == ("leaf1-eth1", 2e6, {ONE: None})
+    assert path(elephant) == ["leaf1", "spine2", "leaf2"]
+
+
+def test_the_latest_word_of_a_test_counts(tracker):
+    started(tracker)
+    end = seen(ONE, "leaf1-eth1", 0.0, 2.0, THRESHOLD, ended=True)
+    again = seen(ONE, "leaf1-eth1", 1.0, 2.1, THRESHOLD)
+    assert tracker.found_ended([end, again]) == []
+    assert tracker.found_ended([again, end]) == [ONE]
+
+
+def test_an_elephant_whose_end_was_not_told_ends_by_its_silence(tracker):
+    tracker.tested = True
+    tracker.observe(FABRIC, HOSTS, [seen(ONE, "leaf1-eth1", 1.0, 1.0, THRESHOLD)])
+    assert tracker.ended(1.0 + 2.0 + GRACE) == []
+    assert [elephant.flow for elephant in tracker.ended(1.1 + 2.0 + GRACE)] == [ONE]

@@ -263,11 +263,9 @@ cdef class FlowCache:
         """Watch a limit by flow that a sequential test finds crossed (sequential.pyx); answers its index. The
         classifier is to be told (`assign`), as when it is dropped.
 
-        `settings` has alpha, beta, separation, fastest and switches. OverflowError as above; ValueError: the values of
-        the definition are no rates of bytes or frames of packets.
+        `settings` has alpha, beta, separation, fastest and switches. The values of the definition are rates of bytes
+        or frames of packets. OverflowError as above.
         """
-        if self.plan.value_count or self.program.dropped or self.program.value not in (None, "bytes"):
-            raise ValueError("its values are no rates of bytes or frames of sampled packets, as a test needs")
         index = self.limits.add_test(value, timeout, filtered, settings, self.plan.valued, self.key_ids, &self.flows)
         self.note_lowest()
         return index

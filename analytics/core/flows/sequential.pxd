@@ -59,7 +59,9 @@ cdef class SequentialTest:
     cdef uint32_t switches                          # on a path, 0: not known
     cdef Chart charts[MOST_CHARTS]
     cdef uint32_t chart_count
-    cdef uint64_t refused                           # samples of flows for which there was no room
+    cdef uint64_t refused                           # samples of flows for which there was no room,
+    cdef uint64_t refused_before                    # those before the walk under way,
+    cdef bint crowded                               # and whether there were any since the one before it
 
     cdef void add_chart(self, Counting counting, double rate, double part) noexcept
     cdef void take(self, const uint64_t* key, const Draw* draw, double now) noexcept nogil

@@ -34,7 +34,7 @@ Only samples of arriving packets count: a switch that samples a packet both comi
 Samples that are lost make a flow look slower, never faster. Export delays bring samples later, and some together: at
 most those that a switch held back, one where a full packet fills a datagram (header=600).
 
-A flow takes 0.4 kB, for GONE_S after its last sample (CROWDED_S when the table is nearly full); flows for which there
+A flow takes 0.4 kB, for GONE_S after its last sample (CROWDED_S when others found no room); flows for which there
 is no room are not tested, and counted. A sample costs the same however many flows there are, but for the memory's
 latency.
 """
@@ -294,9 +294,10 @@ cdef class SequentialTest:
         cdef uint64_t slot = 0
         cdef uint64_t* cell
         cdef Suspect* it
-        cdef bint crowded = (self.suspects.bytes * 8 >= self.suspects.max_bytes * 7
-                             and self.suspects.used * 4 >= self.suspects.limit * 3)
-        cdef double silent = CROWDED_S if crowded else GONE_S
+        cdef double silent
+        if position == 0:
+            self.crowded, self.refused_before = self.refused != self.refused_before, self.refused
+        silent = CROWDED_S if self.crowded else GONE_S
         while slot < self.suspects.cells:
             cell = cell_of(&self.suspects, segment.start, slot)
             if cell[0] == 0:
