@@ -48,7 +48,7 @@ FIXED = {
     "requests": {"keys": "null:uripath,null:httphost", "value": "frames", "filter": "httpmethod!=GET"},
     "names": {"keys": "suffix:dnsqname:.:2,dnsqtypename,dnsqr", "value": "frames"},
     "tested": {"keys": "or:ipsource:ip6source", "value": "bytes", "filter": "ipttl!=1"},
-    "tested frames": {"keys": "null:stack,inputifindex", "value": "frames", "log": True},
+    "tested_frames": {"keys": "null:stack,inputifindex", "value": "frames", "log": True},
     "drops": {"keys": "reason,null:ipsource", "value": "frames", "dropped": True},
 }
 VALUES_PER_EPOCH = 5  # with more there would be no microflows (core/flows/microflows.pxd)
@@ -57,7 +57,7 @@ EPOCHS_PER_ROUND = -(-len(FIELDS) // FIELDS_PER_EPOCH)  # after so many every fi
 THRESHOLDS = {
     "flow": {"metric": "carried", "value": 1, "byFlow": True},
     "test": {"metric": "tested", "value": 1000, "byFlow": True, "timeout": 0.1, "test": {"switches": 3}},
-    "test of frames": {"metric": "tested frames", "value": 1, "byFlow": True, "test": {"alpha": 0.5, "separation": 9}},
+    "test_of_frames": {"metric": "tested_frames", "value": 1, "byFlow": True, "test": {"alpha": 0.5, "separation": 9}},
     "counter": {"metric": "ifinoctets", "value": 1},
 }
 ASKED = ["ifinutilization", "field0"]

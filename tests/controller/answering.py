@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Answering:
     """`answers`: the beginning of a path -> the body of a GET, or (status, body); None closes the connection.
 
-    Any other path is answered with `[]`, a long poll as late as analytics would. `asked` counts requests, `put` lists
+    Any other path is answered with `[]`, a threshold with `{}`, a long poll as late as analytics would. `asked` counts requests, `put` lists
     the paths of PUTs, `authorizations` has the values of that header.
     """
 
@@ -42,7 +42,8 @@ class Answering:
         self.asked += 1
         if method == "PUT":
             self.put.append(path)
-        found = next((answer for start, answer in self.answers.items() if path.startswith(start)), b"[]")
+        other = b"{}" if path.startswith("/threshold/") else b"[]"
+        found = next((answer for start, answer in self.answers.items() if path.startswith(start)), other)
         if found == b"[]" and "timeout=" in path:
             self._closing.wait(self.long_poll_s)
         return found if isinstance(found, tuple) or found is None else (200, found)
