@@ -170,13 +170,13 @@ def test_only_counters_that_a_threshold_looks_at_need_python(engine):
     assert of_one_batch() == 0
 
 
-@pytest.mark.parametrize(
-    "flow", [{"value": "avg:bytes"}, {"value": "ipbytes"}, {"value": "frames", "dropped": True}]
-)
+@pytest.mark.parametrize("flow", [{"value": "avg:bytes"}, {"value": "ipbytes"}, {"value": "frames", "dropped": True}])
 def test_a_test_of_what_is_no_rate_of_packets_is_refused(engine, flow):
     engine.set_flow("f", {"keys": "ipsource", **flow})
     threshold = {"metric": "f", "value": 1, "byFlow": True}
-    refusal = "threshold 't' is a test, which flow 'f' cannot have: its values are no rates of bytes or frames of packets"
+    refusal = (
+        "threshold 't' is a test, which flow 'f' cannot have: its values are no rates of bytes or frames of packets"
+    )
     engine.set_threshold("t", threshold)
     with pytest.raises(InvalidDefinition, match=refusal):
         engine.set_threshold("t", threshold | {"test": {}})

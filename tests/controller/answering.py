@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Answering:
     """`answers`: the beginning of a path -> the body of a GET, or (status, body); None closes the connection.
 
-    Any other path is answered with `[]`, a threshold with `{}`, a long poll as late as analytics would. `asked` counts requests, `put` lists
-    the paths of PUTs, `authorizations` has the values of that header.
+    Any other path is answered with `[]`, a threshold with `{}`, a long poll as late as analytics would. `asked` counts
+    requests, `put` lists the paths of PUTs, `authorizations` has the values of that header.
     """
 
     def __init__(self, answers):

@@ -14,7 +14,6 @@ from analytics.events.log import Event, Log
 from analytics.events.thresholds import SequentialTest, parse_threshold
 from analytics.flows.keys import InvalidDefinition
 
-
 TESTED = {"metric": "f", "value": 10, "byFlow": True, "test": {}}
 
 
