@@ -131,7 +131,15 @@ class Engine(Queries):
         self.news = News(settings.max_events, settings.max_flows, wall)
         self._cells = Cells(self._pipeline, self._directory, self._counters, self._caches)
         most_states = min(200_000, most_bytes // STATE_BYTES)
-        self._watches = Watches(self._directory, self._cells, self.news.emit, self.news.tell, wall, most_states)
+        self._watches = Watches(
+            self._directory,
+            self._cells,
+            self.news.emit,
+            self.news.tell,
+            wall,
+            most_states,
+            self._pipeline.classifier.assign,
+        )
         self._grace = Grace()
         self._leaving: deque[Leaving] = deque()
         self._sweep_due = self._update_due = self._hosts_due = 0.0
@@ -329,6 +337,10 @@ class Engine(Queries):
         """Flows that are no elephants any more."""
         self._watches.ended(ended)
 
+    def on_elephants_seen_elsewhere(self, seen: list[Crossing]) -> None:
+        """Elephants that may have moved."""
+        self._watches.seen_elsewhere(seen)
+
     def on_flows_recorded(self, recorded: list[Recorded]) -> None:
         """Flow records."""
         self.news.record(recorded, self._directory.sources)
@@ -354,6 +366,7 @@ class Engine(Queries):
         program = compile_flow(name, spec)
         self._lookups.check(program.tables)
         with self._pipeline:
+            self._watches.check_flow(name, program)
             dropped = self._drop_flow(name)  # freed when the lock is not held
             bytes_each = self.budget.flow(len(self._caches) + 1)
             try:

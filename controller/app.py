@@ -182,8 +182,9 @@ class Howdah(app_manager.RyuApp):
         if wanted is before:
             return
         self.feed.publish(wanted.fabric.to_spec(wanted.fabric.hosts).to_json())
-        if before is None or wanted.thresholds != before.thresholds:
-            self.feed.define(wanted.thresholds, self.settings.elephants.smoothing)
+        if before is None or wanted.elephants != before.elephants:
+            self.feed.define(wanted.thresholds, self.settings.elephants.smoothing, wanted.separation, wanted.switches)
+            self.conductor.rely_on_tests(self.feed.makes_tests)
         self._defined = wanted
 
     def _lost(self, error: Unavailable) -> None:

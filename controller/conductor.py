@@ -218,7 +218,13 @@ class Conductor:
         if self._definitions is None or self._definitions.fabric is not self.fabric:
             edges = (port for switch in self.fabric.switches for port in self.fabric.edge_ports(switch))
             thresholds = {port.speed: self.elephants.tracker.threshold(port) for port in edges if port.speed}
-            self._definitions = Definitions(self.fabric, thresholds, ports=self.discovery is not None)
+            self._definitions = Definitions(
+                self.fabric,
+                thresholds,
+                self.policy.limits.release,
+                self.fabric.most_switches,
+                ports=self.discovery is not None,
+            )
         return self._definitions
 
     def groups(self, dpid: int) -> Collection[int]:
@@ -226,9 +232,14 @@ class Conductor:
         return self.ledgers[dpid].installed.groups.keys() if dpid in self.ledgers else ()
 
     def unsettled(self, now: float) -> bool:
-        """Whether to look again soon: an elephant's path, or its arrival on a new one, is not yet seen, or there was no
-        time to place all."""
-        return self.elephants.unfinished or self.elephants.records.unsettled(now)
+        """Whether to look again soon: there was no time to place all, or, where no tests tell of it, an elephant's
+        path or its arrival on a new one is not yet seen."""
+        tested = self.elephants.tracker.tested
+        return self.elephants.unfinished or (not tested and self.elephants.records.unsettled(now))
+
+    def rely_on_tests(self, made: bool) -> None:
+        """Whether analytics makes tests, whose events say which flows are elephants, and where."""
+        self.elephants.tracker.tested = made
 
     def _count_flows(self, seen: Iterable[FlowObservation]) -> None:
         counts: dict[tuple[str, int], int] = {}

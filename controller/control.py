@@ -116,11 +116,15 @@ class ElephantControl(Feature):
     def observed(
         self, fabric: Fabric, hosts: Hosts, seen: Sequence[FlowObservation], now: float, *, complete: bool
     ) -> None:
-        new, observed = self.tracker.observe(fabric, seen)
+        over = self.tracker.found_ended(seen)
+        seen = [each for each in seen if not each.ended and each.flow not in over]
+        new, observed = self.tracker.observe(fabric, hosts, seen)
         for elephant in new:
             self.counts.elephants += 1
             self.records.open(elephant)
         self._forget_smallest(new, now)
+        for flow in over:
+            self._end(flow, now)
         if complete:
             for elephant in self.tracker.ended(now):
                 self._end(elephant.flow, now)

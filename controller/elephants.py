@@ -2,14 +2,16 @@
 
 An observation says that sFlow sampled this flow at this port, at this rate. It comes from a threshold event (at once)
 or from the regular poll of every port's top flows (which also gives rates, ends, and what was missed while events were
-lost).
+lost). Where analytics makes tests of all samples of a flow, they decide, and polls only measure.
 
 1. An observation at an edge port at or above `share` of that port's speed starts an elephant; edge ports only, so that
-   every flow is counted once (the semantics of sFlow-RT's fabric view).
+   every flow is counted once (the semantics of sFlow-RT's fabric view). One that a test found starts also if the edge
+   port is none of those that have sampled it yet: where its source is says where it enters.
 2. An observation at a port where a link arrives is evidence that the flow takes that link. Samples at a switch's
    ingress are the only reliable evidence: behind a dp_hash group Open vSwitch cannot report the output port.
 3. An elephant ends when its rate at the edge stayed below `release` of its threshold for `quiet` seconds. While no
    observations come in at all (analytics away), nothing ends: the rules' idle timeouts take care of dead flows.
+   A test says so itself; that its event was lost shows when the flow is quiet for GRACE seconds more.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Elephant:
     """A live elephant. Rates in bits/s, times in seconds since the epoch.
 
     It comes in at the edge port `entry` and leaves by `exit`, behind which its destination is; None if that is unknown.
-    `peak` is its highest rate so far, `carries` the DSCP with which its packets come.
+    `peak` is its highest rate so far.
     """
 
     flow: FlowKey
@@ -59,7 +61,6 @@ class Elephant:
     last_above_release: float
     exit: Port | None = None
     peak: float = 0.0
-    carries: int = 0
     evidence: dict[Link, LinkEvidence] = field(default_factory=dict)
 
     def locate(self, fabric: Fabric, hosts: Hosts) -> None:
@@ -96,6 +97,7 @@ class Tracker:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.tested = False  # analytics makes tests: what polls measure starts no elephant
         self.live: dict[FlowKey, Elephant] = {}
         self.entering: dict[str | Place, dict[FlowKey, Elephant]] = {}
 
@@ -104,7 +106,7 @@ class Tracker:
         return self.limits.threshold(port.speed)
 
     def observe(
-        self, fabric: Fabric, observations: Iterable[FlowObservation]
+        self, fabric: Fabric, hosts: Hosts, observations: Iterable[FlowObservation]
     ) -> tuple[list[Elephant], dict[FlowKey, None]]:
         """Takes observations in; returns the elephants that are new, and all of which something was observed."""
         new, inside = [], []
@@ -121,14 +123,29 @@ class Tracker:
                 if observation.flow in self.live:
                     observed[observation.flow] = None
         for link, observation in inside:  # after the edges: one batch may bring both a flow and its path
+            if observation.found is not None and observation.flow not in self.live:
+                host = hosts.by_address.get(observation.flow.source)
+                entry = fabric.switches[host.switch].ports[host.port] if host else None
+                if entry is not None and (elephant := self._at_edge(entry, observation)):
+                    new.append(elephant)
             if observation.flow in self.live:
                 self._on_link(self.live[observation.flow], link, observation)
                 observed[observation.flow] = None
         return new, observed
 
+    def found_ended(self, observations: Iterable[FlowObservation]) -> list[FlowKey]:
+        """The live elephants of which a test says, after all else it says here, that they have ended."""
+        latest = {each.flow: each for each in observations if each.found is not None}
+        return [
+            flow
+            for flow, each in latest.items()
+            if each.ended and flow in self.live and (each.found or 0.0) <= self.threshold(self.live[flow].entry)
+        ]
+
     def ended(self, now: float) -> list[Elephant]:
         """Takes out and returns the elephants that stayed quiet for long enough; call after a poll of all ports."""
-        over = [elephant for elephant in self.live.values() if now - elephant.last_above_release > self.limits.quiet]
+        quiet = self.limits.quiet + (GRACE if self.tested else 0.0)
+        over = [elephant for elephant in self.live.values() if now - elephant.last_above_release > quiet]
         for elephant in over:
             self.remove(elephant.flow)
         return over
@@ -153,13 +170,15 @@ class Tracker:
     def _at_edge(self, port: Port, seen: FlowObservation) -> Elephant | None:
         elephant = self.live.get(seen.flow)
         if elephant is None:
-            if seen.rate < self.threshold(port):
+            if self.tested and seen.found is None:
+                return None
+            if (seen.rate if seen.found is None else seen.found) < self.threshold(port):
                 return None
             elephant = Elephant(seen.flow, port, seen.rate, detected_at=seen.at, last_above_release=seen.at)
-            elephant.peak, elephant.carries = seen.rate, seen.dscp
+            elephant.peak = seen.rate
             self._enter(elephant)
             return elephant
-        elephant.rate, elephant.carries = seen.rate, seen.dscp
+        elephant.rate = seen.rate
         elephant.peak = max(elephant.peak, seen.rate)
         if elephant.entry is not port:
             self._leave(elephant)

@@ -1,8 +1,10 @@
 """Everything the controller asks of analytics, over sFlow-RT's REST API and nothing else.
 
 Two questions run side by side: the long poll for threshold events (a new elephant is known within milliseconds) and,
-once a second, every port's top flows (rates, paths, ends, and whatever an outage of either side hid).
-After every outage the definitions and the topology are put again: analytics keeps nothing over a restart.
+once a second, every port's top flows (rates, paths, ends, and whatever an outage of either side hid). Our analytics
+makes sequential tests of all samples of a flow: its events also say where the flow is, and when it is elsewhere or
+over. sFlow-RT, and an analytics that knows no tests, get plain thresholds. After every outage the definitions and the
+topology are put again: analytics keeps nothing over a restart.
 
 What is read is checked against the structs below, which name the fields that are used and nothing more. So a method
 either returns values or raises one of two errors, each one line that begins with the request's URL:
@@ -26,7 +28,7 @@ from controller.flow import FlowKey, FlowObservation
 FLOW = "howdah_flow"
 FLOW_KEYS = (
     "or:ipsource:ip6source,or:ipdestination:ip6destination,or:ipprotocol:ip6nexthdr,"
-    "or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport,or:ipdscp:ip6dscp"
+    "or:tcpsourceport:udpsourceport,or:tcpdestinationport:udpdestinationport"
 )
 FLOW_FILTER = "direction=ingress&(ipprotocol=6|ipprotocol=17|ip6nexthdr=6|ip6nexthdr=17)"
 THRESHOLD = "howdah_elephant_"
@@ -45,12 +47,24 @@ class Unavailable(FeedError):
     """No answer, or a status that says no."""
 
 
+class Refused(Unavailable):
+    """A status that says that the request is at fault."""
+
+
 class WrongAnswer(FeedError):
     """An answer that is not what the API promises."""
 
 
+class Location(msgspec.Struct, rename="camel"):
+    """Where a flow is sampled, as it comes in."""
+
+    agent: str
+    data_source: str
+
+
 class Event(msgspec.Struct, rename="camel"):
-    """An element of GET /events/json, newest first. Value in bytes/s, timestamp in ms since the epoch."""
+    """An element of GET /events/json, newest first. Value and threshold in bytes/s, timestamp in ms since the epoch;
+    state (start, update, end) and path are there if a test was made."""
 
     event_id: int = msgspec.field(name="eventID")
     threshold_id: str = msgspec.field(name="thresholdID")
@@ -59,6 +73,15 @@ class Event(msgspec.Struct, rename="camel"):
     data_source: str
     value: float
     flow_key: str | None = None
+    threshold: float = 0.0
+    state: str | None = None
+    path: list[Location] = msgspec.field(default_factory=list)
+
+
+class KnownThreshold(msgspec.Struct):
+    """GET /threshold/<name>/json, as far as it says whether tests are made."""
+
+    test: dict[str, float] | None = None
 
 
 class TopKey(msgspec.Struct):
@@ -86,7 +109,10 @@ class Metric(msgspec.Struct, rename="camel"):
 
 
 class Feed:
-    """One client of one analytics process. Every method but `alive` may raise Unavailable or WrongAnswer."""
+    """One client of one analytics process. Every method but `alive` may raise Unavailable or WrongAnswer.
+
+    `makes_tests`: as far as known since `define`.
+    """
 
     def __init__(self, base: str, token: str | None = None) -> None:
         self.base = base
@@ -97,6 +123,7 @@ class Feed:
             if token:
                 session.headers["Authorization"] = f"Bearer {token}"
         self._cursor = -1
+        self.makes_tests = False
 
     def alive(self) -> bool:
         try:
@@ -108,16 +135,17 @@ class Feed:
         """Puts the topology document."""
         self._put("/topology/json", topology)
 
-    def define(self, thresholds: Mapping[int, float], smoothing: float) -> None:
+    def define(self, thresholds: Mapping[int, float], smoothing: float, separation: float, switches: int) -> None:
         """Puts our flow and one threshold per edge port speed (speed -> bits/s); moves on to new events only.
 
         A flow of the same name as ours but unlike it is replaced. `smoothing` is the rates' time constant in seconds.
+        Tests tell flows at the threshold from those of threshold/separation; a path has `switches` at most.
         """
         spec = {"keys": FLOW_KEYS, "value": "bytes", "filter": FLOW_FILTER, "n": TOP_FLOWS, "t": smoothing}
         self._put(f"/flow/{FLOW}/json", spec)
         for speed, limit in thresholds.items():
-            threshold = {"metric": FLOW, "value": limit / 8, "byFlow": True, "timeout": 1}
-            self._put(f"/threshold/{THRESHOLD}{speed}/json", threshold)
+            test = {"separation": separation, "switches": switches, "fastest": max(speed, limit) / 8}
+            self._put_threshold(f"/threshold/{THRESHOLD}{speed}/json", limit, test)
         newest = self._get(self._asking, "/events/json?maxEvents=1", ANSWER_S, list[Event])
         self._cursor = newest[0].event_id if newest else -1
 
@@ -148,6 +176,15 @@ class Feed:
         except ValueError as error:
             raise WrongAnswer(f"GET {self.base}{path}: metricValue is no number of a port: {error}") from None
 
+    def _put_threshold(self, path: str, limit: float, test: Mapping[str, float]) -> None:
+        """Puts a threshold of so many bits/s with this test, without it where it is not known."""
+        threshold = {"metric": FLOW, "value": limit / 8, "byFlow": True, "timeout": 1}
+        try:
+            self._put(path, threshold | {"test": test})
+        except Refused:
+            self._put(path, threshold)
+        self.makes_tests = self._get(self._asking, path, ANSWER_S, KnownThreshold).test is not None
+
     def _put(self, path: str, body: Any) -> None:
         self._ask(self._asking, "PUT", path, ANSWER_S, json=body)
 
@@ -165,7 +202,8 @@ class Feed:
             raise Unavailable(f"{method} {url}: {_reason(error)}") from None
         if not answer.ok:
             text = " ".join(answer.text.split())[:200]
-            raise Unavailable(f"{method} {url}: status {answer.status_code} {text}")
+            refusal = Refused if answer.status_code == 400 else Unavailable
+            raise refusal(f"{method} {url}: status {answer.status_code} {text}")
         return answer.content
 
 
@@ -181,26 +219,29 @@ def _reason(error: requests.RequestException) -> str:
 def _of_events(events: Iterable[Event]) -> Iterator[FlowObservation]:
     for event in events:
         if event.threshold_id.startswith(THRESHOLD) and event.flow_key is not None:
-            found = _flow(event.flow_key)
-            if found is not None:
-                flow, dscp = found
-                at = event.timestamp / 1000
-                yield FlowObservation(flow, event.agent, event.data_source, event.value * 8, at, dscp)
+            flow = _flow(event.flow_key)
+            if flow is None:
+                continue
+            rate, at = event.value * 8, event.timestamp / 1000
+            if event.state is None:
+                yield FlowObservation(flow, event.agent, event.data_source, rate, at)
+                continue
+            found, ended = event.threshold * 8, event.state == "end"
+            for place in event.path:
+                yield FlowObservation(flow, place.agent, place.data_source, rate, at, found, ended)
 
 
 def _of_ports(ports: Iterable[TopFlows], now: float) -> Iterator[FlowObservation]:
     for port in ports:
         for top in port.top_keys:
-            found = _flow(top.key)
-            if found is not None:
-                flow, dscp = found
-                yield FlowObservation(flow, port.agent, port.data_source, top.value * 8, now, dscp)
+            flow = _flow(top.key)
+            if flow is not None:
+                yield FlowObservation(flow, port.agent, port.data_source, top.value * 8, now)
 
 
-def _flow(text: str) -> tuple[FlowKey, int] | None:
-    """A flow of ours and the DSCP of its packets, None for another key (another client redefined the flow)."""
-    key, _, dscp = text.rpartition(",")
+def _flow(text: str) -> FlowKey | None:
+    """A flow of ours, None for a key that is not a 5-tuple (another client redefined the flow)."""
     try:
-        return FlowKey.parse(key), int(dscp)
+        return FlowKey.parse(text)
     except ValueError:
         return None

@@ -56,15 +56,18 @@ def _usual(address: str) -> str:
 
 @dataclass(frozen=True)
 class FlowObservation:
-    """sFlow sampled `flow` at (agent, ifIndex); its rate there was `rate` bits/s at time `at` (s since the epoch), its
-    packets carried `dscp`."""
+    """sFlow sampled `flow` at (agent, ifIndex); its rate there was `rate` bits/s at time `at` (s since the epoch).
+
+    `found` is set where analytics made a test: the flow has so many bits/s or more, or, if `ended`, no more.
+    """
 
     flow: FlowKey
     agent: str
     ifindex: str
     rate: float
     at: float
-    dscp: int = 0
+    found: float | None = None
+    ended: bool = False
 
 
 def in_turns(seen: Iterable[FlowObservation], flows: int) -> Iterator[list[FlowObservation]]:

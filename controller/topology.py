@@ -230,6 +230,17 @@ class Fabric:
         return hops
 
     @cached_property
+    def most_switches(self) -> int:
+        """How many switches the longest of the shortest paths has: of two sweeps, each from the switch that the one
+        before found farthest, which is exact in trees and fabrics of tiers, and at worst too few elsewhere."""
+        farthest, hops = next(iter(self.switches), None), 0
+        for _ in range(2 if farthest is not None else 0):
+            reached = self._hops_to(str(farthest))
+            farthest = max(reached, key=lambda switch: reached[switch])
+            hops = max(hops, reached[farthest])
+        return hops + 1
+
+    @cached_property
     def _usable_from(self) -> Mapping[str, list[Link]]:
         out: dict[str, list[Link]] = {name: [] for name in self.switches}
         for link in sorted(self.usable, key=lambda link: link.source.number):

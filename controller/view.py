@@ -16,17 +16,32 @@ from controller.records import Counts, ElephantRecord
 from controller.rules import Control
 from controller.topology import Fabric, Host, Link, Path
 
+LEAST_RELEASE, MOST_RELEASE = 0.001, 0.9  # with which tests can be made
+
 
 @dataclass(frozen=True)
 class Definitions:
     """What analytics has to be given: the fabric, without the hosts that were learnt, of which it has no use; and for
-    each speed of an edge port (bits/s) the rate from which a flow that enters there is an elephant (bits/s). `ports`
-    says that the controller needs analytics' names of ports.
+    each speed of an edge port (bits/s) the rate from which a flow that enters there is an elephant (bits/s), and of
+    which part it ends; `switches` are as many as a path has. `ports` says that the controller needs analytics' names
+    of ports.
     """
 
     fabric: Fabric
     thresholds: Mapping[int, float]
+    release: float
+    switches: int
     ports: bool
+
+    @property
+    def separation(self) -> float:
+        """Times the rate below which a flow is none any more."""
+        return 1 / min(max(self.release, LEAST_RELEASE), MOST_RELEASE)
+
+    @property
+    def elephants(self) -> tuple[Mapping[int, float], float, int]:
+        """All that analytics' definition of an elephant is made of."""
+        return self.thresholds, self.separation, self.switches
 
 
 @dataclass(frozen=True)

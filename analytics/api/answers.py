@@ -7,6 +7,7 @@ are whole milliseconds before `now`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -203,12 +204,21 @@ def found_links(known: Topology) -> dict[str, Any]:
 # Thresholds and events
 
 
+class TestAnswer(Struct):
+    alpha: float
+    beta: float
+    separation: float
+    fastest: float
+    switches: int
+
+
 class ThresholdAnswer(Struct):
     metric: str
     value: float
     byFlow: bool
     timeout: float
     filter: Mapping[str, Any] | UnsetType = UNSET
+    test: TestAnswer | UnsetType = UNSET  # a word of ours
 
 
 def threshold(known: Threshold) -> ThresholdAnswer:
@@ -218,7 +228,16 @@ def threshold(known: Threshold) -> ThresholdAnswer:
         byFlow=known.by_flow,
         timeout=known.timeout,
         filter=known.filter or UNSET,
+        test=UNSET if known.test is None else TestAnswer(**asdict(known.test)),
     )
+
+
+class PathAnswer(Struct):
+    agent: str
+    dataSource: str
+    samplingRate: int
+    samples: int
+    outputIfIndex: int | UnsetType = UNSET
 
 
 class EventAnswer(Struct):
@@ -232,10 +251,13 @@ class EventAnswer(Struct):
     dataSource: str
     flowKey: str | UnsetType = UNSET
     values: tuple[float | None, ...] | UnsetType = UNSET
+    state: str | UnsetType = UNSET  # from here on: words of ours, in events of a test
+    confidence: float | UnsetType = UNSET
+    path: list[PathAnswer] | UnsetType = UNSET
 
 
 def event(known: Event) -> EventAnswer:
-    return EventAnswer(
+    answer = EventAnswer(
         eventID=known.id,
         timestamp=int(known.time * 1000),
         thresholdID=known.threshold,
@@ -247,6 +269,13 @@ def event(known: Event) -> EventAnswer:
         flowKey=UNSET if known.key is None else known.key,
         values=known.values or UNSET,
     )
+    if known.found is not None:
+        answer.state, answer.confidence = known.found.state, known.found.confidence
+        answer.path = [
+            PathAnswer(each.agent, each.source, each.rate, each.samples, each.output or UNSET)
+            for each in known.found.path
+        ]
+    return answer
 
 
 # The program
@@ -352,8 +381,8 @@ def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
 
     Words of ours: faults, flowEntries..., counterRecords..., sFlowKernelDrops, sFlowSourcesRefused (datagrams),
     sFlowDatagramsShed, sFlowAgentsRefused (datagrams of new agents), sFlowDataSourcesRefused (samples of new data
-    sources), thresholdValuesRefused, memory (bytes: the budget, and of every store what it uses and may use);
-    sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
+    sources), thresholdValuesRefused, flowSamplesUntested, memory (bytes: the budget, and of every store what it uses
+    and may use); sFlowSockets and sFlowReceiveBuffer (bytes of each), which are there when a collector runs.
     """
     receiving = numbers.receiving
     found: dict[str, Any] = {
@@ -380,6 +409,7 @@ def analyzer(numbers: EngineNumbers, now: float) -> dict[str, Any]:
         "counterRecords": numbers.counter_records,
         "counterRecordsRefused": numbers.counter_records_refused,
         "thresholdValuesRefused": numbers.states_refused,
+        "flowSamplesUntested": numbers.untested,
         "memory": {
             "budget": numbers.memory.budget,
             "stores": {

@@ -16,9 +16,14 @@ Metric = tuple[str, str, int | float | str]
 Span = tuple[float, float, float, int]
 """Samples added up: (time of the first, time of the last, sum, how many)"""
 
-Crossing = tuple[FlowCache, int, int, int, bytes, float, float, Span, tuple[float | None, ...]]
+Evidence = tuple[float, tuple[tuple[int, int, int, int], ...]]
+"""What a sequential test has found: (confidence, where: (data source, ifIndex by which the flow leaves or 0, sampling
+rate, samples) of each)"""
+
+Crossing = tuple[FlowCache, int, int, int, bytes, float, float, Span, tuple[float | None, ...], Evidence | None]
 """(cache, index of its limit, data source, key id, carried bytes, rate, what the first sample added, samples, other
-values of the definition) of a limit that was crossed, and of an elephant that ended: then with its peak rate"""
+values of the definition, what its test has found) of a limit that was crossed, and of an elephant that ended: then with
+its peak rate"""
 
 Recorded = tuple[FlowCache, int, int, bytes, Span]
 """(cache, data source, key id, carried bytes, samples) of a flow record"""
@@ -48,6 +53,9 @@ class Listener(Protocol):
 
     def on_limits_crossed(self, crossings: list[Crossing]) -> None:
         """Rates that crossed a limit, in the order in which they did."""
+
+    def on_elephants_seen_elsewhere(self, seen: list[Crossing]) -> None:
+        """Elephants of tests, sampled where they had not been lately."""
 
     def on_relayed(self) -> None:
         """Datagrams wait to be passed on (relay.Relay.take_waiting)."""

@@ -18,11 +18,33 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Location:
+    """Where a flow is sampled as it comes in: `output` is the ifIndex by which it leaves, 0 if the samples do not say,
+    `rate` that one packet in so many is sampled, `samples` how many were so far."""
+
+    agent: str
+    source: str
+    output: int
+    rate: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a test has found of a flow: `state` is start, update (it is seen elsewhere) or end; `confidence` the
+    probability that it is true, at least; `path` where it is seen, in the order in which it was."""
+
+    state: str
+    confidence: float
+    path: tuple[Location, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A threshold was exceeded: `value` beyond `limit`, at `time` (epoch seconds) on one data source of an agent.
 
-    `key` is the flow's, None for counters; `values` are the other ones of its definition. `id` is 0 until it is in the
-    log.
+    `key` is the flow's, None for counters; `values` are the other ones of its definition; `found` is there if it was
+    found by a test, and the event may then also be an update or the end. `id` is 0 until it is in the log.
     """
 
     threshold: str
@@ -34,6 +56,7 @@ class Event:
     time: float
     key: str | None = None
     values: tuple[float | None, ...] = ()
+    found: Finding | None = None
     id: int = 0
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from analytics.core.flows.definition import Definition
 from analytics.core.flows.flowcache import FlowCache
-from analytics.core.listener import Crossing, Span
+from analytics.core.listener import Crossing, Evidence, Span
 from analytics.events.counterwatches import CounterWatches
 from analytics.events.elephants import Change, Elephant, mean_rate
-from analytics.events.log import Event
+from analytics.events.log import Event, Finding, Location
 from analytics.events.thresholds import Threshold
 from analytics.flows.keys import InvalidDefinition
 from analytics.metrics.cells import Cells
@@ -43,7 +44,7 @@ class _Watch:
 
 class Watches:
     """All thresholds. `emit` takes the events, which have no id yet, `tell` what becomes of elephants;
-    `wall` gives the epoch seconds of a time."""
+    `wall` gives the epoch seconds of a time; `tests_changed` is called when a limit that is a test comes or goes."""
 
     def __init__(
         self,
@@ -53,12 +54,14 @@ class Watches:
         tell: Callable[[Change], None],
         wall: Callable[[float], float],
         most_states: int,
+        tests_changed: Callable[[], None],
     ) -> None:
         self._directory = directory
         self._cells = cells
         self._emit = emit
         self._tell = tell
         self._wall = wall
+        self._tests_changed = tests_changed
         self._watches: dict[str, _Watch] = {}
         self._limits: dict[tuple[FlowCache, int], _Watch] = {}
         self.counters = CounterWatches(partial(cells.attribute, None), most_states)
@@ -73,6 +76,8 @@ class Watches:
         watch = _Watch(threshold, parse_name(threshold.metric))
         if threshold.name not in self._watches and len(self._watches) == MAX_THRESHOLDS:
             raise InvalidDefinition(f"threshold {threshold.name!r}: more than {MAX_THRESHOLDS} thresholds")
+        if threshold.test is not None and watch.pin.metric in caches:
+            _check_testable(threshold, caches[watch.pin.metric].program)
         self.drop(threshold.name)
         if watch.pin.metric in caches:
             self._attach(watch, caches[watch.pin.metric])
@@ -90,6 +95,8 @@ class Watches:
         if watch.cache is not None:
             watch.cache.drop_limit(watch.index)
             self._detach(watch)
+            if watch.threshold.test is not None:
+                self._tests_changed()
         return True
 
     def _detach(self, watch: _Watch) -> None:
@@ -99,6 +106,12 @@ class Watches:
         watch.cache = None
         if watch.threshold.by_flow:
             self._tell(Change("dropped", watch.threshold.name))
+
+    def check_flow(self, name: str, program: Definition) -> None:
+        """InvalidDefinition: a threshold waits for a flow of this name to test it, and this one cannot be."""
+        for watch in self._watches.values():
+            if watch.pin.metric == name and watch.threshold.test is not None:
+                _check_testable(watch.threshold, program)
 
     def flow_set(self, name: str, cache: FlowCache) -> bool:
         """A flow begins: its thresholds watch it. Answers as `set` does."""
@@ -116,10 +129,15 @@ class Watches:
 
     def _attach(self, watch: _Watch, cache: FlowCache) -> None:
         threshold = watch.threshold
+        value, timeout, test = threshold.value, threshold.timeout, threshold.test
         try:
-            index = cache.add_limit(threshold.value, threshold.timeout, threshold.by_flow, watch.filtered)
+            if test is None:
+                index = cache.add_limit(value, timeout, threshold.by_flow, watch.filtered)
+            else:
+                index = cache.add_test(value, timeout, watch.filtered, test)
+                self._tests_changed()
         except OverflowError as error:
-            raise InvalidDefinition(f"threshold {threshold.name!r}: {error}") from None
+            raise InvalidDefinition(f"threshold {threshold.name!r}: flow {watch.pin.metric!r}: {error}") from None
         watch.cache, watch.index = cache, index
         self._limits[cache, index] = watch
 
@@ -153,24 +171,49 @@ class Watches:
 
     def crossed(self, crossings: list[Crossing]) -> None:
         """Limits of flows that were crossed in the core."""
-        for cache, index, source, key_id, carried, value, first, span, values in crossings:
+        for cache, index, source, key_id, carried, value, first, span, values, evidence in crossings:
             key = cache.program.text(key_id, carried)
             threshold = self._limits[cache, index].threshold
             data_source = self._directory.sources[source]
-            self._emit(_event(threshold, value, data_source, span[0], key, values))
+            found_by_test = self._finding("start", evidence)
+            self._emit(_event(threshold, value, data_source, span[0], key, values, found_by_test))
             if threshold.by_flow and key is not None:
                 found = self.elephant(threshold, key, data_source, value, value, first, span)
                 self._tell(Change("start", threshold.name, found))
 
     def ended(self, ended: list[Crossing]) -> None:
         """Elephants that were below their limit for its timeout."""
-        for cache, index, source, key_id, carried, peak, first, span, _ in ended:
+        for cache, index, source, key_id, carried, peak, first, span, _, evidence in ended:
             key = cache.program.text(key_id, carried)
             watch = self._limits.get((cache, index))
             if watch is not None and key is not None:
                 data_source = self._directory.sources[source]
+                if evidence is not None:
+                    found_by_test = self._finding("end", evidence)
+                    self._emit(_event(watch.threshold, 0.0, data_source, span[1], key, (), found_by_test))
                 found = self.elephant(watch.threshold, key, data_source, 0.0, peak, first, span)
                 self._tell(Change("end", watch.threshold.name, found))
+
+    def seen_elsewhere(self, seen: list[Crossing]) -> None:
+        """Elephants that were sampled where they had not been lately."""
+        for cache, index, source, key_id, carried, rate, first, span, _, evidence in seen:
+            key = cache.program.text(key_id, carried)
+            watch = self._limits.get((cache, index))
+            if watch is not None and key is not None:
+                data_source = self._directory.sources[source]
+                found_by_test = self._finding("update", evidence)
+                self._emit(_event(watch.threshold, rate, data_source, span[1], key, (), found_by_test))
+                found = self.elephant(watch.threshold, key, data_source, rate, rate, first, span)
+                self._tell(Change("update", watch.threshold.name, found))
+
+    def _finding(self, state: str, evidence: Evidence | None) -> Finding | None:
+        """What a test has found, with its names."""
+        if evidence is None:
+            return None
+        confidence, places = evidence
+        return Finding(
+            state, confidence, tuple(Location(*self._directory.sources[source], *seen) for source, *seen in places)
+        )
 
     def elephant(
         self,
@@ -198,6 +241,15 @@ class Watches:
         return [(watch.threshold, *limit) for limit, watch in self._limits.items() if watch.threshold.by_flow]
 
 
+def _check_testable(threshold: Threshold, program: Definition) -> None:
+    """InvalidDefinition: the values of a flow are not what a test can be made of."""
+    if program.statistics or program.dropped or program.value not in (None, "bytes"):
+        raise InvalidDefinition(
+            f"threshold {threshold.name!r} is a test, which flow {threshold.metric!r} cannot have: "
+            "its values are no rates of bytes or frames of packets"
+        )
+
+
 def _event(
     threshold: Threshold,
     value: float,
@@ -205,5 +257,6 @@ def _event(
     now: float,
     key: str | None = None,
     values: tuple[float | None, ...] = (),
+    found: Finding | None = None,
 ) -> Event:
-    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key, values)
+    return Event(threshold.name, threshold.metric, float(threshold.value), value, *data_source, now, key, values, found)

@@ -97,7 +97,8 @@ class LostDetail:
 class EngineNumbers:
     """The engine about itself. `overflow`: metrics (rtmetric) beyond a bound; `agents_refused`, `sources_refused`:
     datagrams and samples of newcomers for whom there was no room; `displaced`: flows that made room for others;
-    `states_refused`: values of counters that no threshold watched, for the same reason; `started`: time of the first
+    `states_refused`: values of counters that no threshold watched, for the same reason;
+    `untested`: samples of flows for which a test had no room; `started`: time of the first
     tick; `faults`: what went wrong inside the program, by kind (documents.faults)."""
 
     agents: int
@@ -118,6 +119,7 @@ class EngineNumbers:
     counter_records: int
     counter_records_refused: int
     states_refused: int
+    untested: int
     receiving: ReceivingNumbers
     memory: MemoryNumbers
     faults: Mapping[str, int] = field(default_factory=dict)
@@ -191,6 +193,7 @@ def engine_numbers(
         counter_records=numbers["counter_records"],
         counter_records_refused=numbers["counter_refused"] + metrics_refused,
         states_refused=states_refused,
+        untested=sum(cache["untested"] for cache in each),
         memory=memory,
         receiving=ReceivingNumbers() if receiving is None else receiving.numbers,
         faults=faults,

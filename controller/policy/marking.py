@@ -2,8 +2,6 @@
 
 Without `marks` every elephant gets the one code point of the settings, Lower Effort (DSCP 1, RFC 8622), made for bulk
 traffic that gives way to everything else. With them the first one that fits decides, and who fits none is not marked.
-Whose packets come with a DSCP other than 0 was marked by someone who knows more, and is left alone (RFC 2475, section
-2.3: a domain trusts or re-marks at its edge; we trust).
 
 When there are more elephants than rules allowed on their ingress switch, the largest keep theirs. Choosing a code point
 costs the length of `marks`.
@@ -73,8 +71,6 @@ def _network(prefix: str) -> IPv4Network | IPv6Network:
 
 def code_point(elephant: Elephant, marks: Sequence[Mark], usual: int) -> int | None:
     """The DSCP that this elephant is to get, None to leave it as it is; `usual` where there are no marks."""
-    if elephant.carries:
-        return None
     if not marks:
         return usual
     return next((mark.dscp for mark in marks if mark.fits(elephant)), 0) or None

@@ -9,6 +9,7 @@ import pytest
 from analytics.engine import Engine, EngineSettings
 from analytics.events.log import Event
 from analytics.events.thresholds import Threshold
+from analytics.flows.keys import InvalidDefinition
 from analytics.news import Topic
 from tests.analytics.engine_fabric import HOWDAH, LEAF, NOW, Switch, wires
 from tests.analytics.examples.wire import (
@@ -167,3 +168,21 @@ def test_only_counters_that_a_threshold_looks_at_need_python(engine):
     assert of_one_batch() == 1, "what watched the flow waits for counters of its name"
     engine.clear_threshold("hosts")
     assert of_one_batch() == 0
+
+
+@pytest.mark.parametrize("flow", [{"value": "avg:bytes"}, {"value": "ipbytes"}, {"value": "frames", "dropped": True}])
+def test_a_test_of_what_is_no_rate_of_packets_is_refused(engine, flow):
+    engine.set_flow("f", {"keys": "ipsource", **flow})
+    threshold = {"metric": "f", "value": 1, "byFlow": True}
+    refusal = (
+        "threshold 't' is a test, which flow 'f' cannot have: its values are no rates of bytes or frames of packets"
+    )
+    engine.set_threshold("t", threshold)
+    with pytest.raises(InvalidDefinition, match=refusal):
+        engine.set_threshold("t", threshold | {"test": {}})
+    assert engine.threshold("t").test is None
+    engine.clear_flow("f")
+    engine.set_threshold("t", threshold | {"test": {}})
+    with pytest.raises(InvalidDefinition, match=refusal):
+        engine.set_flow("f", {"keys": "ipsource", **flow})
+    assert engine.flow("f") is None

@@ -47,6 +47,8 @@ FIXED = {
     "records": {"keys": "null:aclname,null:natipsource,null:mplsinputlabels", "value": "frames"},
     "requests": {"keys": "null:uripath,null:httphost", "value": "frames", "filter": "httpmethod!=GET"},
     "names": {"keys": "suffix:dnsqname:.:2,dnsqtypename,dnsqr", "value": "frames"},
+    "tested": {"keys": "or:ipsource:ip6source", "value": "bytes", "filter": "ipttl!=1"},
+    "tested_frames": {"keys": "null:stack,inputifindex", "value": "frames", "log": True},
     "drops": {"keys": "reason,null:ipsource", "value": "frames", "dropped": True},
 }
 VALUES_PER_EPOCH = 5  # with more there would be no microflows (core/flows/microflows.pxd)
@@ -54,6 +56,8 @@ FIELDS_PER_EPOCH = 12
 EPOCHS_PER_ROUND = -(-len(FIELDS) // FIELDS_PER_EPOCH)  # after so many every field was read
 THRESHOLDS = {
     "flow": {"metric": "carried", "value": 1, "byFlow": True},
+    "test": {"metric": "tested", "value": 1000, "byFlow": True, "timeout": 0.1, "test": {"switches": 3}},
+    "test_of_frames": {"metric": "tested_frames", "value": 1, "byFlow": True, "test": {"alpha": 0.5, "separation": 9}},
     "counter": {"metric": "ifinoctets", "value": 1},
 }
 ASKED = ["ifinutilization", "field0"]

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Answering:
     """`answers`: the beginning of a path -> the body of a GET, or (status, body); None closes the connection.
 
-    Any other path is answered with `[]`, a long poll as late as analytics would. `asked` counts requests, `put` lists
-    the paths of PUTs, `authorizations` has the values of that header.
+    Any other path is answered with `[]`, a threshold with `{}`, a long poll as late as analytics would. `asked` counts
+    requests, `put` lists the paths of PUTs, `authorizations` has the values of that header.
     """
 
     def __init__(self, answers):
@@ -42,7 +42,8 @@ class Answering:
         self.asked += 1
         if method == "PUT":
             self.put.append(path)
-        found = next((answer for start, answer in self.answers.items() if path.startswith(start)), b"[]")
+        other = b"{}" if path.startswith("/threshold/") else b"[]"
+        found = next((answer for start, answer in self.answers.items() if path.startswith(start)), other)
         if found == b"[]" and "timeout=" in path:
             self._closing.wait(self.long_poll_s)
         return found if isinstance(found, tuple) or found is None else (200, found)
@@ -74,6 +75,6 @@ def event(**more):
     fields = {
         "eventID": 7, "timestamp": 1000, "thresholdID": "howdah_elephant_5000000", "metric": "howdah_flow",
         "threshold": 62500.0, "value": 100000.0, "agent": "10.254.0.1", "dataSource": "11",
-        "flowKey": "10.0.1.1,10.0.2.1,6,5001,80,0",
+        "flowKey": "10.0.1.1,10.0.2.1,6,5001,80",
     }  # fmt: skip
     return json.dumps([{name: value for name, value in (fields | more).items() if value is not None}]).encode()

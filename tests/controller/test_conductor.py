@@ -1,6 +1,7 @@
 """The conductor: observations in, rules out, through restarts of every program it works with."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -432,6 +433,32 @@ def test_what_a_host_costs_the_conductor_does_not_grow_with_the_hosts(switches):
     seconds(60, 1600)
     last = min(seconds(1660 + 100 * n, 100) for n in range(3))
     assert last < 10 * first
+
+
+def test_where_tests_decide_events_alone_start_place_and_end_an_elephant(switches):
+    conductor = started(switches)
+    conductor.rely_on_tests(True)
+
+    def observe(now, *observations, complete=False):
+        switches.execute(conductor, conductor.observed(observations, now, complete=complete), now)
+
+    def told(flow, port, at, *, ended=False):
+        return replace(seen(flow, port, 0.0 if ended else 5.0, at), found=5e5, ended=ended)
+
+    observe(1.0, seen(ONE, "leaf1-eth1", 5.0, 1.0), complete=True)
+    assert not switches.elephant_rules(LEAF1)
+    for flow, edge in ((ONE, "leaf1-eth1"), (TWO, "leaf1-eth2")):
+        observe(2.0, told(flow, edge, 2.0), told(flow, "spine1-eth1", 2.0))
+    assert not conductor.unsettled(2.0)
+    paths = {flow: [link.target.switch for link in path] for flow, path in conductor.view().paths.items()}
+    assert sorted(paths.values()) == [["spine1", "leaf2"], ["spine2", "leaf2"]]
+    moved = next(flow for flow in paths if paths[flow][0] == "spine2")
+    observe(2.1, told(moved, "spine2-eth1", 2.1))
+    (record,) = [each for each in conductor.view().elephants if each.flow == moved]
+    assert (record.moves, record.seen_moved_at) == (1, 2.1)
+    observe(3.0, told(ONE, "leaf1-eth1", 3.0, ended=True))
+    assert [each.flow for each in conductor.view().elephants] == [TWO]
+    assert len(switches.elephant_rules(LEAF1)) == 1
 
 
 def test_a_view_stays_as_it_was(switches):

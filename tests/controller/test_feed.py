@@ -44,11 +44,12 @@ def send(address, *datagrams):
 def test_an_elephant_comes_as_an_event_and_in_every_poll(analytics, eventually):
     feed, address = analytics
     feed.publish(SPEC.to_json())
-    feed.define({5_000_000: 500_000.0}, 1.0)
+    feed.define({5_000_000: 500_000.0}, 1.0, 2.0, 3)
     send(address, *(sampled("10.254.0.1", sequence, 5) for sequence in range(1, 4)))
     (event,) = feed.events()
     assert (event.flow, event.agent, event.ifindex) == (FLOW, "10.254.0.1", "11")
-    assert 500_000 < event.rate < 3_000_000
+    assert (event.found, event.ended) == (500_000, False)
+    assert 500_000 < event.rate <= 5_000_000
     assert abs(event.at - time.time()) < 30
     (polled,) = eventually(lambda: [seen for seen in feed.flows(123.0) if seen.agent == event.agent])
     assert (polled.flow, polled.agent, polled.ifindex, polled.at) == (FLOW, "10.254.0.1", "11", 123.0)
@@ -57,10 +58,10 @@ def test_an_elephant_comes_as_an_event_and_in_every_poll(analytics, eventually):
 def test_events_from_before_the_definition_are_not_given_again(analytics):
     feed, address = analytics
     feed.publish(SPEC.to_json())
-    feed.define({5_000_000: 500_000.0}, 1.0)
+    feed.define({5_000_000: 500_000.0}, 1.0, 2.0, 3)
     send(address, sampled("10.254.0.2", 1, 8))
     assert len(feed.events()) == 1
-    feed.define({5_000_000: 500_000.0}, 1.0)
+    feed.define({5_000_000: 500_000.0}, 1.0, 2.0, 3)
     send(address, sampled("10.254.0.2", 2, 8, ifindex=12))
     assert [event.ifindex for event in feed.events()] == ["12"]
 
@@ -74,7 +75,7 @@ def test_ports_are_named_by_what_open_vswitch_adds_to_its_counters(analytics, ev
 
 
 def test_right_answers_become_values():
-    keys = [{"key": f"{FLOW},46", "value": 2}, {"key": "x", "value": 1}]
+    keys = [{"key": str(FLOW), "value": 2}, {"key": "x", "value": 1}]
     flows = [{"agent": "a", "dataSource": "1", "topKeys": keys},
              {"agent": "a", "dataSource": "2"}]  # fmt: skip
     ports = [{"agent": "a", "dataSource": "1", "metricName": name, "metricValue": value}
@@ -85,7 +86,7 @@ def test_right_answers_become_values():
     with Answering(answers) as server:
         feed = Feed(server.base)
         assert feed.events() == [FlowObservation(FLOW, "10.254.0.1", "11", 800_000.0, 1.0)]
-        assert feed.flows(5.0) == [FlowObservation(FLOW, "a", "1", 16.0, 5.0, 46)]
+        assert feed.flows(5.0) == [FlowObservation(FLOW, "a", "1", 16.0, 5.0)]
         assert feed.ports() == [("a", "1", 255, 3)]
 
 
@@ -143,7 +144,7 @@ def test_a_wrong_row_is_one_line_with_the_address_and_the_field(method, path, bo
 
 def test_a_wrong_newest_event_is_found_when_the_flow_is_defined():
     with Answering({"/events": event(eventID=1.5)}) as server, pytest.raises(WrongAnswer, match=r"\$\[0\].eventID"):
-        Feed(server.base).define({}, 1.0)
+        Feed(server.base).define({}, 1.0, 2.0, 3)
 
 
 def test_after_a_wrong_answer_the_next_right_one_is_taken():
@@ -159,7 +160,7 @@ def test_after_a_wrong_answer_the_next_right_one_is_taken():
 def test_no_answer_and_a_status_that_says_no_are_unavailable(answer, named):
     with Answering({"/": answer}) as server:
         feed = Feed(server.base)
-        for ask in (feed.events, feed.ports, lambda: feed.publish({}), lambda: feed.define({}, 1.0)):
+        for ask in (feed.events, feed.ports, lambda: feed.publish({}), lambda: feed.define({}, 1.0, 2.0, 3)):
             with pytest.raises(Unavailable) as caught:
                 ask()
             assert f" {server.base}/" in str(caught.value)
@@ -170,10 +171,43 @@ def test_no_answer_and_a_status_that_says_no_are_unavailable(answer, named):
 
 
 def test_thresholds_are_put_in_bytes_for_every_speed():
-    with Answering({}) as server:
-        Feed(server.base).define({10_000_000: 1e6, 5_000_000: 5e5}, 1.0)
+    with Answering({"/threshold": b"{}"}) as server:
+        feed = Feed(server.base)
+        feed.define({10_000_000: 1e6, 5_000_000: 5e5}, 1.0, 2.0, 3)
+        assert not feed.makes_tests
         assert server.put == [
             "/flow/howdah_flow/json",
             "/threshold/howdah_elephant_10000000/json",
             "/threshold/howdah_elephant_5000000/json",
+        ]
+
+
+def test_a_threshold_is_put_without_its_test_where_tests_are_unknown():
+    class Older(Answering):
+        def answer(self, method, path):
+            first = method == "PUT" and path.startswith("/threshold") and path not in self.put
+            answer = super().answer(method, path)
+            return (400, b"unknown attribute 'test'") if first else answer
+
+    with Older({"/threshold": b'{"value": 62500}'}) as server:
+        feed = Feed(server.base)
+        feed.define({5_000_000: 5e5}, 1.0, 2.0, 3)
+        assert server.put[1:] == ["/threshold/howdah_elephant_5000000/json"] * 2
+        assert not feed.makes_tests
+    with Answering({"/threshold": b'{"value": 62500, "test": {"alpha": 0.01}}'}) as server:
+        feed = Feed(server.base)
+        feed.define({5_000_000: 5e5}, 1.0, 2.0, 3)
+        assert feed.makes_tests
+
+
+def test_an_event_of_a_test_says_where_the_flow_is_and_that_it_has_ended():
+    path = [{"agent": "10.254.0.1", "dataSource": "11", "samples": 2}, {"agent": "10.254.0.9", "dataSource": "21"}]
+    with Answering({"/events": event(threshold=62_500, state="start", path=path, confidence=0.99)}) as server:
+        assert Feed(server.base).events() == [
+            FlowObservation(FLOW, "10.254.0.1", "11", 800_000.0, 1.0, found=500_000.0),
+            FlowObservation(FLOW, "10.254.0.9", "21", 800_000.0, 1.0, found=500_000.0),
+        ]
+    with Answering({"/events": event(threshold=62_500, state="end", path=path[:1], value=0)}) as server:
+        assert Feed(server.base).events() == [
+            FlowObservation(FLOW, "10.254.0.1", "11", 0.0, 1.0, found=500_000.0, ended=True)
         ]

@@ -17,7 +17,6 @@ from controller.records import Counts
 from controller.rest import Health, Northbound
 from controller.topology import Fabric
 from documents.faults import Faults
-from ovs_rules.rule import text
 from tests.controller.answering import Answering, event
 from topologies.leafspine import leafspine
 
@@ -34,19 +33,12 @@ def northbound():
     return Northbound(Conductor(Policy(), FABRIC), Meter(), Health(), Faults(logging.getLogger("test")))
 
 
-def elephant(flow=WEB, peak=1e6, carries=0):
-    entry = FABRIC.switches["leaf1"].ports[1]
-    return Elephant(flow, entry, peak, 1.0, 1.0, peak=peak, carries=carries)
+def elephant(flow=WEB, peak=1e6):
+    return Elephant(flow, FABRIC.switches["leaf1"].ports[1], peak, 1.0, 1.0, peak=peak)
 
 
-def seen(flow, rate, at=1.0, dscp=0, ifindex="11"):
-    return FlowObservation(flow, AGENT, ifindex, rate, at, dscp)
-
-
-def marked(control, flow):
-    rules = control.wanted(FABRIC, HOSTS, 1.0).get("leaf1")
-    texts = [text(rule) for rule in rules.rules.values()] if rules else []
-    return [one for one in texts if f"tp_src={flow.source_port}" in one]
+def seen(flow, rate):
+    return FlowObservation(flow, AGENT, "11", rate, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -82,17 +74,6 @@ def test_the_first_mark_that_fits_decides_and_zero_is_none():
     assert code_point(elephant(), [], LOWER_EFFORT) == LOWER_EFFORT
 
 
-@pytest.mark.parametrize("flow", [WEB, SIX])
-def test_what_comes_with_a_mark_is_left_alone(flow):
-    control = ElephantControl(Policy(), Counts())
-    control.observed(FABRIC, HOSTS, [seen(flow, 2e6, dscp=46)], 1.0, complete=False)
-    assert control.controls[flow].dscp is None
-    assert marked(control, flow) == []
-    control.observed(FABRIC, HOSTS, [seen(flow, 2e6, at=2.0)], 2.0, complete=True)  # it comes without one now
-    (rule,) = marked(control, flow)
-    assert rule.endswith("actions=mod_nw_tos:4,goto_table:1")  # DSCP 1
-
-
 def test_a_mark_stays_when_the_rate_falls_and_follows_a_new_policy():
     control = ElephantControl(Policy(marks=(Mark(8, rate=2e6),)), Counts())
     for rate, dscp in ((1e6, None), (2e6, 8), (1e6, 8)):
@@ -108,11 +89,11 @@ def test_elephants_may_be_defined_by_bits_per_second():
     assert [Limits(share=0.1).threshold(speed) for speed in (5e6, 0)] == [5e5, float("inf")]
 
 
-def test_addresses_of_both_versions_and_the_dscp_are_read_from_the_key():
-    keys = {f"{WEB},0": (WEB, 0), f"{SIX},46": (SIX, 46), f"{WEB}": None, "10.0.1.1,2001:db8::2,6,1,2,0": None}
+def test_addresses_of_both_versions_are_read_from_the_key():
+    keys = {f"{WEB}": WEB, f"{SIX}": SIX, f"{WEB},0": None, "10.0.1.1,2001:db8::2,6,1,2": None}
     for key, expected in keys.items():
         with Answering({"/events": event(flowKey=key)}) as server:
-            found = [(one.flow, one.dscp) for one in Feed(server.base).events()]
+            found = [one.flow for one in Feed(server.base).events()]
             assert found == ([expected] if expected else []), key
 
 

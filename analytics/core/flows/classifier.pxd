@@ -8,6 +8,7 @@ from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache
 from analytics.core.flows.flowkeys cimport KEY_WORDS
 from analytics.core.flows.microflows cimport MOST_AMOUNTS, Microflow, MicroflowCache
 from analytics.core.flows.notices cimport Notice, Notices
+from analytics.core.flows.sequential cimport Draw
 from analytics.core.flows.statistics cimport Observation
 from analytics.core.ledger cimport Ledger
 from analytics.core.table cimport HashTable
@@ -21,6 +22,7 @@ cdef enum:
 cdef enum:                                          # feeds: which definitions take a sample, and how
     SAMPLED                                         # samples, added up, also by microflow
     OBSERVED                                        # samples, with statistics
+    TESTED                                          # samples, added up, and each of them tested
     DISCARDED                                       # discards, added up
     DISCARDS_OBSERVED
     FEEDS
@@ -51,6 +53,7 @@ cdef struct Deferred:                               # a sample whose computed ke
     bint is_last                                    # of its TCP connection
     double amount
     Observation seen                                # in place of the amount, if the definition has statistics
+    Draw draw                                       # beside the amount, if it has tests
     uint64_t computed[KEY_WORDS]
     uint64_t carried[KEY_WORDS]
 
@@ -85,7 +88,6 @@ cdef class Classifier:
     cdef uint64_t seed
     cdef uint64_t by_microflow                      # samples, ever
 
-    cdef void assign_slots(self)
     cdef bint is_half_full(self) noexcept nogil
     cdef UnderWay* free_slot(self) noexcept nogil
     cdef void take(self, UnderWay* it, double now) noexcept nogil
@@ -100,11 +102,13 @@ cdef class Classifier:
     cdef void learn(self, const UnderWay* it, const Fate* fates, double now) noexcept nogil
     cdef Fate stage(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
     cdef void observe(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
+    cdef void examine(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil
     cdef void flush(self, double now) noexcept nogil
     cdef void finish(self, double now) noexcept nogil
     cdef Deferred* defer(self, FlowCache cache, const UnderWay* it, uint32_t source, const uint64_t* computed,
                          const uint64_t* carried) noexcept nogil
     cdef int settle(self, listener, double now) except -1
+    cdef object evidence_of(self, const Notice* it)
     cdef tuple others_of(self, FlowCache cache, const Notice* it)
     cdef void refuse(self, FlowCache cache, const Deferred* item, double now) noexcept nogil
     cdef bint may_compute(self, FlowCache cache, uint64_t hash, uint32_t of_this_batch) noexcept nogil

@@ -13,23 +13,27 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from analytics.core.dissect.packet cimport SLOT_WORDS, prepare
+from analytics.core.dissect.packet cimport (
+    DEPTH, DIRECTION, EGRESS, IP, OUTPUT, SLOT_WORDS, TCP, UDP, Fields, prepare,
+)
 from analytics.core.flows.entry cimport Value
 from analytics.core.flows.flowcache cimport MOST_FLOWS, FlowCache, add_up
 from analytics.core.flows.flowkeys cimport (
-    KEY_WORDS, gather_carried, gather_computed, gather_derived, gather_value, is_last_of_connection,
+    KEY_WORDS, KeyPlan, gather_carried, gather_computed, gather_derived, gather_value, is_last_of_connection,
 )
 from analytics.core.flows.keyids cimport KeyId, key_id_of
 from analytics.core.flows.microflows cimport (
     Microflow, fetch_place, find_amounts, hash_of, is_worth_it, microflow_place, microflows_close, microflows_open,
     microflows_sweep,
 )
-from analytics.core.flows.notices cimport CLEARED, CROSSED, Notice, are_half_full
+from analytics.core.flows.notices cimport CLEARED, CROSSED, RECORDED, Notice, are_half_full
+from analytics.core.flows.sequential cimport Draw
 from analytics.core.flows.statistics cimport Observation, observation_of
 from analytics.core.ledger cimport NO_INDEX, Ledger
 from analytics.core.seenonce cimport fetch_tag, was_seen_once
-from analytics.core.table cimport HashTable, cell_with, digest, fetch, fetch_cell, find
+from analytics.core.table cimport HashTable, cell_with, digest, digest_of, fetch, fetch_cell, find
 from analytics.core.staticassert cimport static_assert
+from analytics.core.wire.xdr cimport be32
 
 cdef enum:
     MOST_DEFERRED = 4096                            # deferred samples: those beyond are refused
@@ -47,7 +51,39 @@ cdef uint32_t feed_of(FlowCache cache):
     """The feed that a definition is given."""
     if cache.program.dropped:
         return DISCARDS_OBSERVED if cache.plan.value_count else DISCARDED
+    if cache.is_tested:
+        return TESTED
     return OBSERVED if cache.plan.value_count else SAMPLED
+
+
+cdef uint32_t packet_of(const Fields* fields) noexcept nogil:
+    """A number by which two switches know that they sampled one packet of a flow; 0: there is none. From what neither
+    changes: TCP's sequence and acknowledgement numbers, the length, checksum and first bytes of UDP, IPv4's id."""
+    cdef uint64_t some
+    cdef uint32_t slot = TCP
+    if not fields.present[0] >> TCP & 1:
+        slot = UDP
+        if not fields.present[0] >> UDP & 1:
+            slot = IP
+            if not fields.present[0] >> IP & 1:
+                return 0
+    if fields.at[slot] + 12 > fields.end[slot]:
+        return 0
+    memcpy(&some, fields.at[slot] + 4, 8)
+    if slot == IP:                                  # of which the id; what follows changes on the way
+        return be32(fields.at[IP] + 4) >> 16
+    return <uint32_t>(digest_of(0x5851F42D4C957F2DULL, &some, 1) >> 32) | 1
+
+
+cdef bint draw_of(const Fields* fields, const KeyPlan* plan, uint32_t rate, Draw* draw) noexcept nogil:
+    """What a test takes of a sample; 0 when it lacks the value."""
+    if not gather_value(fields, plan, &draw.amount):
+        return 0
+    draw.rate, draw.packet, draw.output = rate, packet_of(fields), 0
+    if fields.present[DEPTH] >> (OUTPUT & 63) & 1 and be32(fields.at[OUTPUT]) == 0:
+        draw.output = be32(fields.at[OUTPUT] + 4)
+    draw.leaving = fields.present[DEPTH] >> (DIRECTION & 63) & 1 and be32(fields.at[DIRECTION]) == EGRESS
+    return 1
 
 
 cdef inline void fetch_staged(Staged* item) noexcept nogil:
@@ -89,15 +125,16 @@ cdef class Classifier:
         cache = FlowCache(program, max_entries, max_bytes, self.ledger, self.seed)
         (<FlowCache>cache).report_to(&self.notices)
         self.caches.append(cache)
-        self.assign_slots()
+        self.assign()
         return cache
 
     def drop(self, FlowCache cache) -> None:
         """Stop accumulating a definition; its entries go with the last reference to it."""
         self.caches.remove(cache)
-        self.assign_slots()
+        self.assign()
 
-    cdef void assign_slots(self):
+    def assign(self) -> None:
+        """Give every definition the samples that it takes; called when its tests have changed."""
         cdef uint32_t slot, feed
         self.slot_count = len(self.caches)
         memset(self.fed_count, 0, sizeof(self.fed_count))
@@ -200,6 +237,8 @@ cdef class Classifier:
         self.sample_tail += 1
         for slot in range(self.fed_count[OBSERVED]):
             self.observe(<FlowCache>self.fed[OBSERVED][slot], it, now)
+        for slot in range(self.fed_count[TESTED]):
+            self.examine(<FlowCache>self.fed[TESTED][slot], it, now)
         microflow = NULL
         if it.hash:
             if it.microflow == NULL or it.found != self.microflows.table.generation:
@@ -353,6 +392,41 @@ cdef class Classifier:
         else:
             cache.refuse_observation(&seen, now)
 
+    cdef void examine(self, FlowCache cache, const UnderWay* it, double now) noexcept nogil:
+        """The same for a definition with tests, which take each sample with the time and place it comes from."""
+        cdef uint64_t[KEY_WORDS] computed
+        cdef uint64_t[1 + KEY_WORDS] key
+        cdef uint64_t hash
+        cdef Draw draw
+        cdef KeyId* found
+        cdef Deferred* deferred
+        cdef bint known = it.announced
+        key[0] = it.source
+        if cache.plan.computed_words:
+            gather_computed(&it.fields, &cache.plan, it.serial, computed)
+            found = key_id_of(cache.key_ids, computed, digest(&cache.key_ids.table, computed))
+            known = known and found != NULL
+            if found != NULL:
+                if found.number == 0:
+                    return
+                key[0] |= <uint64_t>found.number << 32
+        if not gather_carried(&it.fields, &cache.plan, key + 1):
+            return
+        if not draw_of(&it.fields, &cache.plan, it.rate, &draw):
+            return
+        if known:
+            hash = digest(&cache.flows, key)
+            cache.update(key, hash, draw.amount * it.rate, now)
+            cache.limits.draw(key, &draw, now)
+            if cache.plan.connected and is_last_of_connection(&it.fields, &cache.plan):
+                cache.end_connection(key, hash)
+            return
+        deferred = self.defer(cache, it, it.source, computed, key + 1)
+        if deferred != NULL:
+            deferred.amount, deferred.draw = draw.amount * it.rate, draw
+        else:
+            cache.refuse(draw.amount * it.rate, now)
+
     cdef void flush(self, double now) noexcept nogil:
         """Do all staged updates, oldest first."""
         cdef Staged* item
@@ -438,6 +512,8 @@ cdef class Classifier:
                 cache.observe(key, hash, &item.seen, now)
             else:
                 cache.update(key, hash, item.amount, now)
+                if cache.is_tested:
+                    cache.limits.draw(key, &item.draw, now)
             if item.is_last:
                 cache.end_connection(key, hash)
             cache.key_ids.let_go(<uint32_t>key_id)  # told as unused if neither the entry nor the computed key was kept
@@ -483,26 +559,43 @@ cdef class Classifier:
         cdef FlowCache cache
         if self.notices.count == 0:
             return
-        cleared, crossed, recorded = [], [], []
+        cleared, crossed, elsewhere, recorded = [], [], [], []
         for i in range(self.notices.count):
             it = &self.notices.items[i]
             cache = <FlowCache>it.cache
             carried = (<const char*>it.key)[:8 * cache.plan.carried_words]
             span = (it.span.start, it.span.last, it.span.total, it.span.samples)
-            others = self.others_of(cache, it)
-            if it.kind == CLEARED:
-                cleared.append((cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span, others))
-            elif it.kind == CROSSED:
-                crossed.append((cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span, others))
-            else:
+            if it.kind == RECORDED:
                 recorded.append((cache, it.source, it.key_id, carried, span))
+                continue
+            others, evidence = self.others_of(cache, it), self.evidence_of(it)
+            found = (cache, it.limit, it.source, it.key_id, carried, it.rate, it.first, span, others, evidence)
+            if it.kind == CLEARED:
+                cleared.append(found)
+            elif it.kind == CROSSED:
+                crossed.append(found)
+            else:
+                elsewhere.append(found)
         self.notices.count = 0
         if cleared:
             listener.on_elephants_ended(cleared)
         if crossed:
             listener.on_limits_crossed(crossed)
+        if elsewhere:
+            listener.on_elephants_seen_elsewhere(elsewhere)
         if recorded:
             listener.on_flows_recorded(recorded)
+
+    cdef object evidence_of(self, const Notice* it):
+        """What a test has found: (confidence, (data source, output ifIndex or 0, sampling rate, samples) of each
+        place); None of a plain limit."""
+        cdef uint32_t i
+        if it.place_count == 0:
+            return None
+        return it.confidence, tuple([
+            (it.places[i].source, it.places[i].output, it.places[i].rate, it.places[i].samples)
+            for i in range(it.place_count)
+        ])
 
     cdef tuple others_of(self, FlowCache cache, const Notice* it):
         """The values of a notice beside the first."""

@@ -57,3 +57,27 @@ class Definition(Protocol):
     @property
     def dropped(self) -> bool:
         """Whether it takes discarded packets instead of samples."""
+
+
+class TestSettings(Protocol):
+    """How a sequential test decides (sequential.pyx); rates in the definition's unit."""
+
+    @property
+    def alpha(self) -> float:
+        """The probability that a mouse is taken for an elephant."""
+
+    @property
+    def beta(self) -> float:
+        """The probability that an elephant is taken to have ended."""
+
+    @property
+    def separation(self) -> float:
+        """How many times the rate of the largest mouse the limit is."""
+
+    @property
+    def fastest(self) -> float:
+        """The rate of the links."""
+
+    @property
+    def switches(self) -> int:
+        """The most on a path, 0: not known."""

@@ -1,7 +1,7 @@
 """What is kept of a flow: its value, and samples that are added up beside it."""
 
 from libc.math cimport exp
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 cdef struct Value:                                  # the payload of an entry; Span and State follow, if it has them
     double rate, last
@@ -9,6 +9,11 @@ cdef struct Value:                                  # the payload of an entry; S
 cdef struct Span:                                   # samples that were added up, and when
     double start, last, total
     uint64_t samples                                # 0: of a flow record, none is open
+
+cdef packed struct PackedElephant:                  # as Python reads it; its key follows
+    uint32_t source, key_id
+    double rate, peak, first
+    Span span
 
 
 cdef inline double decay(double x) noexcept nogil:

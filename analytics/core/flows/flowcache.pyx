@@ -260,6 +260,22 @@ cdef class FlowCache:
         self.note_lowest()
         return index
 
+    def add_test(self, double value, double timeout, bint filtered, settings) -> int:
+        """Watch a limit by flow that a sequential test finds crossed (sequential.pyx); answers its index. The
+        classifier is to be told (`assign`), as when it is dropped.
+
+        `settings` has alpha, beta, separation, fastest and switches. The values of the definition are rates of bytes
+        or frames of packets. OverflowError as above.
+        """
+        index = self.limits.add_test(value, timeout, filtered, settings, self.plan.valued, self.key_ids, &self.flows)
+        self.note_lowest()
+        return index
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether a limit is a test, which wants to have each sample."""
+        return any(test is not None for test in self.limits.tests)
+
     def accept(self, uint32_t limit, uint32_t source, bint accepted) -> None:
         """Say whether a data source passes the filter of a limit."""
         self.limits.accept(limit, source, accepted)
@@ -388,7 +404,7 @@ cdef class FlowCache:
     def numbers(self) -> dict:
         """Entries in use, refusals, entries that had to make room, remembered computed keys; bytes of everything."""
         return {"entries": self.flows.used, "refused": self.refused, "displaced": self.displaced,
-                "key_ids": self.key_ids.table.used,
+                "key_ids": self.key_ids.table.used, "untested": self.limits.untested(),
                 "bytes": (self.flows.bytes + self.key_ids.bytes() + self.limits.bytes()
                           + lost_bytes(&self.losses)
                           + 8 * self.source_capacity + 4 * self.agent_capacity)}

@@ -7,6 +7,8 @@ means it stayed below for `timeout` seconds: the limit is crossed. No scan, no t
 `clear` is the latest of its flows. By flow, what crossed is an *elephant* until `clear + timeout`, and its samples are
 added up beside `clear`: also those that find it below the limit for a while, but none that finds it below the limit's
 `floor`, value * exp(-timeout/t), because by then it has ended.
+
+A limit that is a test has its own state and is given every sample by itself: sequential.pyx.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -15,8 +17,10 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from analytics.core.flows.entry cimport Span, Value, begin, extend, rate_at
+from analytics.core.flows.entry cimport PackedElephant, Value, begin, extend, rate_at
+from analytics.core.flows.keyids cimport KeyIds
 from analytics.core.flows.notices cimport CLEARED, CROSSED, Notice, are_half_full, notice
+from analytics.core.flows.sequential cimport Draw, SequentialTest
 from analytics.core.ledger cimport LIVE, Ledger
 from analytics.core.table cimport (
     HashTable, Segment, cell_of, digest, find, insert, payload_of, remove, segment_at, shrink, table_close, table_open,
@@ -25,11 +29,7 @@ from analytics.core.table cimport (
 
 cdef enum:
     CLEARS_SHARE = 16                               # a limit's `clear` times take at most one of so many parts of bytes
-
-cdef packed struct PackedElephant:
-    uint32_t source, key_id
-    double rate, peak, first
-    Span span
+    TESTS_SHARE = 8                                 # and the flows of a test
 
 ELEPHANT = "=II6dQ"                                 # the same for Python's struct; a span: start, last, total, samples
 
@@ -38,7 +38,7 @@ cdef class Limits:
     """Of one definition; `fading`: 1/t, 0 if its values stay as they are when no sample comes."""
 
     def __cinit__(self, Ledger ledger not None, double t, double fading):
-        self.ledger, self.t, self.fading = ledger, t, fading
+        self.ledger, self.t, self.fading, self.tests = ledger, t, fading, [None] * MOST_LIMITS
         self.note_lowest()
 
     def __dealloc__(self):
@@ -109,7 +109,16 @@ cdef class Limits:
             self.reporter.notices.lost[<int>CLEARED] += 1
             return
         it.limit, it.rate, it.first, it.span = index, elephant.peak, elephant.first, elephant.span
-        it.others = 0
+
+    cdef void draw(self, const uint64_t* key, const Draw* draw, double now) noexcept nogil:
+        """A sample for the limits that are tests."""
+        cdef uint32_t i, source = <uint32_t>key[0]
+        cdef Limit* limit
+        for i in range(self.count):
+            limit = &self.items[i]
+            if limit.test != NULL and (
+                    limit.accepts == NULL or (source < limit.accepts_capacity and limit.accepts[source])):
+                (<SequentialTest>limit.test).take(key, draw, now)
 
     cdef bint is_under_way(self, const uint64_t* key, uint64_t hash) noexcept nogil:
         """Whether an entry is an elephant whose end will be told; it never is if the limit is not above 0."""
@@ -126,13 +135,8 @@ cdef class Limits:
 
     cdef uint32_t add(self, double value, double timeout, bint by_flow, bint filtered, const HashTable* flows) except *:
         """Watch a limit on the values in `flows`; answers its index."""
-        cdef uint32_t index = 0
-        cdef Limit* limit
-        while index < self.count and self.items[index].value != INFINITY:
-            index += 1
-        if index == MOST_LIMITS:
-            raise OverflowError(f"more than {MOST_LIMITS} thresholds on one flow")
-        limit = &self.items[index]
+        cdef uint32_t index = self.free_index()
+        cdef Limit* limit = &self.items[index]
         memset(limit, 0, sizeof(Limit))
         limit.value, limit.timeout, limit.by_flow = value, timeout, by_flow
         limit.floor = value * exp(-timeout * self.fading) if by_flow and value > 0 else value
@@ -140,13 +144,42 @@ cdef class Limits:
                           sizeof(Elephant) if by_flow else sizeof(double), ~<uint64_t>0,
                           flows.max_bytes // CLEARS_SHARE, flows.seed):
             raise MemoryError
+        self.settle(index, filtered)
+        return index
+
+    cdef uint32_t add_test(self, double value, double timeout, bint filtered, settings, bint of_bytes, KeyIds key_ids,
+                           const HashTable* flows) except *:
+        """The same, by a sequential test (sequential.pyx) in place of the values."""
+        cdef uint32_t index = self.free_index()
+        cdef Limit* limit = &self.items[index]
+        cdef SequentialTest test = SequentialTest(self.ledger, key_ids, index, self.t, of_bytes, value, timeout,
+                                                  settings)
+        test.make_room(flows.words, flows.max_bytes // TESTS_SHARE, flows.seed)
+        test.reporter = self.reporter
+        memset(limit, 0, sizeof(Limit))
+        limit.value, limit.timeout, limit.by_flow, limit.floor = value, timeout, 1, INFINITY
+        self.tests[index] = test
+        limit.test = <void*>test
+        self.settle(index, filtered)
+        return index
+
+    cdef uint32_t free_index(self) except *:
+        """Of the limits."""
+        cdef uint32_t index = 0
+        while index < self.count and self.items[index].value != INFINITY:
+            index += 1
+        if index == MOST_LIMITS:
+            raise OverflowError(f"more than {MOST_LIMITS} thresholds on one flow")
+        return index
+
+    cdef void settle(self, uint32_t index, bint filtered) except *:
+        """A limit is there."""
         if filtered:
-            limit.accepts = <uint8_t*>calloc(1, 1)  # capacity 0: none passes
-            if limit.accepts == NULL:
+            self.items[index].accepts = <uint8_t*>calloc(1, 1)  # capacity 0: none passes
+            if self.items[index].accepts == NULL:
                 raise MemoryError
         self.count = max(self.count, index + 1)
         self.note_lowest()
-        return index
 
     cdef void accept(self, uint32_t index, uint32_t source, bint accepted) except *:
         """Say whether a data source passes the filter of a limit."""
@@ -172,10 +205,13 @@ cdef class Limits:
         if index >= self.count:
             raise IndexError(f"no limit {index}")
         limit = &self.items[index]
+        if limit.test != NULL:
+            self.untested_before += (<SequentialTest>limit.test).refused
         free(limit.accepts)
         table_close(&limit.clears)
         memset(limit, 0, sizeof(Limit))
         limit.value = limit.floor = INFINITY
+        self.tests[index] = None
         self.note_lowest()
 
     cdef void note_lowest(self) noexcept:
@@ -196,6 +232,8 @@ cdef class Limits:
         cdef uint32_t carried = 8 * self.reporter.carried_words, size = sizeof(PackedElephant) + carried
         cdef uint8_t* out
         cdef PackedElephant* row
+        if index < self.count and self.items[index].test != NULL:
+            return (<SequentialTest>self.items[index].test).elephants(position, now)
         if index >= self.count or not self.items[index].by_flow or self.items[index].clears.segments == NULL:
             return 0, b""
         limit = &self.items[index]
@@ -225,6 +263,8 @@ cdef class Limits:
         cdef Segment segment
         cdef uint64_t* cell
         cdef uint64_t after, slot = 0
+        if index < self.count and self.items[index].test != NULL:
+            return (<SequentialTest>self.items[index].test).expire(position, now)
         if index >= self.count or self.items[index].clears.segments == NULL:
             return 0
         limit = &self.items[index]
@@ -270,4 +310,15 @@ cdef class Limits:
         cdef uint64_t total = 0
         for i in range(self.count):
             total += self.items[i].clears.bytes + self.items[i].accepts_capacity
+            if self.items[i].test != NULL:
+                total += (<SequentialTest>self.items[i].test).suspects.bytes
+        return total
+
+    cdef uint64_t untested(self) noexcept nogil:
+        """Samples of flows for which a test had no room."""
+        cdef uint32_t i
+        cdef uint64_t total = self.untested_before
+        for i in range(self.count):
+            if self.items[i].test != NULL:
+                total += (<SequentialTest>self.items[i].test).refused
         return total

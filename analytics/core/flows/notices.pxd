@@ -6,11 +6,19 @@ from libc.string cimport memcpy
 from analytics.core.flows.entry cimport Span
 from analytics.core.flows.flowkeys cimport KEY_WORDS, MOST_VALUES
 
+cdef enum:
+    MOST_PLACES = 8                                 # data sources that see a flow: fat-trees have five on a path
+
 cdef enum Kind:                                     # of a notice
     CLEARED                                         # an elephant ended
     CROSSED                                         # a limit
     RECORDED                                        # a flow
+    SEEN_ELSEWHERE                                  # an elephant, which was known elsewhere
     KINDS
+
+cdef struct Place:                                  # where a flow is seen, and how
+    double last
+    uint32_t source, output, rate, samples          # output: ifIndex, 0: not known; rate: 1 packet in so many
 
 cdef struct Notice:
     Kind kind
@@ -20,6 +28,9 @@ cdef struct Notice:
     Span span
     uint32_t others                                 # bit per value: it is known
     double values[MOST_VALUES]                      # of the definition, from the second on
+    double confidence                               # of a test: that it is true; of a plain limit 0,
+    uint32_t place_count                            # and nothing is known of where
+    Place places[MOST_PLACES]
     uint64_t key[KEY_WORDS]                         # carried bytes
 
 cdef struct Notices:                                # of all definitions
@@ -47,5 +58,6 @@ cdef inline Notice* notice(const Reporter* reporter, Kind kind, const uint64_t* 
     notices.count += 1
     it.kind, it.cache = kind, reporter.cache
     it.source, it.key_id = <uint32_t>key[0], <uint32_t>(key[0] >> 32)
+    it.confidence, it.place_count, it.others = 0, 0, 0
     memcpy(it.key, key + 1, 8 * reporter.carried_words)
     return it

@@ -133,7 +133,7 @@ def test_agents():
 
 def test_the_engine():
     memory = MemoryNumbers(1000, {"flows": 10}, {"flows": 420, "answers": 60})
-    plain = EngineNumbers(1, 2, 3, 4, 5, 6, 60, 61, 7, 8, 15, 16, 9, 10, 13, 11, 12, 14, ReceivingNumbers(), memory)
+    plain = EngineNumbers(1, 2, 3, 4, 5, 6, 60, 61, 7, 8, 15, 16, 9, 10, 13, 11, 12, 14, 17, ReceivingNumbers(), memory)
     found = {
         "sFlowAgents": 1,
         "sFlowBytesReceived": 2,
@@ -151,6 +151,7 @@ def test_the_engine():
         "counterRecords": 11,
         "counterRecordsRefused": 12,
         "thresholdValuesRefused": 14,
+        "flowSamplesUntested": 17,
         "memory": {"budget": 1000, "stores": {"flows": {"used": 10, "most": 420}}},
         "flowsGenerated": 15,
         "flowsLost": 16,

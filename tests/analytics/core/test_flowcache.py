@@ -229,7 +229,7 @@ def test_more_thresholds_than_a_flow_can_have_are_refused(engine):
     engine.set_flow("f", {"value": "bytes"})
     for number in range(16):
         engine.set_threshold(f"t{number}", {"metric": "f", "value": 1})
-    with pytest.raises(ValueError, match="threshold 'one_more': more than 16 thresholds on one flow"):
+    with pytest.raises(ValueError, match="threshold 'one_more': flow 'f': more than 16 thresholds on one flow"):
         engine.set_threshold("one_more", {"metric": "f", "value": 1})
     assert engine.clear_threshold("t3")
     engine.set_threshold("one_more", {"metric": "f", "value": 1})

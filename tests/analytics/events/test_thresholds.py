@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from analytics.events.counterwatches import CounterWatches
 from analytics.events.log import Event, Log
-from analytics.events.thresholds import parse_threshold
+from analytics.events.thresholds import SequentialTest, parse_threshold
 from analytics.flows.keys import InvalidDefinition
+
+TESTED = {"metric": "f", "value": 10, "byFlow": True, "test": {}}
+
+
+def test_defaults_of_a_test_are_filled_in():
+    assert parse_threshold("t", TESTED).test == SequentialTest(0.01, 0.01, 2.0, 100.0, 0)
+    told = {"alpha": 0.1, "beta": None, "separation": "4", "fastest": 50, "switches": 3}
+    assert parse_threshold("t", TESTED | {"test": told}).test == SequentialTest(0.1, 0.01, 4.0, 50.0, 3)
+    assert parse_threshold("t", TESTED | {"test": None}).test is None
 
 
 def test_defaults_are_filled_in():
@@ -48,6 +57,16 @@ def test_the_filter_is_kept():
         ({"metric": "f", "value": 5, "byflow": True}, "unknown attribute 'byflow'"),
         ({"metric": "f", "value": 5, "filter": "ifspeed=1"}, "filter is not an object"),
         ("x", "a threshold is a JSON object"),
+        (TESTED | {"test": 5}, "'test' is not an object: 5"),
+        (TESTED | {"byFlow": False}, "'test' decides about flows, but 'byFlow' is not true"),
+        (TESTED | {"value": 0}, "'test': 'value' is not above 0"),
+        (TESTED | {"test": {"gamma": 1}}, "'test': unknown attribute 'gamma'"),
+        (TESTED | {"test": {"alpha": "x"}}, "'test': 'alpha' is not a number: 'x'"),
+        (TESTED | {"test": {"alpha": 0}}, "'alpha' is not above 0 and 0.5 at most: 0"),
+        (TESTED | {"test": {"beta": 0.6}}, "'beta' is not above 0 and 0.5 at most: 0.6"),
+        (TESTED | {"test": {"separation": 1}}, "'separation' is not from 1.1 to 1000.0: 1"),
+        (TESTED | {"test": {"fastest": 9}}, "'fastest' is not 'value' at least: 9"),
+        (TESTED | {"test": {"switches": 2.5}}, "'switches' is not a whole number from 0 to 64: 2.5"),
     ],
 )
 def test_wrong_thresholds_are_named(spec, word):
