@@ -15,7 +15,7 @@ Nothing here retries or sleeps; the callers in app.py do, so that one place deci
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -83,12 +83,15 @@ class Metric(msgspec.Struct, rename="camel"):
 
 
 class Feed:
-    """One client of one analytics process. Every method but `alive` may raise Unavailable or WrongAnswer."""
+    """One client of one analytics process. Every method but `alive` may raise Unavailable or WrongAnswer.
 
-    def __init__(self, base: str, token: str | None = None) -> None:
+    `connect` makes what asks: it is called once for the long poll and once for all else.
+    """
+
+    def __init__(self, base: str, token: str | None = None, connect: Callable[[], Any] = requests.Session) -> None:
         self.base = base
-        self._polling = requests.Session()
-        self._asking = requests.Session()
+        self._polling = connect()
+        self._asking = connect()
         for session in (self._polling, self._asking):
             session.trust_env = False  # no proxy between a controller and its analytics
             if token:
