@@ -116,7 +116,7 @@ class Analytics:
         for flow in network.flows.values():
             left = 1.0 if flow.ended is None else 1.0 - (now - flow.ended) / DECAY_S
             for switch, packet, _ in network.course(flow) if left > 0 else ():
-                if dice.random() >= UNSAMPLED:
+                if self.sim.stretch > 1.0 or dice.random() >= UNSAMPLED:
                     known = network.wiring.switches[switch]
                     rate = flow.rate * left * dice.uniform(1 - ERROR, 1 + ERROR) / 8
                     top = [{"key": str(flow.key), "value": rate}]
