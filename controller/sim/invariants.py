@@ -200,8 +200,12 @@ class Invariants:
     def _unsettled(self) -> Iterator[str]:
         """What is not as it shall be when nothing is under way."""
         sim = self.sim
-        yield from self._packets(loops_only=False)
         conductor = sim.process.conductor
+        for host in self._hosts():
+            known = conductor.hosts.by_mac.get(host.mac)
+            if known is None or known.place != host.place:
+                yield f"host: {host.name} is at {host.place}, and believed to be at {known.place if known else None}"
+        yield from self._packets(loops_only=False)
         for session in sim.process.sessions:
             if session.sent or session.barriers:
                 yield f"not confirmed: {len(session.sent)} changes of switch {session.dpid:x}"

@@ -67,6 +67,12 @@ class Plan:
     shape: str | None = None
     discovery: bool | None = None
 
+    @property
+    def command(self) -> str:
+        """What runs it again."""
+        how = {None: "", True: " --discovery", False: " --topology"}[self.discovery]
+        return f"howdah sim --seed {self.seed} --hours {self.hours:g} --switches {self.shape}{how}"
+
 
 @dataclass
 class Outcome:
@@ -78,6 +84,14 @@ class Outcome:
     digest: str
     violation: str | None = None
     story: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        plan, steps, messages = self.plan, self.counts["steps"], self.counts.get("messages", 0)
+        found = "discovered" if plan.discovery else "from a file"
+        return (
+            f"{plan.shape} {found}, {self.seconds / HOUR_S:.2f} h, {self.counts.get('episodes', 0)} episodes, "
+            f"{steps} steps, {messages} messages, digest {self.digest}"
+        )
 
 
 class Simulation:
@@ -150,7 +164,8 @@ class Simulation:
         else:
             self.now = end
         self.counts["steps"] = steps
-        return Outcome(self.plan, self.now, self.counts, self._digest.hexdigest(), violation, list(self.story))
+        story = list(self.story) if violation else []
+        return Outcome(self.plan, self.now, self.counts, self._digest.hexdigest(), violation, story)
 
     def _trace(self, error: Exception) -> None:
         where = error.__traceback__
