@@ -32,6 +32,11 @@ class Connection:
         self._free = {"switch": 0.0, "controller": 0.0}
         self._xid = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether messages arrive, and both ends use it."""
+        return all(self.is_open.values()) and self._free["switch"] < float("inf")
+
     # As Ryu's Datapath
 
     def set_xid(self, message: Any) -> Any:

@@ -191,7 +191,7 @@ class Invariants:
             connection = sim.connections[name]
             if name not in sim.network.running:
                 return f"{name} is down"
-            if connection is None or not all(connection.is_open.values()) or switch.dpid not in sim.process.reported:
+            if connection is None or not connection.is_whole or switch.dpid not in sim.process.reported:
                 return f"{name} is not connected"
             if sim.process.sessions.of(connection) is None:
                 return f"{name} has no session"

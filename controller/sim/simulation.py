@@ -228,7 +228,7 @@ class Simulation:
 
     def _shake_hands(self, connection: Connection) -> None:
         """Features and ports are known: Ryu's MAIN state. What happened to ports meanwhile was told."""
-        if all(connection.is_open.values()) and connection.process.is_alive:
+        if connection.is_whole and connection.process.is_alive:
             connection.ports = self.network.switches[connection.name].port_descriptions()
             self.tell(f"{connection.name} connects")
             connection.process.connected(connection)
