@@ -182,7 +182,8 @@ def simulate(
         str | None, typer.Option(help="LEAVESxSPINESxHOSTS, fat-tree:K or ring:N; by default the seed chooses.")
     ] = None,
     discovery: Annotated[
-        bool | None, typer.Option("--discovery/--topology", help="How it knows the fabric; by default the seed chooses.")
+        bool | None,
+        typer.Option("--discovery/--topology", help="How it knows the fabric; by default the seed chooses."),
     ] = None,
     story: Annotated[bool, typer.Option("--story", help="Print everything that happens.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a run.")] = False,

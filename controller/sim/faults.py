@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from controller.sim.simulation import Simulation
 
 EVERY_S = 4.0  # mean time between two events
-FLOWS = 8  # at a time
+FLOWS = 12  # at a time
 
 
 class Faults:
@@ -121,7 +121,7 @@ class Faults:
             self.sim.at(self.sim.dice.uniform(0.001, 0.01), self.sim.process.woken)
 
     def begin_many(self) -> None:
-        for _ in range(self.sim.dice.randint(5, FLOWS)):
+        for _ in range(self.sim.dice.randint(FLOWS // 2, FLOWS)):
             self.begin_flow(self.sim.dice.uniform(0.3, 1.0) * SPEED)
 
     def end_flow(self) -> None:
@@ -141,8 +141,10 @@ class Faults:
 
     def _break(self, places: list[Place]) -> None:
         if places:
-            place = self.sim.dice.choice(places)
+            place, settled = self.sim.dice.choice(places), self.sim.invariants.is_settled
             self._set_cables([place], up=False)
+            if settled:
+                self.sim.invariants.failed()
             self.sim.at(self.sim.dice.uniform(0.1, 30.0), self._mend, [place])
 
     def _mend(self, places: list[Place]) -> None:

@@ -31,7 +31,7 @@ SETTLE_S = {False: 20.0, True: 60.0}  # with a topology file, and with discovery
 CALM_S = 120.0  # after trouble
 ENDED_S = 20.0
 MARKED_S = 15.0
-LOOP_S = 1.0  # with all switches connected
+LOOP_S = 3.0  # with all switches connected: news of it, and what is sent about it, may take a second each
 STILL_S = 3.0  # after a failure, before the world counts as settled: news of it may be under way
 
 
@@ -47,6 +47,7 @@ class Invariants:
         self.is_settled = False
         self.disturbed_at = 0.0
         self.must_settle_by = float("inf")
+        self._unharmed: dict[tuple[str, str], tuple[Host, Host]] = {}
         self._loop: str | None = None
         self._loop_since = 0.0
         self.longest_loop_s = 0.0
@@ -62,6 +63,18 @@ class Invariants:
         """A cable or a switch fails or comes back, or a host moves: until that is settled packets may be lost."""
         self.is_settled = False
         self.disturbed_at = self.sim.now
+        self._unharmed = {}
+
+    def failed(self) -> None:
+        """A cable has just failed in a settled world: packets that this does not harm are not harmed by the repair."""
+        hosts = self._hosts()
+        pairs = ((source, target) for source in hosts for target in hosts if source is not target)
+        self._unharmed = {(a.name, b.name): (a, b) for a, b in pairs if not self._lost(a, b)}
+
+    def _lost(self, source: Host, target: Host) -> str:
+        network = self.sim.network
+        reach = network.walk(source.switch, network.packet(source, target))
+        return next(_arrives(f"{source.name} to {target.name}", target, reach.copies, reach.lost), "")
 
     def reported(self, process: Process, name: str, rules: Iterable[Rule]) -> None:
         """A switch told this process which rules it holds."""
@@ -78,7 +91,9 @@ class Invariants:
         while news[0] < now - 1.0:
             news.popleft()
         if len(news) > 2 * allowed:
-            raise Violation(f"budget: {name} gets {len(news)} new rules of elephants in a second, {allowed} are allowed")
+            raise Violation(
+                f"budget: {name} gets {len(news)} new rules of elephants in a second, {allowed} are allowed"
+            )
 
     def step(self) -> None:
         """After every step."""
@@ -93,7 +108,15 @@ class Invariants:
             for problem in self._packets(loops_only=False):
                 raise Violation(problem)
         else:
-            self._time_loop(next(self._packets(loops_only=True), None))
+            loop = None
+            for problem in self._packets(loops_only=True):
+                if not problem.startswith("loop"):
+                    raise Violation(problem)
+                loop = loop or problem
+            self._time_loop(loop)
+            for source, target in self._unharmed.values():
+                if lost := self._lost(source, target):
+                    raise Violation(f"repair: {lost}, which the failure left alone")
 
     def _time_loop(self, loop: str | None) -> None:
         """While switches change one after the other packets may go round for a moment, not longer."""
@@ -145,10 +168,10 @@ class Invariants:
                 who = f"{source.name} to {target.name if target else 'all'}"
                 if reach.loop:
                     yield f"loop: {who}: {' -> '.join(reach.loop)}"
+                if reach.deaf:
+                    yield f"dead bucket: {who}: a group sends to {reach.deaf}, which is down, though others live"
                 if loops_only:
                     continue
-                if reach.deaf:
-                    yield f"black hole: {who}: a group sends to {reach.deaf}, which is down, though others live"
                 for there in (target,) if target else hosts:
                     if there is not source and network.is_connected(source.switch, there.switch):
                         yield from _arrives(who, there, reach.copies, reach.lost)
@@ -250,7 +273,10 @@ class Invariants:
             host = sim.network.hosts.get(flow.source)
             if flow.ended is not None or host is None or sim.now - max(since, flow.began) < MARKED_S:
                 continue
-            if flow.rate < 1.5 * elephants.policy.limits.share * sim.network.wiring.switches[host.switch].ports[host.port].speed:
+            if (
+                flow.rate
+                < 1.5 * elephants.policy.limits.share * sim.network.wiring.switches[host.switch].ports[host.port].speed
+            ):
                 continue
             if flow.key in elephants._refused or flow.key in elephants._deferred:
                 continue

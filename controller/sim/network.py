@@ -222,9 +222,7 @@ class _Walk:
         return total
 
 
-def _either(
-    one: dict[Place, tuple[int, int]], other: dict[Place, tuple[int, int]]
-) -> dict[Place, tuple[int, int]]:
+def _either(one: dict[Place, tuple[int, int]], other: dict[Place, tuple[int, int]]) -> dict[Place, tuple[int, int]]:
     nothing = (0, 0)
     return {
         place: (

@@ -304,4 +304,3 @@ class Simulation:
         """A host announces itself."""
         if host := self.network.hosts.get(name):
             self.inject(host.place, announcement(host.mac, host.addresses[0]))
-
