@@ -100,7 +100,7 @@ class Feed:
 
     def alive(self) -> bool:
         try:
-            return self._asking.get(f"{self.base}/version", timeout=ANSWER_S).ok
+            return bool(self._asking.get(f"{self.base}/version", timeout=ANSWER_S).ok)
         except requests.RequestException:
             return False
 

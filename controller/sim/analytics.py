@@ -84,7 +84,7 @@ class Analytics:
         if not self.is_up:
             raise requests.ConnectionError("refused")
         path, _, query = url.removeprefix("http://analytics").partition("?")
-        parameters = dict(pair.split("=") for pair in query.split("&") if pair)
+        parameters: dict[str, str] = dict(pair.split("=", 1) for pair in query.split("&") if pair)  # type: ignore[misc]
         if method == "PUT":
             self._put(path, json)
             return Reply()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from controller.sim.simulation import Simulation
 
 EVERY_S = 4.0  # mean time between two events
+CALM_STRETCH = 240.0  # how much rarer periodic work is in calm
 FLOWS = 12  # at a time
 
 
@@ -94,7 +95,7 @@ class Faults:
         live = {key: flow for key, flow in sim.network.flows.items() if flow.ended is None}
         sim.network.flows.clear()
         sim.network.flows.update(live)
-        sim.set_pace(240.0)
+        sim.set_pace(CALM_STRETCH)
         sim.at(3600.0 - sim.now % 3600.0, self.begin)
 
     # Traffic
@@ -232,6 +233,8 @@ class Faults:
         sim.tell("the controller starts")
         sim.process = Process(sim, 1.7e9 + sim.dice.uniform(-1e6, 1e6))
         self.analytics_since = sim.now
+        if sim.plan.discovery:  # links, and with them the tree, are found anew, one after the other
+            sim.invariants.disturb()
 
     # Analytics
 

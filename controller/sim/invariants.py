@@ -31,7 +31,10 @@ SETTLE_S = {False: 20.0, True: 60.0}  # with a topology file, and with discovery
 CALM_S = 120.0  # after trouble
 ENDED_S = 20.0
 MARKED_S = 15.0
-LOOP_S = 3.0  # with all switches connected: news of it, and what is sent about it, may take a second each
+# A packet may go round for so long after all switches are connected: news and changes may take a second each; and with
+# discovery, a tree that an earlier controller left, and a switch that missed its end, stay until the links are known.
+LOOP_S = {False: 3.0, True: 15.0}
+CAUGHT_UP_S = 12.0  # after a switch connects: it gets what was decided while it was away
 STILL_S = 3.0  # after a failure, before the world counts as settled: news of it may be under way
 
 
@@ -55,6 +58,7 @@ class Invariants:
         self._wrong_since: float | None = None
         self._checked: dict[str, int] = {}
         self._known: dict[tuple[Process, str], set[Any]] = {}
+        self._reported_at: dict[str, float] = {}
         self._news: dict[str, deque[float]] = {}
 
     # Called by the simulation
@@ -79,11 +83,12 @@ class Invariants:
     def reported(self, process: Process, name: str, rules: Iterable[Rule]) -> None:
         """A switch told this process which rules it holds."""
         self._known.setdefault((process, name), set()).update(rule.identity for rule in rules)
+        self._reported_at[name] = self.sim.now
 
     def sent(self, process: Process, name: str, rule: Rule) -> None:
         """An elephant's rule goes to a switch: of new ones no more than the budget allows."""
         known = self._known.setdefault((process, name), set())
-        if rule.identity in known:
+        if rule.identity in known or self.sim.now - self._reported_at[name] < CAUGHT_UP_S:
             return
         known.add(rule.identity)
         news, now, allowed = self._news.setdefault(name, deque()), self.sim.now, self.sim.policy.controls_per_second
@@ -138,7 +143,7 @@ class Invariants:
         elif self._healthy_since is None:
             self._healthy_since = sim.now
             self._loop_since = sim.now
-        elif self._loop is not None and sim.now - self._loop_since > LOOP_S * sim.stretch:
+        elif self._loop is not None and sim.now - self._loop_since > LOOP_S[bool(sim.plan.discovery)] * sim.stretch:
             raise Violation(f"{self._loop}, for {sim.now - self._loop_since:.1f} s")
         if self._healthy_since is not None and sim.now - self.disturbed_at > STILL_S:
             problem = next(self._unsettled(), None)
@@ -172,7 +177,7 @@ class Invariants:
                     yield f"dead bucket: {who}: a group sends to {reach.deaf}, which is down, though others live"
                 if loops_only:
                     continue
-                for there in (target,) if target else hosts:
+                for there in hosts if target is None else [target]:
                     if there is not source and network.is_connected(source.switch, there.switch):
                         yield from _arrives(who, there, reach.copies, reach.lost)
         by_address = {address: host for host in hosts for address in host.addresses}

@@ -7,7 +7,7 @@ as a fault of its own code is a violation here, since no input of the simulation
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from controller import discovery, hosts, openflow
 from controller.commands import Command, Complain, Emit, Send
@@ -19,7 +19,6 @@ from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import PutRule, describe
 from controller.sessions import Sessions
 from controller.sim.switch import Answer
-from controller.topology import Fabric
 from controller.view import Definitions
 
 if TYPE_CHECKING:

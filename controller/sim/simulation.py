@@ -2,7 +2,7 @@
 
 Everything that happens is an entry of one queue, by time and then by order of making. An hour begins with one to three
 minutes of trouble (faults.py); then all is repaired and has to settle, and the rest of the hour is calm. In calm, rounds
-of periodic work that would change nothing are STRETCH times rarer, which is what makes an hour cheap; it is kept out of
+of periodic work that would change nothing are CALM_STRETCH times rarer, which is what makes an hour cheap; it is kept out of
 trouble, where every loop of the controller has its real period.
 
 Every line of the story goes into a digest, so two runs are the same when their digests are. Cost: time follows the
@@ -36,7 +36,6 @@ from controller.topology import Place
 from ovs_rules.rule import Bucket, Group, Output, Rule
 
 HOUR_S = 3600.0
-STRETCH = 240.0
 HOUSEKEEPING_S = 0.5
 ANNOUNCED_S = 20.0  # a host speaks ARP at least so often
 STORY = 40  # lines that a violation shows

@@ -19,8 +19,7 @@ from typing import Any
 from zlib import crc32
 
 from controller import openflow
-from controller.sim.packet import IN_PORT, BadMatch, Header, Masks, changed, compiled, number
-from controller.sim.packet import FIELDS as HEADER_FIELDS
+from controller.sim.packet import IN_PORT, INDEX, BadMatch, Header, Masks, changed, compiled, number
 from ovs_rules.rule import RESERVED_PORTS, Action, Bucket, Group, Output, Rule, SetField, ToGroup
 
 # OpenFlow 1.5: 7.3.4.2 and 7.3.4.3 (commands), 7.5.4 (errors as type, code), 7.3.5 (flags), 7.2.1 (ports).
@@ -71,7 +70,7 @@ class Result:
 
 
 class Switch:
-    """One switch. `ports` are (number, name, bits/s); `refuses` says of a rule or group whether the switch has no room."""
+    """One switch. `ports` are (number, name, bits/s); `refuses` says of a rule or group whether there is no room for it."""
 
     def __init__(self, name: str, dpid: int, ports: Iterable[tuple[int, str, int]]) -> None:
         self.name, self.dpid = name, dpid
@@ -320,8 +319,10 @@ def group_kind(message: Any) -> str:
     return KINDS[message.type]
 
 
-_HASHED = [HEADER_FIELDS.index(name) for name in
-           ("ip_proto", "ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst", "tcp_src", "tcp_dst", "udp_src", "udp_dst")]  # fmt: skip
+_HASHED = tuple(
+    INDEX[name]
+    for name in ("ip_proto", "ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst", "tcp_src", "tcp_dst", "udp_src", "udp_dst")
+)
 
 
 def _by_hash(group: Group, alive: Sequence[Bucket], packet: Header) -> Sequence[Bucket]:

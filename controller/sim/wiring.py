@@ -1,4 +1,4 @@
-"""Fabrics to simulate: `LEAVESxSPINESxHOSTS` (hosts per leaf), `fat-tree:K` and `ring:N`, as the controller's own values.
+"""Fabrics to simulate, as the controller's values: `LEAVESxSPINESxHOSTS` (hosts per leaf), `fat-tree:K`, `ring:N`.
 
 Switches are numbered from 1; hosts come first among a switch's ports, so host n of edge switch e is at its port n, with
 the address 10.0.e.n. All ports have one speed.
