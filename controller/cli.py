@@ -1,5 +1,5 @@
-"""Reading the controller from a terminal: `howdah top`, `elephants`, `links`, `ecmp`, each with `--json`; and `howdah sim`,
-which runs one against model switches (controller/sim/).
+"""Reading the controller from a terminal: `howdah top`, `elephants`, `links`, `ecmp`, each with `--json`; and
+`howdah sim`, which runs one against model switches (controller/sim/).
 
 Plain HTTP clients of the northbound interface (rest.py): nothing is computed here that a script could not read there.
 An answer is untrusted: it is read up to a limit, checked against the structs below, which name what is shown of it, and
@@ -192,7 +192,8 @@ def simulate(
 
     Ends with status 1 at the first run in which something does not hold, and prints what came before it.
     """
-    from controller.sim.simulation import Plan, Simulation  # it needs Ryu's messages, which take a second to load
+    # Here, because it needs Ryu's messages, which take a second to load.
+    from controller.sim.simulation import Plan, Simulation  # noqa: PLC0415
 
     for number in range(seed, seed + runs):
         began = time.process_time()

@@ -226,6 +226,11 @@ class Conductor:
         """The numbers of our groups on a switch."""
         return self.ledgers[dpid].installed.groups.keys() if dpid in self.ledgers else ()
 
+    def wanted(self, switch: str) -> dict[Identity, Rule]:
+        """The rules that a switch shall hold."""
+        parts = [wanted[switch] for wanted in self._wanted if switch in wanted]
+        return {identity: rule for part in reversed(parts) for identity, rule in part.rules.items()}
+
     def unsettled(self, now: float) -> bool:
         """Whether to look again soon: an elephant's path, or its arrival on a new one, is not yet seen, or there was no
         time to place all."""

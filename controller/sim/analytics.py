@@ -1,7 +1,7 @@
 """What analytics would answer about the model network, over the same URLs and in the same JSON (analytics/api).
 
-It stands in for `requests` inside controller/feed.py. Rates are the flows' own, with an error; samples are lost, answers
-are late, wrong or missing, and a restart forgets what was put. Its clock is not the controller's.
+It stands in for `requests` inside controller/feed.py. Rates are the flows' own, with an error; samples are lost,
+answers are late, wrong or missing, and a restart forgets what was put. Its clock is not the controller's.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ class Analytics:
     def get(self, url: str, **_: Any) -> Reply:
         return self.request("GET", url)
 
-    def request(self, method: str, url: str, *, json: Any = None, **_: Any) -> Reply:
+    def request(self, method: str, url: str, *, json: Any = None, **_more: Any) -> Reply:
         """Raises requests.ConnectionError while it is away."""
         if not self.is_up:
             raise requests.ConnectionError("refused")
         path, _, query = url.removeprefix("http://analytics").partition("?")
-        parameters: dict[str, str] = dict(pair.split("=", 1) for pair in query.split("&") if pair)  # type: ignore[misc]
+        parameters = {name: value for name, _, value in (pair.partition("=") for pair in query.split("&"))}
         if method == "PUT":
             self._put(path, json)
             return Reply()

@@ -1,13 +1,14 @@
 """What has to hold, of the model world and not of what the controller believes.
 
-After every step: no packet of a host goes round; entries that are not ours stand as their owner put them. While the
-world is settled, which only a failure of a cable or of a switch, and a host that moves, ends: every packet of every pair
-of hosts and of every elephant arrives once, whatever select groups choose, and broadcast everywhere once. Restarts of the
-controller and of analytics, broken connections, elephants and policies unsettle nothing.
+Entries that are not ours stand as their owner put them, groups choose no port that is dead, rules of elephants that
+ended are gone after ENDED_S, and new rules keep to their budget: always. While the world is settled every packet of
+every pair of hosts and of every elephant arrives once, whatever select groups choose, and broadcast everywhere once:
+after every single message. Restarts of the controller and of analytics, broken connections, elephants and policies
+unsettle nothing; a cable or a switch that fails or comes back does, and a host that moves. Even then no packet is lost
+by the repair that the failure of a cable had left alone, and none goes round for longer than LOOP_S.
 
-Settled it has to be within a bound after the last failure, once all switches are connected; then switches hold what the
-controller believes and wants, all is confirmed, and no rule is another's than its own. At all times rules of elephants
-that ended are gone after ENDED_S, and new rules within their budget and cap.
+Settled it has to be SETTLE_S after the last failure, once all switches are connected: switches then hold what the
+controller believes and wants and nothing else of ours, all is confirmed, elephants are marked and within their cap.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from controller.topology import Host
 from ovs_rules.rule import Rule
 
 if TYPE_CHECKING:
+    from controller.reconcile import Ledger
+    from controller.sim.packet import Header
     from controller.sim.process import Process
     from controller.sim.simulation import Simulation
+    from controller.sim.switch import Switch
 
 OURS = 0x486F77  # the upper 24 bits of our cookies; and the upper 8 of our groups' numbers
 OUR_GROUPS = 0x48
@@ -164,31 +168,32 @@ class Invariants:
         return [host for host in network.hosts.values() if network.switches[host.switch].up[host.port]]
 
     def _packets(self, *, loops_only: bool) -> Iterator[str]:
+        """What is wrong with the packets of all pairs of hosts, broadcast, and elephants."""
         network, hosts = self.sim.network, self._hosts()
         for source in hosts:
             for target in (*hosts, None):
-                if source is target:
-                    continue
-                reach = network.walk(source.switch, network.packet(source, target))
-                who = f"{source.name} to {target.name if target else 'all'}"
-                if reach.loop:
-                    yield f"loop: {who}: {' -> '.join(reach.loop)}"
-                if reach.deaf:
-                    yield f"dead bucket: {who}: a group sends to {reach.deaf}, which is down, though others live"
-                if loops_only:
-                    continue
-                for there in hosts if target is None else [target]:
-                    if there is not source and network.is_connected(source.switch, there.switch):
-                        yield from _arrives(who, there, reach.copies, reach.lost)
+                if source is not target:
+                    name = f"{source.name} to {target.name if target else 'all'}"
+                    there = hosts if target is None else [target]
+                    yield from self._packet(name, source, network.packet(source, target), there, loops_only)
         by_address = {address: host for host in hosts for address in host.addresses}
         for flow in network.flows.values():
-            here, there = by_address.get(flow.key.source), by_address.get(flow.key.destination)
-            if flow.ended is None and here and there:
-                reach = network.walk(here.switch, network.packet(here, there, flow.key))
-                if reach.loop:
-                    yield f"loop: elephant {flow.key}: {' -> '.join(reach.loop)}"
-                if not loops_only and network.is_connected(here.switch, there.switch):
-                    yield from _arrives(f"elephant {flow.key}", there, reach.copies, reach.lost)
+            here, end = by_address.get(flow.key.source), by_address.get(flow.key.destination)
+            if flow.ended is None and here and end:
+                packet = network.packet(here, end, flow.key)
+                yield from self._packet(f"elephant {flow.key}", here, packet, [end], loops_only)
+
+    def _packet(self, who: str, source: Host, packet: Header, there: Iterable[Host], loops_only: bool) -> Iterator[str]:
+        """What is wrong with this packet of a host, which has to arrive there."""
+        network = self.sim.network
+        reach = network.walk(source.switch, packet)
+        if reach.loop:
+            yield f"loop: {who}: {' -> '.join(reach.loop)}"
+        if reach.deaf:
+            yield f"dead bucket: {who}: a group sends to {reach.deaf}, which is down, though others live"
+        for host in () if loops_only else there:
+            if host is not source and network.is_connected(source.switch, host.switch):
+                yield from _arrives(who, host, reach.copies, reach.lost)
 
     # What switches hold
 
@@ -241,24 +246,29 @@ class Invariants:
             ledger = conductor.ledgers.get(switch.dpid)
             if ledger is None:
                 yield f"{name} is connected and has no ledger"
-                continue
-            held = {key: e.rule for key, e in switch.entries.items() if e.rule.cookie >> 40 == OURS}
-            groups = {number: group for number, (group, _) in switch.groups.items() if number >> 24 == OUR_GROUPS}
-            for key in held.keys() | ledger.installed.rules.keys():
-                one, other = held.get(key), ledger.installed.rules.get(key)
-                if one is None or other is None or one.effect != other.effect:
-                    yield f"ledger: {name} holds {one} and is believed to hold {other}"
-            if groups != ledger.installed.groups:
-                yield f"ledger: {name} holds groups {sorted(groups)}, not {sorted(ledger.installed.groups)}"
-            yield from self._within_cap(name, held.values())
-            wanted = [part for want in conductor._wanted if (part := want.get(name))]
-            rules = {key for part in wanted for key in part.rules}
-            if not sim.plan.discovery:
-                for key in held.keys() - rules:
-                    yield f"not wanted: {name} holds {held[key]}"
-            for key in rules - held.keys() - ledger.refused.keys():
-                yield f"missing: {name} lacks a rule for {sorted(key[2])}"
+            else:
+                yield from self._misheld(name, switch, ledger)
         yield from self._unmarked()
+
+    def _misheld(self, name: str, switch: Switch, ledger: Ledger) -> Iterator[str]:
+        """Entries of ours that the controller does not know or does not want, and those that it misses."""
+        held = {key: entry.rule for key, entry in switch.entries.items() if entry.rule.cookie >> 40 == OURS}
+        groups = {number: group for number, (group, _) in switch.groups.items() if number >> 24 == OUR_GROUPS}
+        believed = ledger.installed
+        for key in [*held, *(key for key in believed.rules if key not in held)]:
+            one, other = held.get(key), believed.rules.get(key)
+            if one is None or other is None or one.effect != other.effect:
+                yield f"ledger: {name} holds {one} and is believed to hold {other}"
+        if groups != believed.groups:
+            yield f"ledger: {name} holds groups {sorted(groups)}, not {sorted(believed.groups)} as believed"
+        yield from self._within_cap(name, held.values())
+        wanted = self.sim.process.conductor.wanted(name)
+        for key in held if not self.sim.plan.discovery else ():
+            if key not in wanted:
+                yield f"not wanted: {name} holds {held[key]}"
+        for key in wanted:
+            if key not in held and key not in ledger.refused:
+                yield f"missing: {name} lacks {wanted[key]}"
 
     def _within_cap(self, name: str, rules: Iterable[Rule]) -> Iterator[str]:
         """Rules of elephants that enter here."""

@@ -7,7 +7,7 @@ as a fault of its own code is a violation here, since no input of the simulation
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controller import discovery, hosts, openflow
 from controller.commands import Command, Complain, Emit, Send
@@ -17,7 +17,7 @@ from controller.feed import POLL_S, Feed, FeedError, Unavailable
 from controller.flow import in_turns
 from controller.pipeline import RuleKind, kind_of
 from controller.reconcile import PutRule, describe
-from controller.sessions import Sessions
+from controller.sessions import Session, Sessions
 from controller.sim.switch import Answer
 from controller.view import Definitions
 
@@ -171,17 +171,11 @@ class Process:
                 session.take_groups(message)
             case "FlowDescStatsReply":
                 if session.take_rules(message):
-                    self.sim.tell(f"controller: {connection.name} is up, {len(session.rules)} rules")
-                    self.reported.add(session.dpid)
-                    self.sim.invariants.reported(self, connection.name, session.rules)
-                    self.execute(conductor.switch_up(session.dpid, session.report(), self.now()))
+                    self._report(session, connection)
             case "BarrierReply":
                 conductor.confirmed(session.dpid, session.confirmed(message.xid), self.now())
             case "ErrorMsg":
-                change = session.refused(message.xid)
-                if change is not None:
-                    self.sim.tell(f"controller: {connection.name} refused {describe(change)}")
-                    conductor.refused(session.dpid, change)
+                self._refusal(session, connection, message)
             case "FlowRemoved":
                 self.execute(conductor.flow_removed(session.dpid, openflow.rule(message), self.now()))
             case "PortStatus":
@@ -191,6 +185,18 @@ class Process:
             case "PacketIn":
                 number = message.match["in_port"]
                 self.execute(conductor.packet_in(session.dpid, number, message.data, self.now()))
+
+    def _report(self, session: Session, connection: Connection) -> None:
+        self.sim.tell(f"controller: {connection.name} is up, {len(session.rules)} rules")
+        self.reported.add(session.dpid)
+        self.sim.invariants.reported(self, connection.name, session.rules)
+        self.execute(self.conductor.switch_up(session.dpid, session.report(), self.now()))
+
+    def _refusal(self, session: Session, connection: Connection, message: Any) -> None:
+        change = session.refused(message.xid)
+        if change is not None:
+            self.sim.tell(f"controller: {connection.name} refused {describe(change)}")
+            self.conductor.refused(session.dpid, change)
 
     def tick(self) -> None:
         self.execute(self.conductor.tick(self.now()))

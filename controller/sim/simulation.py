@@ -1,9 +1,9 @@
 """The simulation: virtual time, the model world around one controller process, and the story of what happened.
 
-Everything that happens is an entry of one queue, by time and then by order of making. An hour begins with one to three
-minutes of trouble (faults.py); then all is repaired and has to settle, and the rest of the hour is calm. In calm, rounds
-of periodic work that would change nothing are CALM_STRETCH times rarer, which is what makes an hour cheap; it is kept out of
-trouble, where every loop of the controller has its real period.
+Everything that happens is an entry of one queue, by time and then by order of making. An hour begins with one to
+three minutes of trouble (faults.py); then all is repaired and has to settle, and the rest of the hour is calm. In calm,
+rounds of periodic work, which then change nothing, are CALM_STRETCH times rarer: that makes an hour cheap. In trouble
+every loop of the controller has its real period.
 
 Every line of the story goes into a digest, so two runs are the same when their digests are. Cost: time follows the
 number of messages, and with each of them the pairs of hosts whose packets cross the switch that it changed.

@@ -7,7 +7,7 @@ all four types with liveness by port and by group. tests/ovs/test_model.py compa
 
 What a packet may do is a list of alternatives, one per bucket that a select group might choose; what it does do follows
 a hash. Both are remembered per header until something changes, which `version` counts. Cost: a lookup asks as many
-dictionaries as the table has pairs of priority and masks, however many rules; a change empties the memory of its switch.
+dictionaries as the table has pairs of priority and masks, however many rules; a change empties its switch's memory.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Result:
 
 
 class Switch:
-    """One switch. `ports` are (number, name, bits/s); `refuses` says of a rule or group whether there is no room for it."""
+    """One switch. `ports` are (number, name, bits/s); `refuses` says for which rules and groups it has no room."""
 
     def __init__(self, name: str, dpid: int, ports: Iterable[tuple[int, str, int]]) -> None:
         self.name, self.dpid = name, dpid

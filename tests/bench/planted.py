@@ -2,9 +2,9 @@
 
     python tests/bench/planted.py [NAME ...] [--runs 60] [--minutes 4]
 
-Each is a plausible slip, patched in for the time of a run. Runs of so many simulated minutes are made with one seed after
-the other until something does not hold; prints the seed, how many steps it took, and what was said. Ends with status 1
-if one was not found, or if one of these runs fails without any fault planted.
+Each is a plausible slip, patched in for the time of a run. Runs of so many simulated minutes are made with one seed
+after the other until something does not hold; prints the seed, how many steps it took, and what was said. Ends with
+status 1 if one was not found, or if one of these runs fails without any fault planted.
 """
 
 from __future__ import annotations
