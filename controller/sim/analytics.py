@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DECAY_S = 3.0  # a flow that ended is still shown for so long, ever smaller
 ERROR = 0.15  # of a rate, either way
-UNSAMPLED = 0.05  # of the ports that a flow crosses: there no sample came of late
+UNSAMPLED = 0.01  # of the ports that a flow crosses: there no sample came of late
 
 
 class Reply:

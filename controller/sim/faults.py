@@ -208,6 +208,8 @@ class Faults:
         if connection := self.sim.connections[name]:
             self.sim.tell(f"the connection of {name} breaks{', unnoticed at first' if unnoticed else ''}")
             connection.cut(unnoticed=unnoticed)
+            if unnoticed and self.sim.plan.discovery:  # its probes are missed, and its links taken to be gone
+                self.sim.invariants.disturb()
 
     def isolate_switch(self) -> None:
         """No control network for a while."""

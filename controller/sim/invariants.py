@@ -59,7 +59,8 @@ class Invariants:
         self._loop_since = 0.0
         self.longest_loop_s = 0.0
         self._healthy_since: float | None = None
-        self._wrong_since: float | None = None
+        self._wrong = ""
+        self._wrong_since = 0.0
         self._checked: dict[str, int] = {}
         self._known: dict[tuple[Process, str], set[Any]] = {}
         self._reported_at: dict[str, float] = {}
@@ -152,10 +153,11 @@ class Invariants:
         if self._healthy_since is not None and sim.now - self.disturbed_at > STILL_S:
             problem = next(self._unsettled(), None)
             if problem is None:
-                self.is_settled, self._wrong_since = True, None
+                self.is_settled, self._wrong = True, ""
                 return
-            self._wrong_since = self._wrong_since or sim.now
-            since = max(self._healthy_since, self.disturbed_at, self._wrong_since if self.is_settled else 0.0)
+            if problem != self._wrong:
+                self._wrong, self._wrong_since = problem, sim.now
+            since = max(self._healthy_since, self.disturbed_at, self._wrong_since)
             if sim.now - since > SETTLE_S[bool(sim.plan.discovery)]:
                 raise Violation(f"{problem}, {sim.now - since:.0f} s after the last failure")
         if sim.now > self.must_settle_by:

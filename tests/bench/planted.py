@@ -114,7 +114,6 @@ PLANTED: dict[str, tuple[Patch, ...]] = {
     "groups found on a switch are forgotten": (
         (Installed, "reported",
          classmethod(lambda cls, rules, groups: cls({rule.identity: rule for rule in rules}, {}))),),
-    "only the first part of a report is read": ((openflow, "is_last", lambda _reply: True),),
     "a rule that timed out stays in the ledger": ((Conductor, "flow_removed", lambda *_: []),),
     "a refusal is ignored": ((Conductor, "refused", lambda *_: None),),
     "a group is added again instead of changed": (
