@@ -1,4 +1,5 @@
-"""Reading the controller from a terminal: `howdah top`, `elephants`, `links`, `ecmp`, each with `--json`.
+"""Reading the controller from a terminal: `howdah top`, `elephants`, `links`, `ecmp`, each with `--json`; and
+`howdah sim`, which runs one against model switches (controller/sim/).
 
 Plain HTTP clients of the northbound interface (rest.py): nothing is computed here that a script could not read there.
 An answer is untrusted: it is read up to a limit, checked against the structs below, which name what is shown of it, and
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
@@ -105,6 +108,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands to the one app of scripts/howdah."""
     for command in (top, elephants, links, ecmp):
         app.command()(command)
+    app.command("sim")(simulate)
 
 
 def top(
@@ -168,6 +172,47 @@ def ecmp(url: Url = URL, as_json: AsJson = False) -> None:
                 str(member.elephants),
             )
     PlainConsole().print(table)
+
+
+def simulate(
+    seed: Annotated[int, typer.Option(min=0, help="The first seed; the same seed gives the same run.")] = 1,
+    runs: Annotated[int, typer.Option(min=1, help="So many runs, each with the next seed.")] = 1,
+    hours: Annotated[float, typer.Option(min=0.001, max=1e6, help="Simulated hours of each run.")] = 1.0,
+    switches: Annotated[
+        str | None, typer.Option(help="LEAVESxSPINESxHOSTS, fat-tree:K or ring:N; by default the seed chooses.")
+    ] = None,
+    discovery: Annotated[
+        bool | None,
+        typer.Option("--discovery/--topology", help="How it knows the fabric; by default the seed chooses."),
+    ] = None,
+    story: Annotated[bool, typer.Option("--story", help="Print everything that happens.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a run.")] = False,
+) -> None:
+    """The controller against model switches in virtual time: failures, restarts and refusals, and what has to hold.
+
+    Ends with status 1 at the first run in which something does not hold, and prints what came before it.
+    """
+    # Here, because it needs Ryu's messages, which take a second to load.
+    from controller.sim.simulation import Plan, Simulation  # noqa: PLC0415
+
+    for number in range(seed, seed + runs):
+        began = time.process_time()
+        try:
+            sim = Simulation(Plan(number, hours, switches, discovery), random.Random(number), print if story else None)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--switches") from None
+        outcome = sim.run()
+        spent = time.process_time() - began
+        if as_json:
+            row = asdict(outcome) | {"cpu_seconds": round(spent, 3), "command": outcome.plan.command}
+            print(json.dumps(row))
+        elif outcome.violation is None:
+            print(f"seed {number}: {outcome}, {outcome.seconds / spent:,.0f} x real time")
+        else:
+            print("\n".join(outcome.story) if not story else "")
+            print(f"seed {number}: {outcome}\nviolation: {outcome.violation}\nreplay: {outcome.plan.command}")
+        if outcome.violation is not None:
+            raise typer.Exit(1)
 
 
 def get(url: str, resource: str, cls: Any = Any) -> Any:

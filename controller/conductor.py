@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from controller import frames
 from controller.commands import Command, Complain, Emit, Send
 from controller.control import ElephantControl, Policy
-from controller.discovery import Discovery, ForeignProbe
+from controller.discovery import SETTLE, Discovery, ForeignProbe
 from controller.feature import Entries, Feature
 from controller.flow import FlowObservation
 from controller.forwarding.l2 import Forwarding
@@ -69,6 +69,7 @@ class Conductor:
         self._wanted: list[Mapping[str, Entries]] = [{} for _ in self.features]
         self._began: float | None = None
         self._swept = self.discovery is None
+        self._gathered = self.discovery is not None
         self._flows_seen: dict[tuple[str, int], int] = {}
         self._definitions: Definitions | None = None
 
@@ -231,6 +232,11 @@ class Conductor:
         """The numbers of our groups on a switch."""
         return self.ledgers[dpid].installed.groups.keys() if dpid in self.ledgers else ()
 
+    def wanted(self, switch: str) -> dict[Identity, Rule]:
+        """The rules that a switch shall hold."""
+        parts = [wanted[switch] for wanted in self._wanted if switch in wanted]
+        return {identity: rule for part in reversed(parts) for identity, rule in part.rules.items()}
+
     def unsettled(self, now: float) -> bool:
         """Whether to look again soon: there was no time to place all, or, where no tests tell of it, an elephant's
         path or its arrival on a new one is not yet seen."""
@@ -297,6 +303,7 @@ class Conductor:
 
     def _sync(self, now: float) -> list[Command]:
         """The changes that bring every connected switch to what it shall hold, ingress switches after the others."""
+        self._gathered = self._gathered or self._is_gathered(now)
         commands: list[Command] = []
         for number, feature in enumerate(self.features):
             try:
@@ -304,7 +311,7 @@ class Conductor:
             except Exception as error:  # what one feature cannot say must not keep from switches what others want
                 commands.append(Complain(f"feature {type(feature).__name__}", error))
         self._gather()
-        due = (dpid for dpid, ledger in self.ledgers.items() if ledger.due != {})
+        due = (dpid for dpid, ledger in self.ledgers.items() if ledger.due != {} and not self._keeps(ledger))
         parts = {dpid: self._parts(self.fabric.by_dpid[dpid]) for dpid in due}
         for dpid in sorted(parts, key=lambda dpid: any(part.is_ingress for part in parts[dpid])):
             ledger = self.ledgers[dpid]
@@ -314,6 +321,16 @@ class Conductor:
                 ledger.installed.apply(todo)
                 commands.append(Send(dpid, todo))
         return commands
+
+    def _is_gathered(self, now: float) -> bool:
+        """Whether all switches of a given topology have connected since the start, or had the time to."""
+        is_late = self._began is not None and now - self._began >= SETTLE
+        return is_late or self.fabric.by_dpid.keys() <= self.ledgers.keys()
+
+    def _keeps(self, ledger: Ledger) -> bool:
+        """Whether a switch stays as an earlier controller left it. Which links are down is not known before both ends
+        have said so; until all switches are gathered, what works is not exchanged for what may not."""
+        return not self._gathered and ledger.due is None and bool(ledger.installed.rules)
 
     def _gather(self) -> None:
         """Writes down for every connected switch which entries the features changed."""

@@ -180,7 +180,7 @@ class ElephantControl(Feature):
         elif self._relocated:
             observed = (*observed, *(flow for flow in live if flow.destination in self._relocated))
         self._relocated.clear()
-        flows = {flow: live[flow] for flow in (*observed, *self._refused, *self._deferred)}
+        flows = {flow: live[flow] for flow in (*observed, *self._refused, *self._deferred) if flow in live}
         for elephant in flows.values():
             elephant.locate(fabric, hosts)
         self._keep_within_cap(dict.fromkeys(elephant.entry.switch for elephant in flows.values()))

@@ -13,8 +13,9 @@ not yet known looks like an edge port.
 1. A probe carries the number of its round and an HMAC over what it says. Its key is of this process alone, so only a
    probe that this controller wrote within the last two rounds counts.
 2. A link is two ports of two switches of which each hears the other.
-3. It is gone when one of them was not heard for LINK_AGE rounds while both switches were connected. A switch that lost
-   its controller only goes on forwarding, so as long as it is away its links are taken to be as they were.
+3. It is gone when one of them was not heard for LINK_AGE rounds while both switches were connected and both ports up. A
+   switch that lost its controller only goes on forwarding, so as long as it is away its links are taken to be as they
+   were; and a port that is down is no edge port, whose broadcast would go round when the cable is back.
 4. A port where hosts are known ends no link, and neither does one that hears itself, its own switch or one direction
    only: it is in doubt and gets no broadcast, which might come back, as long as probes pass. Hosts there have to answer
    (hosts.py), so a cable between two ports that had hosts before is found when they are gone.
@@ -93,6 +94,9 @@ class Discovery:
             return fabric
         if known is None or (is_up and place in fabric.down):
             self.fresh[dpid, port.number] = self.round
+            for pair in self.heard:
+                if (dpid, port.number) in pair:
+                    self.heard[pair] = self.round  # no probe could pass
         if known is None:
             name = distinct(port.name, {other.name for other in switch.ports.values()}, str(port.number))
             added = Port(switch.name, port.number, name, self.port_speed or port.speed)
@@ -107,7 +111,9 @@ class Discovery:
         self.heard = {
             pair: heard
             for pair, heard in self.heard.items()
-            if self.round - heard <= LINK_AGE or not {pair[0][0], pair[1][0]} <= set(connected)
+            if self.round - heard <= LINK_AGE
+            or not {pair[0][0], pair[1][0]} <= set(connected)
+            or any(_is_down(fabric, end) for end in pair)
         }
         self.fresh = {end: came_up for end, came_up in self.fresh.items() if self.round - came_up <= 1}
         return self._linked(fabric, hosts)
@@ -188,6 +194,11 @@ class Discovery:
 
 def _end(fabric: Fabric, port: Port) -> End:
     return fabric.switches[port.switch].dpid, port.number
+
+
+def _is_down(fabric: Fabric, end: End) -> bool:
+    switch = fabric.by_dpid.get(end[0])
+    return switch is not None and (switch.name, end[1]) in fabric.down
 
 
 def distinct(name: str, taken: Container[str], more: str) -> str:

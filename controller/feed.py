@@ -17,7 +17,7 @@ Nothing here retries or sleeps; the callers in app.py do, so that one place deci
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -111,13 +111,14 @@ class Metric(msgspec.Struct, rename="camel"):
 class Feed:
     """One client of one analytics process. Every method but `alive` may raise Unavailable or WrongAnswer.
 
-    `makes_tests`: as far as known since `define`.
+    `makes_tests`: as far as known since `define`. `connect` makes what asks: it is called once for the long poll and
+    once for all else.
     """
 
-    def __init__(self, base: str, token: str | None = None) -> None:
+    def __init__(self, base: str, token: str | None = None, connect: Callable[[], Any] = requests.Session) -> None:
         self.base = base
-        self._polling = requests.Session()
-        self._asking = requests.Session()
+        self._polling = connect()
+        self._asking = connect()
         for session in (self._polling, self._asking):
             session.trust_env = False  # no proxy between a controller and its analytics
             if token:
@@ -127,7 +128,7 @@ class Feed:
 
     def alive(self) -> bool:
         try:
-            return self._asking.get(f"{self.base}/version", timeout=ANSWER_S).ok
+            return bool(self._asking.get(f"{self.base}/version", timeout=ANSWER_S).ok)
         except requests.RequestException:
             return False
 

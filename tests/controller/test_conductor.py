@@ -500,3 +500,43 @@ def test_time_alone_changes_nothing_in_a_given_fabric(switches):
     assert conductor.tick(7.0) == []
     assert conductor.ports_reported([("10.254.0.9", "1", LEAF1, 1)], 8.0) == []
     assert conductor.view().fabric is FABRIC
+
+
+def test_an_elephant_that_ends_in_the_poll_that_shows_its_last_is_no_error(switches):
+    """Analytics shows a flow that ended for seconds, at ever smaller rates."""
+    conductor = started(switches)
+    poll(conductor, switches, 5.0, seen(ONE, "leaf1-eth1", 2.4, 5.0))
+    poll(conductor, switches, 7.5, seen(ONE, "leaf1-eth1", 0.01, 7.5))
+    assert switches.elephant_rules(LEAF1) == []
+
+
+def test_after_a_restart_links_that_nobody_has_reported_yet_are_not_put_to_use(switches):
+    """leaf2's link to spine1 is down. Until both have said so the new controller leaves leaf1 as it is."""
+    conductor = started(switches)
+    for dpid, number in ((LEAF2, 3), (SPINE1, 2)):
+        port = FABRIC.by_dpid[dpid].ports[number]
+        switches.execute(conductor, conductor.port_changed(dpid, port, False, 1.0), 1.0)
+    switches.news()
+    fresh = Conductor(Policy(), FABRIC)
+    for dpid in (LEAF1, SPINE2):
+        switches.connect(fresh, dpid, 10.0)
+    assert switches.news() == []
+    for dpid, number in ((LEAF2, 3), (SPINE1, 2)):
+        held = switches.held[dpid]
+        ports = FABRIC.by_dpid[dpid].ports
+        up = {**dict.fromkeys(ports, True), number: False}
+        report = Report(None, ports, up, tuple(held.rules.values()), tuple(held.groups.values()))
+        switches.execute(fresh, fresh.switch_up(dpid, report, 11.0), 11.0)
+    assert switches.news() == []
+
+
+def test_a_switch_that_stays_away_keeps_the_others_waiting_for_ten_seconds_only(switches):
+    started(switches)
+    switches.held[LEAF1].rules.popitem()
+    switches.news()
+    fresh = Conductor(Policy(), FABRIC)
+    switches.connect(fresh, LEAF1, 10.0)
+    switches.execute(fresh, fresh.tick(19.0), 19.0)
+    assert switches.news() == []
+    switches.execute(fresh, fresh.tick(20.0), 20.0)
+    assert [dpid for dpid, _ in switches.news()] == [LEAF1]

@@ -226,6 +226,28 @@ def test_a_link_that_is_heard_no_more_is_gone_and_its_ports_are_for_hosts():
     assert network.floods(1) == [1, 2, 3, 4]
 
 
+def test_a_link_whose_cable_is_out_for_long_is_one_still_when_it_is_back():
+    """Its ports never turn into edge ports, whose broadcast would go round as soon as the cable is back."""
+    network = Network(CABLE)
+
+    def plug(*cables, up):
+        network.cables[:] = cables
+        for dpid, number in CABLE:
+            network.take(network.conductor.port_changed(dpid, Port("", number, f"eth{number}"), up, network.now))
+
+    plug(up=False)
+    network.run((LINK_AGE + 3) * PROBE_PERIOD)
+    assert 2 not in network.floods(1) + network.floods(2)
+    plug(CABLE, up=True)
+    assert network.links() == FOUND
+    network.run((LINK_AGE + 3) * PROBE_PERIOD)
+    assert network.links() == FOUND
+    plug(up=False)
+    plug(up=True)
+    network.run((LINK_AGE + 3) * PROBE_PERIOD)
+    assert network.links() == set()
+
+
 def test_a_link_of_which_one_direction_is_left_carries_nothing_and_gets_no_broadcast():
     network = Network(CABLE)
     network.cables.clear()
