@@ -11,6 +11,7 @@ Values: integers; addresses as text, IPv4 and IPv6 with an optional `/prefix`, M
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 Value = int | str
 
@@ -68,7 +69,7 @@ class Rule:
     idle_timeout: int = 0
     hard_timeout: int = 0
 
-    @property
+    @cached_property
     def identity(self) -> tuple[int, int, frozenset[tuple[str, Value]]]:
         """What makes two entries the same entry for a switch: table, priority and match (OpenFlow 1.5, 6.4)."""
         return self.table, self.priority, frozenset(self.match)

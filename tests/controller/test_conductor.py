@@ -413,7 +413,7 @@ def test_a_feature_that_fails_is_a_fault_and_keeps_no_rule_of_others_from_the_sw
     assert [command.kind for command in commands if isinstance(command, Complain)] == ["feature Broken"]
     switches.execute(conductor, commands, 1.0)
     assert len(switches.elephant_rules(LEAF1)) == 1
-    assert any(kind_of(rule.cookie) == RuleKind.HOST for rule in switches.held[SPINE2].rules.values())
+    assert any(kind_of(rule.cookie) == RuleKind.BLOCK for rule in switches.held[SPINE2].rules.values())
 
 
 def test_what_a_host_costs_the_conductor_does_not_grow_with_the_hosts(switches):

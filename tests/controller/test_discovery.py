@@ -411,7 +411,8 @@ def test_hosts_that_did_not_speak_again_lose_the_rules_of_an_earlier_controller_
 
     def reached():
         rules = again.conductor.view().installed[2].rules.values()
-        return {dict(rule.match)["eth_dst"] for rule in rules if kind_of(rule.cookie) == RuleKind.HOST}
+        kinds = (RuleKind.HOST, RuleKind.BLOCK)
+        return {dict(rule.match)["eth_dst"] for rule in rules if kind_of(rule.cookie) in kinds}
 
     again.run(HOST_AGE / 2)
     assert reached() == {A, B}
