@@ -7,6 +7,7 @@ touched. Groups have no cookie in OpenFlow; ours are recognised by the upper byt
 
     cookie:  | MARK, 24 bits | kind, 8 bits | control, 32 bits |
     group:   | 0x48, 8 bits  | number of the destination edge, 24 bits |
+    group:   | 0x49, 8 bits  | port that elephants are pinned to, 24 bits; 0 = ALIVE |
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ MARK_MASK = 0xFFFFFF << 40
 OURS = MARK << 40
 GROUP_BASE = 0x48000000
 GROUP_MASK = 0xFF000000
+PIN_BASE = 0x49000000
+ALIVE = PIN_BASE
+"""A group that is always live. Every bucket of a fast failover group has to watch something: the last one this."""
 
 
 class RuleKind(IntEnum):
@@ -79,4 +83,14 @@ def kind_of(value: int) -> RuleKind | None:
 
 
 def is_our_group(group_id: int) -> bool:
-    return group_id & GROUP_MASK == GROUP_BASE
+    return group_id & GROUP_MASK in (GROUP_BASE, PIN_BASE)
+
+
+def pin_group(port: int) -> int:
+    """The number of the group that sends elephants out of a port."""
+    return PIN_BASE | port
+
+
+def pinned_port(group_id: int) -> int | None:
+    """The port of a group that `pin_group` numbered; None for others."""
+    return group_id & ~GROUP_MASK if group_id & GROUP_MASK == PIN_BASE and group_id != ALIVE else None

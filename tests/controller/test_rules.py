@@ -8,10 +8,21 @@ from controller.flow import FlowKey
 from controller.forwarding.l2 import RESOLUTION, Forwarding
 from controller.frames import OUR_MAC
 from controller.hosts import Hosts
-from controller.pipeline import FLOODING, FORWARDING, GROUP_BASE, RuleKind, cookie, is_our_group, is_ours, kind_of
+from controller.pipeline import (
+    ALIVE,
+    FLOODING,
+    FORWARDING,
+    GROUP_BASE,
+    RuleKind,
+    cookie,
+    is_our_group,
+    is_ours,
+    kind_of,
+    pin_group,
+)
 from controller.policy import ecmp, replication
 from controller.reconcile import DropGroup, DropRule, Installed, PutGroup, PutRule, changes, describe
-from controller.rules import Control, adopted, express
+from controller.rules import Control, adopted, express, groups
 from controller.topology import Fabric
 from ovs_rules.replication import read
 from ovs_rules.rule import Bucket, Group, Output, Rule, SetField, ToGroup, group_text, text
@@ -117,8 +128,21 @@ def test_a_steered_flow_on_a_fat_tree_is_pinned_wherever_there_is_a_choice_last_
     path = fabric.paths(source.switch, destination.switch)[3]
     rules = express(fabric, Control(flow, source.switch, 1, path), 5)
     assert list(rules) == [path[1].source.switch, source.switch]
-    assert rules[source.switch].actions == (SetField("ip_dscp", 1), Output(path[0].source.number))
-    assert rules[path[1].source.switch].actions == (Output(path[1].source.number),)
+    assert rules[source.switch].actions == (SetField("ip_dscp", 1), ToGroup(pin_group(path[0].source.number)))
+    assert rules[path[1].source.switch].actions == (ToGroup(pin_group(path[1].source.number)),)
+
+
+def test_elephants_pinned_to_one_port_share_one_group_that_falls_back_to_forwarding():
+    path = FABRIC.paths("leaf1", "leaf3")[1]
+    flows = FLOW, FLOW._replace(source_port=1)
+    rules = [express(FABRIC, Control(flow, "leaf1", None, path), 5)["leaf1"] for flow in flows]
+    assert groups(rules[0]) == groups(rules[1])
+    assert [group_text(group) for group in groups(rules[0])] == [
+        f"group_id={ALIVE},type=indirect,bucket=bucket_id=0,drop",
+        f"group_id={pin_group(4)},type=fast_failover,bucket=bucket_id=0,watch_port:4,output:4,"
+        f"bucket=bucket_id=1,watch_group:{ALIVE},resubmit(,1)",
+    ]
+    assert groups(express(FABRIC, Control(FLOW, "leaf1", 1, None), 5)["leaf1"]) == []
 
 
 @given(FLOWS, st.one_of(st.none(), st.integers(0, 63)))

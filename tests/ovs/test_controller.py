@@ -61,7 +61,7 @@ def is_programmed(ovs, controller):
     groups = [group["switch"] for group in controller.get("ecmp")]
     return all(
         len(flows(ovs, switch["name"])) == sum(switch["rules"].values())
-        and ovs.ofctl("dump-groups", switch["name"], version="OpenFlow15").count("group_id=")
+        and ovs.ofctl("dump-groups", switch["name"], version="OpenFlow15").count("type=select")
         == groups.count(switch["name"])
         for switch in controller.get("fabric")["switches"]
     )
