@@ -79,7 +79,7 @@ class Forwarding(Feature):
         self._entries: dict[str, Entries] = {}
         self._blocks = Blocks()
         self._ways: dict[tuple[str, str | None], Way] = {}
-        self._rules: dict[tuple[object, ...], Rule] = {}  # by block and what is done, each for many switches
+        self._rules: dict[tuple[object, ...], Rule] = {}  # of this change, by block and what is done
         self._standing: dict[str, list[Rule]] = {}
         self._remembers = remembers
         self._remembered: dict[str, str] = {}
@@ -132,6 +132,7 @@ class Forwarding(Feature):
     def _place(self, edges: Mapping[str, str | None]) -> None:
         """Has all switches reach these MACs behind these edge switches, or nowhere."""
         changed = self._blocks.update(edges)
+        self._rules.clear()
         for switch, entries in self._entries.items():
             for block in changed:
                 self._aim(entries, switch, block)
