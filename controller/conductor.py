@@ -64,7 +64,12 @@ class Conductor:
         self.hosts = Hosts(self.fabric.hosts)
         self.elephants = ElephantControl(self.policy, self.counts)
         self.packet_ins = PacketIns()
-        self.features: tuple[Feature, ...] = (Forwarding(), self.packet_ins, *self.more, self.elephants)
+        self.features: tuple[Feature, ...] = (
+            Forwarding(remembers=self.discovery is not None),
+            self.packet_ins,
+            *self.more,
+            self.elephants,
+        )
         self.ledgers: dict[int, Ledger] = {}
         self._wanted: list[Mapping[str, Entries]] = [{} for _ in self.features]
         self._began: float | None = None
@@ -86,7 +91,7 @@ class Conductor:
             self._began = now
         for number, is_up in report.up.items():
             self.fabric = self.fabric.with_port(switch.name, number, is_up)
-        commands = self._tell(self.hosts.keep_within(self.fabric), now)
+        commands = self._tell(self.hosts.keep_within(self.fabric), now) if self.discovery is not None else []
         ledger = self.ledgers[dpid] = Ledger(Installed.reported(report.rules, report.groups))
         for feature in self.features:
             feature.adopt(self.fabric, self.hosts, switch.name, tuple(ledger.installed.rules.values()), now)
@@ -375,5 +380,5 @@ class Conductor:
             kind = kind_of(change.rule.cookie)
             if kind in FROM_LINKS:
                 return self.discovery is not None and not self.fabric.flood
-            return kind == RuleKind.HOST and is_whole and not self._swept
+            return kind in (RuleKind.HOST, RuleKind.BLOCK) and is_whole and not self._swept
         return isinstance(change, DropGroup) and not self._swept

@@ -21,7 +21,7 @@ from controller.flow import FlowKey, FlowObservation
 from controller.hosts import Hosts
 from controller.policy.marking import LOWER_EFFORT, Mark, code_point, within_cap
 from controller.records import Counts, ElephantRecords
-from controller.rules import Control, adopted, express
+from controller.rules import Control, adopted, express, groups
 from controller.steering import Steering
 from controller.topology import Fabric, Host, Path
 from ovs_rules.rule import Rule
@@ -97,7 +97,10 @@ class ElephantControl(Feature):
             if switch not in rules:
                 self._entries[switch].drop(rule.identity)
         for switch, rule in rules.items():
-            self._entries.setdefault(switch, Entries()).put(rule)
+            entries = self._entries.setdefault(switch, Entries())
+            for group in groups(rule):  # of a switch at most one per port, so they stay
+                entries.put_group(group)
+            entries.put(rule)
         if rules:
             self._rules[flow] = rules
 

@@ -23,7 +23,7 @@ from controller.load import PortCounters
 from controller.pipeline import MARK_MASK, OURS
 from controller.reconcile import Change, DropGroup, DropRule, PutGroup, PutRule
 from controller.topology import Port
-from ovs_rules.rule import RESERVED_PORTS, Action, Bucket, Group, Output, Rule, SetField, ToGroup, Value
+from ovs_rules.rule import RESERVED_PORTS, Action, Bucket, Group, Output, Resubmit, Rule, SetField, ToGroup, Value
 
 OFP_VERSION = ofp.OFP_VERSION
 
@@ -31,7 +31,15 @@ OFP_VERSION = ofp.OFP_VERSION
 # include/openflow/netronome-ext.h: pad 4, method name 16, parameter 64 bits, then fields.
 _NTR_VENDOR, _NTR_SELECTION_METHOD = 0x0000154D, 1
 _SELECTION = struct.Struct("!4x16sQ")
-_GROUP_KINDS = {"all": ofp.OFPGT_ALL, "select": ofp.OFPGT_SELECT, "indirect": ofp.OFPGT_INDIRECT}
+# Nicira's action NXAST_RESUBMIT_TABLE: subtype, port (here the one the packet came in), table (ovs-actions(7)).
+_NX_VENDOR, _NX_RESUBMIT_TABLE, _NX_IN_PORT = 0x00002320, 14, 0xFFF8
+_RESUBMIT = struct.Struct("!HHB3x")
+_GROUP_KINDS = {
+    "all": ofp.OFPGT_ALL,
+    "select": ofp.OFPGT_SELECT,
+    "indirect": ofp.OFPGT_INDIRECT,
+    "fast_failover": ofp.OFPGT_FF,
+}
 _KIND_NAMES = {number: name for name, number in _GROUP_KINDS.items()}
 _IP_FIELDS = {"ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst", "ipv6_nd_target", "arp_spa", "arp_tpa"}
 _PORT_NAMES = {number: name for name, number in RESERVED_PORTS.items()}
@@ -186,6 +194,8 @@ def _bucket(number: int, bucket: Bucket, kind: str) -> Any:
         properties.append(parser.OFPGroupBucketPropWeight(type_=ofp.OFPGBPT_WEIGHT, weight=bucket.weight))
     if bucket.watch_port is not None:
         properties.append(parser.OFPGroupBucketPropWatch(type_=ofp.OFPGBPT_WATCH_PORT, watch=bucket.watch_port))
+    if bucket.watch_group is not None:
+        properties.append(parser.OFPGroupBucketPropWatch(type_=ofp.OFPGBPT_WATCH_GROUP, watch=bucket.watch_group))
     actions = [_action(action) for action in bucket.actions]
     return parser.OFPBucket(bucket_id=number, actions=actions, properties=properties)
 
@@ -199,6 +209,10 @@ def _action(action: Action) -> Any:
             return parser.OFPActionGroup(group_id)
         case SetField(name, value):
             return parser.OFPActionSetField(**{name: value})
+        case Resubmit(table):
+            return parser.OFPActionExperimenterUnknown(
+                _NX_VENDOR, _RESUBMIT.pack(_NX_RESUBMIT_TABLE, _NX_IN_PORT, table)
+            )
 
 
 def _match_value(name: str, value: Value) -> Any:
@@ -306,13 +320,16 @@ def _text(value: bytes | str) -> str:
 
 
 def _read_bucket(bucket: Any) -> Bucket:
-    weight, watch = 1, None
+    weight, watch, watch_group = 1, None, None
     for prop in bucket.properties:
         if prop.type == ofp.OFPGBPT_WEIGHT:
             weight = prop.weight
         elif prop.type == ofp.OFPGBPT_WATCH_PORT and prop.watch != ofp.OFPP_ANY:
             watch = prop.watch
-    return Bucket(tuple(read for action in bucket.actions if (read := _read_action(action))), weight, watch)
+        elif prop.type == ofp.OFPGBPT_WATCH_GROUP and prop.watch != ofp.OFPG_ANY:
+            watch_group = prop.watch
+    actions = tuple(read for action in bucket.actions if (read := _read_action(action)))
+    return Bucket(actions, weight, watch, watch_group)
 
 
 def _read_action(action: Any) -> Action | None:
@@ -324,6 +341,9 @@ def _read_action(action: Any) -> Action | None:
             return ToGroup(action.group_id)
         case ofp.OFPAT_SET_FIELD:
             return SetField(action.key, _read_value(action.key, action.value))
+        case ofp.OFPAT_EXPERIMENTER if action.experimenter == _NX_VENDOR and len(action.data) == _RESUBMIT.size:
+            subtype, _, table = _RESUBMIT.unpack(action.data)
+            return Resubmit(table) if subtype == _NX_RESUBMIT_TABLE else None
     return None
 
 

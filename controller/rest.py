@@ -229,6 +229,7 @@ class Northbound:
             self._group(view, view.fabric.by_dpid[dpid].name, dpid, group)
             for dpid, held in view.installed.items()
             for group in held.groups.values()
+            if group.kind == "select"
         ]
 
     def _group(self, view: View, switch: str, dpid: int, group: Group) -> Any:

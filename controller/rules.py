@@ -10,9 +10,32 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from controller.flow import FlowKey
-from controller.pipeline import EXCEPTIONS, FORWARDING, PRIORITY, RuleKind, cookie, kind_of
+from controller.pipeline import (
+    ALIVE,
+    EXCEPTIONS,
+    FORWARDING,
+    PRIORITY,
+    RuleKind,
+    cookie,
+    kind_of,
+    pin_group,
+    pinned_port,
+)
 from controller.topology import Fabric, Path, switches_of
-from ovs_rules.rule import ETH_IPV4, ETH_IPV6, PROTO_TCP, Action, Output, Rule, SetField, Value
+from ovs_rules.rule import (
+    ETH_IPV4,
+    ETH_IPV6,
+    PROTO_TCP,
+    Action,
+    Bucket,
+    Group,
+    Output,
+    Resubmit,
+    Rule,
+    SetField,
+    ToGroup,
+    Value,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +55,8 @@ def express(fabric: Fabric, control: Control, idle_timeout: int) -> dict[str, Ru
     """The rule of each switch for this control, the switch nearest the destination first.
 
     The ingress switch marks; every switch of a steered path that has more than one next hop pins the flow to its link
-    (on a leaf-spine that is the ingress leaf alone). Installed in this order no packet meets a half-changed path.
+    (on a leaf-spine that is the ingress leaf alone), as long as that is up (`groups`). Installed in this order no
+    packet meets a half-changed path.
     """
     destination = control.path[-1].target.switch if control.path else None
     out: dict[str, Rule] = {}
@@ -46,7 +70,7 @@ def express(fabric: Fabric, control: Control, idle_timeout: int) -> dict[str, Ru
             continue
         out[switch] = Rule(
             match=flow_match(control.flow),
-            actions=(*marks, Output(leaving[switch].source.number)) if pinned else tuple(marks),
+            actions=(*marks, ToGroup(pin_group(leaving[switch].source.number))) if pinned else tuple(marks),
             goto=None if pinned else FORWARDING,
             table=EXCEPTIONS,
             priority=PRIORITY[RuleKind.ELEPHANT],
@@ -95,5 +119,23 @@ def adopted(rule: Rule) -> Found | None:
     except KeyError:
         return None
     dscp = next((int(a.value) for a in rule.actions if isinstance(a, SetField) and a.field == "ip_dscp"), None)
-    port = next((a.port for a in rule.actions if isinstance(a, Output) and isinstance(a.port, int)), None)
-    return Found(flow, dscp, port)
+    return Found(flow, dscp, _pinned(rule))
+
+
+def groups(rule: Rule) -> list[Group]:
+    """The groups that the rule of an elephant needs, shared by all that are pinned to the same port: out of the port,
+    or, while it is down, wherever forwarding sends the rest. So a pinned flow leaves a dead link without a controller.
+    """
+    port = _pinned(rule)
+    if port is None:
+        return []
+    straight = Bucket((Output(port),), watch_port=port)
+    otherwise = Bucket((Resubmit(FORWARDING),), watch_group=ALIVE)
+    return [
+        Group(ALIVE, "indirect", (Bucket(()),)),
+        Group(pin_group(port), "fast_failover", (straight, otherwise)),
+    ]
+
+
+def _pinned(rule: Rule) -> int | None:
+    return next((pinned_port(action.group_id) for action in rule.actions if isinstance(action, ToGroup)), None)

@@ -20,7 +20,7 @@ from controller.conductor import Report
 from controller.reconcile import Change
 from ovs_rules.rule import Group, Rule
 
-MAX_REPORTED = 200_000  # a rule takes about 2 kB here; 80 switches with 1024 hosts hold 1,100 each
+MAX_REPORTED = 200_000  # a rule takes about 2 kB here; 80 switches with 1024 hosts hold 270 each
 MAX_UNCONFIRMED = 10_000
 
 

@@ -11,6 +11,7 @@ Values: integers; addresses as text, IPv4 and IPv6 with an optional `/prefix`, M
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 Value = int | str
 
@@ -52,7 +53,14 @@ class ToGroup:
     group_id: int
 
 
-Action = Output | SetField | ToGroup
+@dataclass(frozen=True)
+class Resubmit:
+    """Look the packet up in this table of the same switch, from within a group too (ovs-actions(7))."""
+
+    table: int
+
+
+Action = Output | SetField | ToGroup | Resubmit
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Rule:
     idle_timeout: int = 0
     hard_timeout: int = 0
 
-    @property
+    @cached_property
     def identity(self) -> tuple[int, int, frozenset[tuple[str, Value]]]:
         """What makes two entries the same entry for a switch: table, priority and match (OpenFlow 1.5, 6.4)."""
         return self.table, self.priority, frozenset(self.match)
@@ -81,16 +89,19 @@ class Rule:
 
 @dataclass(frozen=True)
 class Bucket:
-    """One choice of a group. With `watch_port` set the bucket is skipped while that port is down."""
+    """One choice of a group. With `watch_port` set the bucket is skipped while that port is down, with `watch_group`
+    while no bucket of that group is live.
+    """
 
     actions: tuple[Action, ...]
     weight: int = 1
     watch_port: int | None = None
+    watch_group: int | None = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group entry; `kind` is `select`, `all` or `indirect`.
+    """A group entry; `kind` is `select`, `all`, `indirect` or `fast_failover`, of which the first live bucket is taken.
 
     `hash_basis` (64 bits) chooses OVS's dp_hash selection with that parameter: the upper 32 bits name the hash
     (0 = 5-tuple with UDP ports), the lower 32 its basis (ovs-ofctl(8), selection_method_param). None leaves
@@ -152,7 +163,9 @@ def group_text(group: Group) -> str:
             words.append(f"weight:{bucket.weight}")
         if bucket.watch_port is not None:
             words.append(f"watch_port:{bucket.watch_port}")
-        parts.append("bucket=" + ",".join([*words, *(_action(action) for action in bucket.actions)]))
+        if bucket.watch_group is not None:
+            words.append(f"watch_group:{bucket.watch_group}")
+        parts.append("bucket=" + ",".join([*words, *([_action(action) for action in bucket.actions] or ["drop"])]))
     return ",".join(parts)
 
 
@@ -174,6 +187,8 @@ def _action(action: Action) -> str:
             return str(port)
         case ToGroup(group_id):
             return f"group:{group_id}"
+        case Resubmit(table):
+            return f"resubmit(,{table})"
         case SetField(name, value) if name in _CLASSIC:
             return f"mod_{_CLASSIC[name]}:{_value(name, value)}"
         case SetField(name, value):

@@ -7,11 +7,12 @@ included, on a basis taken from the datapath id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from zlib import crc32
 
 from controller.pipeline import GROUP_BASE, GROUP_MASK
-from controller.topology import Fabric
+from controller.topology import Fabric, Link, Switch
 from ovs_rules.rule import Bucket, Group, Output
 
 FIVE_TUPLE = 0  # upper half of selection_method_param: the symmetric hash would be 1
@@ -33,13 +34,15 @@ def group_ids(fabric: Fabric) -> dict[str, int]:
     return {name: GROUP_BASE | number for number, name in taken.items()}
 
 
-def group_towards(fabric: Fabric, switch: str, destination: str, group_id: int) -> Group | None:
-    """The select group of `switch` for an edge switch elsewhere; None where there is at most one next hop."""
-    links = fabric.next_links(switch, destination)
-    if len(links) < 2:
-        return None
-    buckets = tuple(Bucket((Output(link.source.number),), watch_port=link.source.number) for link in links)
-    return Group(group_id, "select", buckets, hash_basis(fabric.switches[switch].dpid))
+@lru_cache(1024)
+def buckets(ports: tuple[int, ...]) -> tuple[Bucket, ...]:
+    """One for each of these ports, of equal weight, as long as it is up; one object for all groups that have them."""
+    return tuple(Bucket((Output(port),), watch_port=port) for port in ports)
+
+
+def group_over(links: Sequence[Link], switch: Switch, group_id: int) -> Group:
+    """The select group of a switch over links that leave it."""
+    return Group(group_id, "select", buckets(tuple(link.source.number for link in links)), hash_basis(switch.dpid))
 
 
 def imbalance(shares: Mapping[int, float]) -> float:

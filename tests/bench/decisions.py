@@ -1,7 +1,10 @@
 """What a decision about an elephant costs, and how good the placements are; without switches, in virtual time.
 
-    python tests/bench/decisions.py [cost|quality] [--seeds 20]
+    python tests/bench/decisions.py [connect|cost|quality] [--seeds 20]
 
+connect: all switches of a fabric connect, one after another; seconds of processor time until each was told its rules,
+the most rules and groups of a switch without and with hosts, and resident memory at most. Hosts are numbered in a row
+at each leaf, or have random MACs.
 cost: elephants come one by one between random hosts, each event brings a new one with its path; milliseconds of
 processor time from the event to the rules, of the second half of the events. quality: every host sends at once, ECMP
 places at random, then decisions follow until there is nothing more to do; max-min throughput as a share of what any
@@ -13,11 +16,15 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
+import resource
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
+from controller.conductor import Conductor, Report
 from controller.control import ElephantControl, Policy
 from controller.elephants import Elephant
 from controller.flow import FlowKey, FlowObservation
@@ -81,6 +88,27 @@ def large_leafspine(spines: int, leaves: int, hosts: int) -> Fabric:
     return Fabric(switches, tuple(links), tuple(stations))
 
 
+def with_random_macs(fabric: Fabric) -> Fabric:
+    rng = random.Random(1)
+    hosts = (replace(host, mac=f"02{rng.getrandbits(40):010x}") for host in fabric.hosts)
+    return replace(fabric, hosts=tuple(replace(host, mac=":".join(re.findall("..", host.mac))) for host in hosts))
+
+
+def connect(fabric: Fabric) -> dict[str, float]:
+    began = time.process_time()
+    conductor = Conductor(fabric=fabric)
+    for switch in fabric.switches.values():
+        conductor.switch_up(switch.dpid, Report(switch.name, switch.ports, dict.fromkeys(switch.ports, True)), now=0.0)
+    took = time.process_time() - began
+    most: Counter[str] = Counter()
+    for dpid, ledger in conductor.ledgers.items():
+        kind = "leaf" if conductor.fabric.edge_ports(conductor.fabric.by_dpid[dpid].name) else "spine"
+        held = ledger.installed
+        most |= Counter({f"{kind}_rules": len(held.rules), f"{kind}_groups": len(held.groups)})
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": round(took, 2), **most, "memory_mb": round(memory)}
+
+
 def cost(fabric: Fabric, elephants: int, seed: int = 1) -> dict[str, float]:
     """Milliseconds of one event."""
     fabric, rng = seen_by_sflow(fabric), random.Random(seed)
@@ -139,10 +167,18 @@ def quality(fabric: Fabric, pattern: str, seed: int) -> tuple[float, float, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=("cost", "quality"), nargs="?")
+    parser.add_argument("what", choices=("connect", "cost", "quality"), nargs="?")
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args()
-    if options.what != "quality":
+    if options.what in (None, "connect"):
+        small, large = large_leafspine(16, 64, 16), large_leafspine(24, 976, 16)
+        for name, fabric in (
+            ("leaf-spine 16 x 64, 1024 hosts", small),
+            ("leaf-spine 16 x 64, 1024 hosts, random MACs", with_random_macs(small)),
+            ("leaf-spine 24 x 976, 15,616 hosts", large),
+        ):
+            print(json.dumps({"fabric": name, **connect(fabric)}), flush=True)
+    if options.what in (None, "cost"):
         for name, fabric, elephants in (
             ("leaf-spine 16 x 64, 1024 hosts", large_leafspine(16, 64, 16), 500),
             ("leaf-spine 16 x 64, 1024 hosts", large_leafspine(16, 64, 16), 1000),
@@ -151,7 +187,7 @@ def main() -> None:
             ("fat-tree 16, 1024 hosts", Fabric.from_spec(fattree(16)), 1000),
         ):
             print(json.dumps({"fabric": name, "elephants": elephants, **cost(fabric, elephants)}), flush=True)
-    if options.what != "cost":
+    if options.what in (None, "quality"):
         for name, fabric in (
             ("leaf-spine 4 x 4 x 4", Fabric.from_spec(leafspine(4, 4, 4, 5))),
             ("leaf-spine, 2 spines, 4 x 4", Fabric.from_spec(leafspine(2, 4, 4, 5))),

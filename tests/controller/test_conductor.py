@@ -12,10 +12,10 @@ from controller.control import Policy
 from controller.elephants import GRACE, Limits
 from controller.feature import Entries, Feature
 from controller.flow import FlowKey, FlowObservation
-from controller.pipeline import RuleKind, cookie, kind_of
+from controller.pipeline import RuleKind, cookie, kind_of, pin_group
 from controller.reconcile import DropRule, Installed, PutRule
 from controller.topology import Fabric
-from ovs_rules.rule import Output, Rule, SetField
+from ovs_rules.rule import Output, Resubmit, Rule, SetField, ToGroup
 from tests.controller.arp import request
 from topologies.leafspine import leafspine
 
@@ -115,7 +115,9 @@ def test_colliding_elephants_part_by_one_atomic_rule_change(switches):
     conductor = started(switches)
     collide(conductor, switches, 5.0)
     (moved,) = [rule for rule in switches.elephant_rules(LEAF1) if rule.goto is None]
-    assert moved.actions == (SetField("ip_dscp", 1), Output(4))  # leaf1's port 4 leads to spine2
+    assert moved.actions == (SetField("ip_dscp", 1), ToGroup(pin_group(4)))  # leaf1's port 4 leads to spine2
+    pin = switches.held[LEAF1].groups[pin_group(4)]
+    assert [bucket.actions for bucket in pin.buckets] == [(Output(4),), (Resubmit(1),)]
     record = next(r for r in conductor.elephants.records.live.values() if r.moves)
     assert (record.first_path, record.steered_at) == (["leaf1", "spine1", "leaf2"], 5.0)
     assert "leaf1->spine1" in record.reason
@@ -248,7 +250,7 @@ def test_a_link_down_takes_the_spine_out_of_the_far_leaf_and_frees_pinned_elepha
     collide(conductor, switches, 5.0)
     switches.execute(conductor, conductor.port_changed(SPINE2, FABRIC.switches["spine2"].ports[2], False, 8.0), 8.0)
     assert all(rule.goto == 1 for rule in switches.elephant_rules(LEAF1))
-    assert switches.held[LEAF1].groups == {}  # one next hop left: a plain output
+    assert not any(group.kind == "select" for group in switches.held[LEAF1].groups.values())  # one next hop is left
     remote = [r for r in switches.held[LEAF1].rules.values() if ("eth_dst", "00:04:00:00:02:01") in r.match]
     assert [rule.actions for rule in remote] == [(Output(3),)]
 
@@ -414,7 +416,7 @@ def test_a_feature_that_fails_is_a_fault_and_keeps_no_rule_of_others_from_the_sw
     assert [command.kind for command in commands if isinstance(command, Complain)] == ["feature Broken"]
     switches.execute(conductor, commands, 1.0)
     assert len(switches.elephant_rules(LEAF1)) == 1
-    assert any(kind_of(rule.cookie) == RuleKind.HOST for rule in switches.held[SPINE2].rules.values())
+    assert any(kind_of(rule.cookie) == RuleKind.BLOCK for rule in switches.held[SPINE2].rules.values())
 
 
 def test_what_a_host_costs_the_conductor_does_not_grow_with_the_hosts(switches):

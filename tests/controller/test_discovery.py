@@ -10,7 +10,7 @@ from controller.conductor import Conductor, Report
 from controller.discovery import LINK_AGE, PROBE_PERIOD, SETTLE, Discovery
 from controller.forwarding.l2 import Forwarding
 from controller.hosts import ASK_PERIOD, ASKED, DOUBT_AGE, HOST_AGE
-from controller.pipeline import RuleKind, kind_of
+from controller.pipeline import FLOODING, RuleKind, kind_of
 from controller.topology import Fabric, Port
 from documents.topology import Spec
 from tests.controller.arp import request
@@ -433,12 +433,39 @@ def test_hosts_that_did_not_speak_again_lose_the_rules_of_an_earlier_controller_
 
     def reached():
         rules = again.conductor.view().installed[2].rules.values()
-        return {dict(rule.match)["eth_dst"] for rule in rules if kind_of(rule.cookie) == RuleKind.HOST}
+        kinds = (RuleKind.HOST, RuleKind.BLOCK)
+        return {dict(rule.match)["eth_dst"] for rule in rules if kind_of(rule.cookie) in kinds}
 
     again.run(HOST_AGE / 2)
     assert reached() == {A, B}
     again.run(HOST_AGE)
     assert reached() == {A}
+
+
+def test_after_a_restart_blocks_of_hosts_that_spoke_leave_out_those_that_did_not_yet():
+    """Two hosts in a row with one of another switch between them: as long as that is silent, it stays where it was."""
+    macs = {f"02:00:00:00:00:{n:02x}": (2, 1) if n == 5 else (1, 1) for n in range(4, 8)}
+    silent = "02:00:00:00:00:05"
+    first = Network(CABLE)
+    for n, (mac, place) in enumerate(macs.items()):
+        first.host(mac, f"10.9.0.{n}", place)
+    held = {dpid: tuple(one.rules.values()) for dpid, one in first.conductor.view().installed.items()}
+    again = Network(CABLE, switches=0)
+    for dpid in (1, 2):
+        again.connect(dpid, held=held[dpid])
+    again.run(SETTLE + PROBE_PERIOD)
+
+    def blocks():
+        rules = again.conductor.view().installed[1].rules.values()
+        return {dict(rule.match)["eth_dst"]: rule.goto for rule in rules if kind_of(rule.cookie) == RuleKind.BLOCK}
+
+    assert blocks() == {silent: None}
+    for n, (mac, place) in enumerate(macs.items()):
+        if mac != silent:
+            again.host(mac, f"10.9.0.{n}", place)
+    assert blocks() == {silent: None}
+    again.run(1.5 * HOST_AGE)
+    assert blocks() == {silent: FLOODING}
 
 
 NAMES = st.sampled_from(["", "br0", "br0-2", "eth1", "0000000000000002"])

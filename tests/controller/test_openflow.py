@@ -11,9 +11,9 @@ from ryu.ofproto import ofproto_v1_5_parser as parser
 from controller import openflow
 from controller.flow import FlowKey
 from controller.load import PortCounters
-from controller.pipeline import MARK_MASK, OURS, RuleKind, cookie
+from controller.pipeline import MARK_MASK, OURS, RuleKind, cookie, pin_group
 from controller.reconcile import DropGroup, DropRule, PutGroup, PutRule
-from controller.rules import flow_match
+from controller.rules import flow_match, groups
 from controller.topology import Port
 from ovs_rules.rule import Bucket, Group, Output, Rule, SetField, ToGroup
 from tests.controller.datapath import Datapath, through_the_wire, wire
@@ -41,6 +41,7 @@ GROUPS = [
     Group(1, "all", (Bucket((SetField("eth_dst", "00:04:00:00:01:02"), Output(1))), Bucket((Output(2),)))),
     Group(2, "indirect", (Bucket((ToGroup(1),)),)),
     Group(3, "select", ()),
+    *groups(Rule((), (ToGroup(pin_group(4)),))),
 ]
 
 

@@ -8,10 +8,21 @@ from controller.flow import FlowKey
 from controller.forwarding.l2 import RESOLUTION, Forwarding
 from controller.frames import OUR_MAC
 from controller.hosts import Hosts
-from controller.pipeline import FORWARDING, GROUP_BASE, RuleKind, cookie, is_our_group, is_ours, kind_of
+from controller.pipeline import (
+    ALIVE,
+    FLOODING,
+    FORWARDING,
+    GROUP_BASE,
+    RuleKind,
+    cookie,
+    is_our_group,
+    is_ours,
+    kind_of,
+    pin_group,
+)
 from controller.policy import ecmp, replication
 from controller.reconcile import DropGroup, DropRule, Installed, PutGroup, PutRule, changes, describe
-from controller.rules import Control, adopted, express
+from controller.rules import Control, adopted, express, groups
 from controller.topology import Fabric
 from ovs_rules.replication import read
 from ovs_rules.rule import Bucket, Group, Output, Rule, SetField, ToGroup, group_text, text
@@ -57,6 +68,14 @@ def test_a_spine_has_one_path_to_a_leaf_and_needs_no_group():
     assert towards(wanted.rules, "00:04:00:00:03:01") == (Output(3),)
 
 
+def test_hosts_numbered_in_a_row_take_three_rules_an_edge_elsewhere_and_one_each_at_home():
+    fabric = Fabric.from_spec(leafspine(2, 64, 16))
+    assert len(of_kind(fabric, "spine1", RuleKind.BLOCK)) == 3 * 64
+    assert len(forwarding(fabric, "spine1").rules) <= 200
+    assert len(of_kind(fabric, "leaf1", RuleKind.HOST)) == 16
+    assert len(of_kind(fabric, "leaf1", RuleKind.BLOCK)) == 3 * 63 + 1  # of its own only what is nobody's
+
+
 def test_all_rules_and_groups_are_recognisably_ours():
     for switch in FABRIC.switches:
         wanted = forwarding(FABRIC, switch)
@@ -67,10 +86,11 @@ def test_all_rules_and_groups_are_recognisably_ours():
     assert kind_of(cookie(RuleKind.BASE) | 0xEE << 32) is None
 
 
-def test_what_no_host_rule_matches_follows_the_tree_only_where_all_links_are_known():
+def test_what_is_sent_to_nobody_known_follows_the_tree_only_where_all_links_are_known():
     (tree,) = of_kind(FABRIC, "leaf1", RuleKind.TREE)
-    assert (tree.match, tree.goto) == ((), None)
-    assert all(tree.priority < rule.priority for rule in of_kind(FABRIC, "leaf1", RuleKind.HOST))
+    assert (tree.table, tree.match, tree.goto) == (FLOODING, (), None)
+    missed = next(rule for rule in of_kind(FABRIC, "leaf1", RuleKind.BASE) if rule.table == FORWARDING)
+    assert (missed.priority, missed.goto) == (0, FLOODING)
     unsure = Fabric(FABRIC.switches, FABRIC.links, FABRIC.hosts, flood=False)
     assert not of_kind(unsure, "leaf1", RuleKind.TREE)
 
@@ -79,15 +99,16 @@ def of_kind(fabric, switch, kind):
     return [rule for rule in forwarding(fabric, switch).rules.values() if kind_of(rule.cookie) == kind]
 
 
-@pytest.mark.parametrize("switch, links", [("leaf1", [3, 4, 5]), ("spine2", [1, 2, 3])])
-def test_arp_and_nd_go_on_everywhere_and_are_copied_to_the_controller_only_where_they_enter(switch, links):
-    copies = of_kind(FABRIC, switch, RuleKind.ARP)
+def test_arp_and_nd_go_on_everywhere_and_are_copied_to_the_controller_only_where_they_enter():
+    copies = of_kind(FABRIC, "leaf1", RuleKind.ARP)
     assert [rule.match for rule in copies] == list(RESOLUTION)
     assert all((rule.actions, rule.goto) == ((Output("CONTROLLER"),), FORWARDING) for rule in copies)
-    transit = of_kind(FABRIC, switch, RuleKind.ARP_TRANSIT)
+    transit = of_kind(FABRIC, "leaf1", RuleKind.ARP_TRANSIT)
+    links = [3, 4, 5]
     assert [rule.match for rule in transit] == [(("in_port", link), *match) for link in links for match in RESOLUTION]
     assert all((rule.actions, rule.goto) == ((), FORWARDING) for rule in transit)
     assert min(rule.priority for rule in transit) > max(rule.priority for rule in copies)
+    assert not of_kind(FABRIC, "spine2", RuleKind.ARP) + of_kind(FABRIC, "spine2", RuleKind.ARP_TRANSIT)
 
 
 def test_what_hosts_answer_to_the_controller_goes_no_further():
@@ -109,8 +130,21 @@ def test_a_steered_flow_on_a_fat_tree_is_pinned_wherever_there_is_a_choice_last_
     path = fabric.paths(source.switch, destination.switch)[3]
     rules = express(fabric, Control(flow, source.switch, 1, path), 5)
     assert list(rules) == [path[1].source.switch, source.switch]
-    assert rules[source.switch].actions == (SetField("ip_dscp", 1), Output(path[0].source.number))
-    assert rules[path[1].source.switch].actions == (Output(path[1].source.number),)
+    assert rules[source.switch].actions == (SetField("ip_dscp", 1), ToGroup(pin_group(path[0].source.number)))
+    assert rules[path[1].source.switch].actions == (ToGroup(pin_group(path[1].source.number)),)
+
+
+def test_elephants_pinned_to_one_port_share_one_group_that_falls_back_to_forwarding():
+    path = FABRIC.paths("leaf1", "leaf3")[1]
+    flows = FLOW, FLOW._replace(source_port=1)
+    rules = [express(FABRIC, Control(flow, "leaf1", None, path), 5)["leaf1"] for flow in flows]
+    assert groups(rules[0]) == groups(rules[1])
+    assert [group_text(group) for group in groups(rules[0])] == [
+        f"group_id={ALIVE},type=indirect,bucket=bucket_id=0,drop",
+        f"group_id={pin_group(4)},type=fast_failover,bucket=bucket_id=0,watch_port:4,output:4,"
+        f"bucket=bucket_id=1,watch_group:{ALIVE},resubmit(,1)",
+    ]
+    assert groups(express(FABRIC, Control(FLOW, "leaf1", 1, None), 5)["leaf1"]) == []
 
 
 @given(FLOWS, st.one_of(st.none(), st.integers(0, 63)))

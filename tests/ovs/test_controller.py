@@ -61,7 +61,7 @@ def is_programmed(ovs, controller):
     groups = [group["switch"] for group in controller.get("ecmp")]
     return all(
         len(flows(ovs, switch["name"])) == sum(switch["rules"].values())
-        and ovs.ofctl("dump-groups", switch["name"], version="OpenFlow15").count("group_id=")
+        and ovs.ofctl("dump-groups", switch["name"], version="OpenFlow15").count("type=select")
         == groups.count(switch["name"])
         for switch in controller.get("fabric")["switches"]
     )
@@ -324,10 +324,10 @@ def test_a_switch_that_refuses_a_rule_is_named_and_the_rest_goes_on(private_ovs,
                           "--", "set", "bridge", "leaf1", "flow_tables:1=@full",
                           "--", "set-controller", "leaf1", f"tcp:127.0.0.1:{controller.openflow}")  # fmt: skip
         eventually(lambda: controller.connected(1))
-        refused = 7 - 3  # of the rules of table 1
+        refused = 6 - 3  # of the rules of table 1
         eventually(lambda: controller.get("status")["counts"]["refused_by_switch"] == refused)
         assert "switch 0000000000000001 refused add-flow cookie=0x486f77" in controller.log.read_text()
-        eventually(lambda: len(flows(private_ovs, "leaf1")) == 3 + 11)
+        eventually(lambda: len(flows(private_ovs, "leaf1")) == 3 + 12)
         eventually(controller.analytics_alive)
         assert controller.get("status")["counts"]["refused_by_switch"] == refused
     finally:
