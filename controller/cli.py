@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.table import Column, Table
 
 from documents.console import PlainConsole
-from documents.printable import complain
+from documents.printable import complain, say
 
 Url = Annotated[str, typer.Option("--url", envvar="HOWDAH_URL", help="The controller's northbound interface.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the controller answers, unchanged.")]
@@ -198,7 +198,7 @@ def simulate(
     for number in range(seed, seed + runs):
         began = time.process_time()
         try:
-            sim = Simulation(Plan(number, hours, switches, discovery), random.Random(number), print if story else None)
+            sim = Simulation(Plan(number, hours, switches, discovery), random.Random(number), say if story else None)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--switches") from None
         outcome = sim.run()
@@ -207,10 +207,10 @@ def simulate(
             row = asdict(outcome) | {"cpu_seconds": round(spent, 3), "command": outcome.plan.command}
             print(json.dumps(row))
         elif outcome.violation is None:
-            print(f"seed {number}: {outcome}, {outcome.seconds / spent:,.0f} x real time")
+            say(f"seed {number}: {outcome}, {outcome.seconds / spent:,.0f} x real time")
         else:
-            print("\n".join(outcome.story) if not story else "")
-            print(f"seed {number}: {outcome}\nviolation: {outcome.violation}\nreplay: {outcome.plan.command}")
+            say(*(() if story else outcome.story), f"seed {number}: {outcome}", f"violation: {outcome.violation}")
+            say(f"replay: {outcome.plan.command}")
         if outcome.violation is not None:
             raise typer.Exit(1)
 

@@ -84,6 +84,12 @@ def threshold(
     only: Annotated[
         list[str] | None, typer.Option("--filter", help="METRIC=VALUE[,VALUE]: data sources that have it; repeatable.")
     ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ATTRIBUTE=NUMBER of a sequential test: alpha, beta, separation, fastest, switches; repeatable."
+        ),
+    ] = None,
     url: Url = URL,
 ) -> None:
     """Define a threshold or replace it."""
@@ -92,6 +98,8 @@ def threshold(
         spec["timeout"] = timeout
     if only:
         spec["filter"] = {key: [_number(one) for one in values] for key, values in _pairs(only, "--filter").items()}
+    if test:
+        spec["test"] = {key: _number(",".join(values)) for key, values in _pairs(test, "ATTRIBUTE=NUMBER").items()}
     _put(Kind.threshold, name, url, spec)
 
 

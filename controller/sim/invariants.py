@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from controller.sim.simulation import Simulation
     from controller.sim.switch import Switch
 
-OURS = 0x486F77  # the upper 24 bits of our cookies; and the upper 8 of our groups' numbers
-OUR_GROUPS = 0x48
+OURS = 0x486F77  # the upper 24 bits of our cookies
+OUR_GROUPS = (0x48, 0x49)  # the upper 8 of our groups' numbers
 SETTLE_S = {False: 20.0, True: 60.0}  # with a topology file, and with discovery
 CALM_S = 120.0  # after trouble
 ENDED_S = 20.0
@@ -255,7 +255,7 @@ class Invariants:
     def _misheld(self, name: str, switch: Switch, ledger: Ledger) -> Iterator[str]:
         """Entries of ours that the controller does not know or does not want, and those that it misses."""
         held = {key: entry.rule for key, entry in switch.entries.items() if entry.rule.cookie >> 40 == OURS}
-        groups = {number: group for number, (group, _) in switch.groups.items() if number >> 24 == OUR_GROUPS}
+        groups = {number: group for number, (group, _) in switch.groups.items() if number >> 24 in OUR_GROUPS}
         believed = ledger.installed
         for key in [*held, *(key for key in believed.rules if key not in held)]:
             one, other = held.get(key), believed.rules.get(key)

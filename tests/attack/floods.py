@@ -122,12 +122,20 @@ def take(sending: Iterator[Counts], most: int) -> Iterator[Counts]:
 
 
 def elephants(
-    host: str, port: int, rate: str = "inf", agent: str = "127.0.0.1", ifindex: str = "1001"
+    host: str, port: int, rate: str = "inf", agent: str = "127.0.0.1", ifindex: str = "1001", samples: str = "1"
 ) -> Iterator[Counts]:
-    """Large flows that do not exist, on a port that may: from 10.0.1.1 to 10.0.1.2."""
-    flow = socket.inet_aton("10.0.1.1") + socket.inet_aton("10.0.1.2") + AGENT
+    """Large flows that do not exist, on a port that may: from 10.0.1.1 to 10.0.1.2; so many samples of each."""
+    flow = socket.inet_aton("10.0.1.1") + socket.inet_aton("10.0.1.2") + MARKER[:4]
     template = datagram(socket.inet_aton(agent), sample(flow, port=int(ifindex), rate=100_000))
-    return datagrams(host, port, refilled(template, AGENT), float(rate))
+    before, after = template[:SEQUENCE], template[SEQUENCE + 4 :]
+    numbers = count(1)
+
+    def make() -> bytes:
+        number = next(numbers)
+        ports = struct.pack(">I", number // int(samples) & 0xFFFFFFFF)
+        return before + struct.pack(">I", number) + after.replace(MARKER[:4], ports)
+
+    return datagrams(host, port, make, float(rate))
 
 
 def malformed(host: str, port: int, rate: str = "inf") -> Iterator[Counts]:

@@ -23,6 +23,7 @@ from topologies.leafspine import leafspine
 pytestmark = pytest.mark.lab
 PREFIX = f"a{os.getpid() % 256:02x}"  # of our switches' names: other labs may be up
 ARP_RATE = 10_000  # a second
+SAMPLES = "20"  # of each forged elephant: one makes none
 
 
 class Site:
@@ -111,7 +112,8 @@ def test_forged_elephants(site, attack_s, eventually, report):
         most = max(most, site.rules("elephant"))
         assert most <= Policy.controls_per_second * (1 + time.monotonic() - began)
 
-    with site.flood("elephants", "127.0.0.1", site.controller.sflow, "inf", leaf["agent"], port["ifindex"]) as flood:
+    where = (leaf["agent"], port["ifindex"], SAMPLES)
+    with site.flood("elephants", "127.0.0.1", site.controller.sflow, "inf", *where) as flood:
         figures = asked(site, attack_s, count)
         # They were believed, so the budget was needed.
         eventually(lambda: site.controller.get("status")["counts"]["elephants"] > Policy.controls_per_second)

@@ -20,8 +20,14 @@ FLOW_SPEC = {
     "dropped": True, "value": "bytes", "values": "frames,avg:ipttl", "filter": "ipprotocol=6", "aggMode": "edge",
     "ipfixCollectors": ["192.0.2.1"],
 }  # fmt: skip
-THRESHOLD = ["--metric", "f", "--value", "10", "--by-flow", "--timeout", "0.2", "--filter", "ifspeed=10,100"]
-THRESHOLD_SPEC = {"metric": "f", "value": 10.0, "byFlow": True, "timeout": 0.2, "filter": {"ifspeed": [10, 100]}}
+TEST = {"alpha": 0.02, "beta": 0.05, "separation": 4, "fastest": 1000, "switches": 3}
+THRESHOLD = [
+    "--metric", "f", "--value", "10", "--by-flow", "--timeout", "0.2", "--filter", "ifspeed=10,100",
+    *(word for name, value in TEST.items() for word in ("--test", f"{name}={value}")),
+]  # fmt: skip
+THRESHOLD_SPEC = {
+    "metric": "f", "value": 10.0, "byFlow": True, "timeout": 0.2, "filter": {"ifspeed": [10, 100]}, "test": TEST,
+}  # fmt: skip
 FORWARDING = ["192.0.2.7", "--port", "6344", "--agent", "10.0.0.1", "--agent", "10.0.0.2"]
 FORWARDING_SPEC = {"address": "192.0.2.7", "port": 6344, "agents": ["10.0.0.1", "10.0.0.2"]}
 TENANT = ["192.0.2.8", "--port", "6345", "--ifindex", "10.0.0.1_4", "--ifname", "10.0.0.1_s1-eth4",
