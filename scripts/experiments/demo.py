@@ -155,7 +155,7 @@ class Demo:
         )
         idle = min(self.before.idle, after.idle)
         if idle < 0.2:
-            self.screen.say(f"[yellow]the processors were idle only {idle:.0%} of the time: the figures may be low")
+            self.screen.say(f"the processors were idle only {idle:.0%} of the time: the figures may be low")
 
     def mice(self) -> None:
         """Mice: small requests to a host whose link four elephants fill, unmarked and then marked Lower Effort"""
