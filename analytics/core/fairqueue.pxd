@@ -47,8 +47,9 @@ cdef class FairQueue:
     cdef Waiting* taken[MOST]
     cdef uint32_t taken_count
 
-    cdef bint put(self, const Slice* slice, uint32_t agent, uint32_t room) noexcept nogil
+    cdef void put(self, const Slice* slice, uint32_t agent, uint32_t room) noexcept nogil
     cdef uint32_t take(self, Slice* slices, uint32_t most) noexcept nogil
+    cdef void give_turn(self, uint32_t queue) noexcept nogil
     cdef Waiting* pop(self, uint32_t queue) noexcept nogil
     cdef uint32_t longest(self) noexcept nogil
     cdef void free_taken(self) noexcept nogil

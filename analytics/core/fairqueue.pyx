@@ -39,13 +39,13 @@ cdef class FairQueue:
             raise ValueError(f"at most {MOST} datagrams are taken at a time")
         return [(<const char*>slices[i].at)[:slices[i].length] for i in range(self.take(slices, most))]
 
-    cdef bint put(self, const Slice* slice, uint32_t agent, uint32_t room) noexcept nogil:
-        """Copy a datagram to the end of its agent's queue, and shed what is more than `room`. 0: there is no memory."""
+    cdef void put(self, const Slice* slice, uint32_t agent, uint32_t room) noexcept nogil:
+        """Copy a datagram to the end of its agent's queue, and shed what is more than `room`, or finds no memory."""
         cdef uint32_t queue = NEWCOMERS if agent == NO_INDEX else 1 + agent % (QUEUES - 1)
         cdef Waiting* it = <Waiting*>malloc(sizeof(Waiting) + slice.length)
         if it == NULL:
             self.shed += 1
-            return 0
+            return
         it.next, it.length, it.has_sender = NULL, <uint32_t>slice.length, slice.sender != NULL
         if it.has_sender:
             memcpy(it.sender, slice.sender, sizeof(it.sender))
@@ -59,13 +59,10 @@ cdef class FairQueue:
         self.lengths[queue] += size_of(it)
         self.bytes += size_of(it)
         if not self.has_turn[queue]:
-            self.has_turn[queue] = 1
-            self.turns[(self.next_turn + self.turn_count) % QUEUES] = <uint16_t>queue
-            self.turn_count += 1
+            self.give_turn(queue)
         while self.waiting > room or self.bytes > ROOM_BYTES:
             free(self.pop(self.longest()))
             self.shed += 1
-        return 1
 
     cdef uint32_t take(self, Slice* slices, uint32_t most) noexcept nogil:
         """The next datagrams, of each queue one in its turn; answers how many. They are there until the next call."""
@@ -76,20 +73,24 @@ cdef class FairQueue:
             queue = self.turns[self.next_turn]
             self.next_turn = (self.next_turn + 1) % QUEUES
             self.turn_count -= 1
+            self.has_turn[queue] = 0
             if self.queues[queue].first == NULL:    # all that it had was shed
-                self.has_turn[queue] = 0
                 continue
             it = self.taken[count] = self.pop(queue)
             slices[count] = Slice(<const uint8_t*>(it + 1), it.length, NULL)
             if it.has_sender:
                 slices[count].sender = it.sender
             count += 1
-            self.has_turn[queue] = self.queues[queue].first != NULL
-            if self.has_turn[queue]:
-                self.turns[(self.next_turn + self.turn_count) % QUEUES] = <uint16_t>queue
-                self.turn_count += 1
+            if self.queues[queue].first != NULL:
+                self.give_turn(queue)
         self.taken_count = count
         return count
+
+    cdef void give_turn(self, uint32_t queue) noexcept nogil:
+        """Have a queue be the last whose turn it is."""
+        self.has_turn[queue] = 1
+        self.turns[(self.next_turn + self.turn_count) % QUEUES] = <uint16_t>queue
+        self.turn_count += 1
 
     cdef Waiting* pop(self, uint32_t queue) noexcept nogil:
         """The oldest of a queue that is not empty."""
